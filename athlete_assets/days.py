@@ -1,0 +1,62 @@
+"""A window of calendar days: the unit in which every table is read, computed and replaced."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta, timezone
+
+ONE_DAY = timedelta(days=1)
+
+
+def midnight(day: date) -> datetime:
+    """The TIMESTAMP that stands for a calendar day in every table: its midnight in UTC, whatever the athlete's zone."""
+    return datetime(day.year, day.month, day.day, tzinfo=timezone.utc)
+
+
+def monday_of(day: date) -> date:
+    """The Monday on or before a day: a week's name."""
+    return day - timedelta(days=day.weekday())
+
+
+@dataclass(frozen=True, order=True)
+class Days:
+    """The days from `first` to `last`, both included."""
+
+    first: date
+    last: date
+
+    def __post_init__(self) -> None:
+        if self.last < self.first:
+            raise ValueError(f"a window of days must not end ({self.last}) before it begins ({self.first})")
+
+    def __len__(self) -> int:
+        return (self.last - self.first).days + 1
+
+    def __iter__(self) -> Iterator[date]:
+        return (self.first + timedelta(days=n) for n in range(len(self)))
+
+    def __str__(self) -> str:
+        return f"{self.first}..{self.last}" if self.first != self.last else str(self.first)
+
+    @property
+    def months(self) -> tuple[str, str]:
+        """The first and last month touched, as the `month` partition column spells them (yyyy-MM)."""
+        return f"{self.first:%Y-%m}", f"{self.last:%Y-%m}"
+
+    @property
+    def weeks(self) -> Days:
+        """The whole weeks that these days touch, Monday to Sunday."""
+        return Days(monday_of(self.first), monday_of(self.last) + timedelta(days=6))
+
+    def starting_earlier(self, days: int) -> Days:
+        """The same window with `days` more days of history before it."""
+        return Days(self.first - timedelta(days=days), self.last)
+
+    def chunks(self, size: int) -> Iterator[Days]:
+        """Consecutive pieces of at most `size` days, oldest first."""
+        first = self.first
+        while first <= self.last:
+            last = min(first + timedelta(days=size - 1), self.last)
+            yield Days(first, last)
+            first = last + ONE_DAY

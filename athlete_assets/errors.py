@@ -1,0 +1,23 @@
+"""The one error that people see: a sentence that names what is wrong, where, and what to do."""
+
+from __future__ import annotations
+
+
+class AthleteAssetsError(Exception):
+    """Bad input or a bad setting. The CLI prints the sentence alone and exits with code 2; nothing was written."""
+
+
+class SettingsError(AthleteAssetsError):
+    """A setting that is unknown or holds a value that it cannot take."""
+
+
+class InputError(AthleteAssetsError):
+    """A file that cannot be read as training data. Names file, line and column where they are known."""
+
+
+class ContractError(AthleteAssetsError):
+    """A table that lacks a required column or holds one of another type. Names table and column."""
+
+
+class StoreError(AthleteAssetsError):
+    """A table store that could not commit or could not be reached: the only failure that is worth a retry."""

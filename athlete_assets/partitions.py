@@ -1,0 +1,44 @@
+"""The calendar of the assets: daily partitions by local day, weekly from Monday, both from ATHLETE_START_DATE."""
+
+from __future__ import annotations
+
+from datetime import date, timedelta
+
+import dagster as dg
+
+from athlete_assets.days import Days
+from athlete_assets.settings import Settings
+
+
+def daily(settings: Settings) -> dg.DailyPartitionsDefinition:
+    """One partition a local day, today included: an athlete looks at today's run today."""
+    return dg.DailyPartitionsDefinition(
+        start_date=settings.start_date.isoformat(),
+        end_date=_end(settings.as_of, days=1),
+        timezone=settings.time_zone,
+        end_offset=0 if settings.as_of else 1,
+    )
+
+
+def weekly(settings: Settings) -> dg.WeeklyPartitionsDefinition:
+    """One partition a week from Monday, the running week included."""
+    return dg.WeeklyPartitionsDefinition(
+        start_date=settings.start_date.isoformat(),
+        end_date=_end(settings.as_of and settings.as_of + timedelta(days=6 - settings.as_of.weekday()), days=1),
+        timezone=settings.time_zone,
+        day_offset=1,
+        end_offset=0 if settings.as_of else 1,
+    )
+
+
+def days_of(context: dg.AssetExecutionContext) -> Days:
+    """The days of the run's partitions: one, or a contiguous range. Whole weeks for a weekly asset."""
+    keys = context.partition_key_range
+    first, last = date.fromisoformat(keys.start), date.fromisoformat(keys.end)
+    if isinstance(context.assets_def.partitions_def, dg.WeeklyPartitionsDefinition):
+        last += timedelta(days=6)
+    return Days(first, last)
+
+
+def _end(last: date | None, days: int) -> str | None:
+    return (last + timedelta(days=days)).isoformat() if last else None

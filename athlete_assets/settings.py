@@ -1,0 +1,142 @@
+"""Every threshold, window, name and date, each read from one ATHLETE_* variable.
+
+Order of precedence: the environment, then `settings.env` in ATHLETE_HOME (what the importer learned about this
+home: time zone and first day), then the defaults below. An unknown ATHLETE_* variable is an error, not a surprise.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from datetime import date, datetime
+from functools import cached_property
+from pathlib import Path
+from typing import Literal
+from zoneinfo import ZoneInfo, available_timezones
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from athlete_assets.days import monday_of
+from athlete_assets.errors import SettingsError
+
+PREFIX = "ATHLETE_"
+HOME_FILE = "settings.env"
+
+
+class Settings(BaseModel):
+    """One deployment's settings. A field `foo` is read from ATHLETE_FOO; its unit stands in its name or description."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", ignored_types=(cached_property,))
+
+    # where and how
+    home: Path = Field(Path(".athlete"), description="folder of the local deployment's tables, models and runs")
+    deployment: Literal["local", "databricks"] = Field("local", description="which set of resources serves the assets")
+    engine: Literal["sail", "spark"] = Field("sail", description="the embedded Spark engine (local deployment)")
+    catalog: str = Field("uc_athlete_data", min_length=1, description="Unity Catalog name, and folder name locally")
+
+    # time
+    start_date: date = Field(
+        date(2010, 1, 4), description="first partition, a Monday; earlier activities are rejected by name"
+    )
+    time_zone: str = Field(
+        "America/Sao_Paulo", description="zone of the schedules, of 'today' and of exports that give UTC"
+    )
+    as_of: date | None = Field(None, description="the last day that exists; default: today in time_zone")
+
+    # quality rules
+    max_run_speed_mps: float = Field(7.5, gt=0, description="m/s; a faster run of at least 1 km is rejected")
+    max_duration_h: float = Field(48.0, gt=0, description="h; a longer activity is rejected")
+    min_heart_rate_bpm: float = Field(30.0, gt=0, description="bpm; lower becomes null")
+    max_heart_rate_bpm: float = Field(230.0, gt=0, description="bpm; higher becomes null")
+    duplicate_start_s: float = Field(60.0, ge=0, description="s between the starts of two records of one activity")
+    duplicate_distance_share: float = Field(0.10, ge=0, lt=1, description="share by which their distances may differ")
+
+    # features
+    default_threshold_pace_min_km: float = Field(5.5, gt=0, description="min/km where nothing better is known")
+    threshold_window_days: int = Field(90, gt=0, description="days of history that set the threshold pace")
+    hr_max_window_days: int = Field(365, gt=0, description="days of history that set the observed maximum heart rate")
+    max_tss_per_hour: float = Field(200.0, gt=0, description="a higher load is measurement error: null, and counted")
+    expected_active_days_per_week: float = Field(4.0, gt=0, le=7, description="what consistency_score calls 1")
+    acwr_risk: float = Field(1.5, gt=0, description="acwr above it is a risk reason")
+    monotony_risk: float = Field(2.0, gt=0, description="training_monotony_7d above it is a risk reason")
+
+    # work
+    chunk_athlete_days: int = Field(2_000_000, gt=0, description="rows of one commit when a long range is computed")
+    allow_api_data: bool = Field(
+        False, description="train on and score rows whose source is strava_api (Strava's terms forbid it)"
+    )
+
+    @field_validator("start_date")
+    @classmethod
+    def _start_on_monday(cls, value: date) -> date:
+        if value != monday_of(value):
+            raise ValueError(f"must be a Monday, such as {monday_of(value)}")
+        if value.year < 2000:
+            raise ValueError("must not be before 2000-01-03")
+        return value
+
+    @field_validator("time_zone")
+    @classmethod
+    def _known_zone(cls, value: str) -> str:
+        if value not in available_timezones():
+            raise ValueError("must be an IANA time zone such as America/Sao_Paulo or UTC")
+        return value
+
+    @property
+    def zone(self) -> ZoneInfo:
+        return ZoneInfo(self.time_zone)
+
+    @property
+    def today(self) -> date:
+        """The last day that exists: ATHLETE_AS_OF, else today in the time zone."""
+        return self.as_of or datetime.now(self.zone).date()
+
+    @classmethod
+    def load(cls, environment: Mapping[str, str] = os.environ) -> Settings:
+        """Reads the settings; raises SettingsError that names the variable, its value and what it may be."""
+        given = {key: value for key, value in environment.items() if key.startswith(PREFIX) and value != ""}
+        home = Path(given.get(f"{PREFIX}HOME", cls.model_fields["home"].default))
+        given = {**_home_file(home / HOME_FILE), **given}
+        known = {f"{PREFIX}{name.upper()}": name for name in cls.model_fields}
+        for key in given:
+            if key not in known:
+                raise SettingsError(f"unknown setting {key}; the settings are: {', '.join(sorted(known))}")
+        try:
+            settings = cls.model_validate({known[key]: value for key, value in given.items()})
+        except ValidationError as error:
+            first = error.errors()[0]
+            name = f"{PREFIX}{str(first['loc'][0]).upper()}"
+            reason = first["msg"].removeprefix("Value error, ")
+            raise SettingsError(f"setting {name}={given.get(name, '')}: {reason}") from None
+        today = datetime.now(settings.zone).date()
+        for name, day in (("AS_OF", settings.as_of), ("START_DATE", settings.start_date)):
+            if day is not None and day > today:
+                raise SettingsError(f"setting {PREFIX}{name}={day}: lies in the future (today is {today})")
+        if settings.start_date > settings.today:
+            raise SettingsError(
+                f"setting {PREFIX}START_DATE={settings.start_date}: lies after ATHLETE_AS_OF={settings.today}"
+            )
+        return settings
+
+    def remember(self, **values: str) -> None:
+        """Writes settings that belong to this home into its `settings.env`, keeping the others that are there."""
+        path = self.home / HOME_FILE
+        lines = {**_home_file(path), **{f"{PREFIX}{name.upper()}": value for name, value in values.items()}}
+        self.home.mkdir(parents=True, exist_ok=True)
+        partial = path.with_suffix(".partial")
+        partial.write_text("".join(f"{key}={value}\n" for key, value in sorted(lines.items())))
+        partial.replace(path)
+
+
+def _home_file(path: Path) -> dict[str, str]:
+    if not path.is_file():
+        return {}
+    values = {}
+    for number, line in enumerate(path.read_text().splitlines(), start=1):
+        if not line.strip() or line.lstrip().startswith("#"):
+            continue
+        key, separator, value = line.partition("=")
+        if not separator:
+            raise SettingsError(f"{path}, line {number}: expected NAME=value, found {line!r}")
+        values[key.strip()] = value.strip()
+    return values

@@ -1,0 +1,405 @@
+"""The table contracts: name, keys, timestamp key, and each column's type, unit and sentence, in order.
+
+Schemas (Arrow and Spark), the documentation in Dagster and in Unity Catalog, and the schema checks all follow from
+the objects here. A calendar day is a TIMESTAMP at midnight UTC (`days.midnight`): DATE keys break the Databricks
+feature store's point-in-time join. `month` (yyyy-MM of the table's day column) is each windowed table's partition.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+STRING, BIGINT, INT, DOUBLE, BOOLEAN = "string", "bigint", "int", "double", "boolean"
+TIMESTAMP, LOCAL_TIMESTAMP, STRINGS = "timestamp", "timestamp_ntz", "array<string>"
+
+OUTSIDE_CALENDAR = "none"
+"""The `month` of rejected rows that belong to no partition: no date, or one outside the calendar."""
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column: Spark SQL type, one sentence, unit ('' where it has none), and whether it may be null."""
+
+    name: str
+    type: str
+    comment: str
+    unit: str = ""
+    nullable: bool = True
+    required: bool = True
+    """False for a silver column that upstream may lack: it is then read as null."""
+
+
+@dataclass(frozen=True)
+class Table:
+    """One table: where it lives, what identifies a row, and which column says what day or week it belongs to."""
+
+    schema: str
+    name: str
+    comment: str
+    columns: tuple[Column, ...]
+    keys: tuple[str, ...]
+    day_column: str | None = None
+    """The TIMESTAMP column by which windows are read and replaced; None for a table that is replaced whole."""
+    feature_table: bool = False
+
+    @property
+    def path(self) -> tuple[str, str]:
+        """Schema and name: the asset key, and the folder below the catalog."""
+        return (self.schema, self.name)
+
+    @property
+    def timestamp_key(self) -> str | None:
+        """The feature store's point-in-time key."""
+        return self.day_column if self.feature_table else None
+
+    @property
+    def column_names(self) -> tuple[str, ...]:
+        return tuple(column.name for column in self.columns)
+
+    def column(self, name: str) -> Column:
+        return next(column for column in self.columns if column.name == name)
+
+    def full_name(self, catalog: str) -> str:
+        return f"{catalog}.{self.schema}.{self.name}"
+
+    @property
+    def ddl(self) -> str:
+        """The Spark schema as DDL, in column order."""
+        return ", ".join(
+            f"`{column.name}` {column.type}{'' if column.nullable else ' NOT NULL'}" for column in self.columns
+        )
+
+
+def _key(name: str, type: str, comment: str) -> Column:
+    return Column(name, type, comment, nullable=False)
+
+
+def _month(of: str) -> Column:
+    return Column("month", STRING, f"Month of {of}, yyyy-MM: the table's partition.", nullable=False)
+
+
+_ATHLETE = _key("athlete_id", STRING, "The athlete.")
+
+# --------------------------------------------------------------------------------------------------------- silver
+
+_SILVER_ACTIVITY_COLUMNS = (
+    Column("athlete_id", STRING, "The athlete."),
+    Column("id", BIGINT, "The activity, unique for an athlete."),
+    Column("start_date", TIMESTAMP, "Start of the activity in UTC."),
+    Column("start_date_local", LOCAL_TIMESTAMP, "Start on the athlete's clock; its date is the activity's day."),
+    Column("timezone", STRING, "IANA name of the athlete's zone.", required=False),
+    Column("sport_type", STRING, "Sport as the source spells it."),
+    Column("workout_type", INT, "Strava's workout type; 1 is a race for runs.", required=False),
+    Column("distance", DOUBLE, "Distance covered.", "m"),
+    Column("moving_time", DOUBLE, "Time in motion.", "s"),
+    Column("elapsed_time", DOUBLE, "Time from start to end.", "s"),
+    Column("total_elevation_gain", DOUBLE, "Climbing.", "m", required=False),
+    Column("average_heartrate", DOUBLE, "Mean heart rate; 0 means none.", "bpm", required=False),
+    Column("max_heartrate", DOUBLE, "Highest heart rate.", "bpm", required=False),
+    Column("manual", BOOLEAN, "Typed in by hand.", required=False),
+    Column("trainer", BOOLEAN, "Indoors.", required=False),
+    Column("source", STRING, "Where the row came from: strava_export, simulated, file, strava_api.", required=False),
+    Column("silver_ingestion_timestamp", TIMESTAMP, "When the row was written to silver."),
+)
+
+STRAVA_ACTIVITIES = Table(
+    "silver",
+    "strava_activities",
+    "One row an activity, as the upstream pipeline cleaned it. Read only.",
+    _SILVER_ACTIVITY_COLUMNS,
+    keys=("athlete_id", "id"),
+)
+
+STRAVA_SUB_ACTIVITY = Table(
+    "silver",
+    "strava_sub_activity",
+    "One row a split or lap of an activity. Read only.",
+    (
+        Column("athlete_id", STRING, "The athlete."),
+        Column("activity_id", BIGINT, "The activity that the split belongs to."),
+        Column("split_id", BIGINT, "The split, numbered within its activity."),
+        Column("distance", DOUBLE, "Distance covered.", "m"),
+        Column("moving_time", DOUBLE, "Time in motion.", "s"),
+        Column("elapsed_time", DOUBLE, "Time from start to end.", "s"),
+        Column("elevation_difference", DOUBLE, "Height at the end less height at the start.", "m", required=False),
+        Column("average_heartrate", DOUBLE, "Mean heart rate.", "bpm", required=False),
+        Column("max_heartrate", DOUBLE, "Highest heart rate.", "bpm", required=False),
+        Column("silver_ingestion_timestamp", TIMESTAMP, "When the row was written to silver."),
+    ),
+    keys=("athlete_id", "activity_id", "split_id"),
+)
+
+STRAVA_ATHLETE = Table(
+    "silver",
+    "strava_athlete",
+    "What an athlete states about himself or herself. Optional.",
+    (
+        Column("athlete_id", STRING, "The athlete."),
+        Column("sex", STRING, "F or M: chooses Banister's heart-rate weighting.", required=False),
+        Column("birth_year", INT, "Year of birth.", required=False),
+        Column("max_hr_bpm", DOUBLE, "Maximum heart rate.", "bpm", required=False),
+        Column("resting_hr_bpm", DOUBLE, "Resting heart rate.", "bpm", required=False),
+        Column("threshold_pace_min_km", DOUBLE, "Pace that can be held for about an hour.", "min/km", required=False),
+    ),
+    keys=("athlete_id",),
+)
+
+REJECTS = Table(
+    "silver_rejects",
+    "strava_activities",
+    "The silver activities that no feature uses, each with the names of the rules that it broke.",
+    (
+        *_SILVER_ACTIVITY_COLUMNS,
+        Column("activity_date", TIMESTAMP, "Calendar day of the activity; null outside the calendar."),
+        Column(
+            "reject_reasons",
+            STRINGS,
+            "Names of the broken rules, in the order of silver.quality.RULES.",
+            nullable=False,
+        ),
+        _month("activity_date, or 'none' outside the calendar"),
+    ),
+    keys=(),
+    day_column="activity_date",
+)
+
+# ------------------------------------------------------------------------------------------------------- features
+
+ACTIVITY = Table(
+    "feature_store",
+    "activity_features",
+    "One row an accepted activity: pace, training load, heart-rate zones and the thresholds they rest on.",
+    (
+        _ATHLETE,
+        _key("activity_id", BIGINT, "The activity."),
+        _key("event_timestamp", TIMESTAMP, "Start of the activity in UTC."),
+        Column("sport_type", STRING, "Sport in Strava's spelling (Run, TrailRun, VirtualRun, Walk, Ride, ...)."),
+        Column("is_race", BOOLEAN, "The athlete marked the run as a race (workout_type 1).", nullable=False),
+        Column("distance_km", DOUBLE, "Distance.", "km"),
+        Column(
+            "moving_time_min", DOUBLE, "Moving time; elapsed time where moving time is unknown.", "min", nullable=False
+        ),
+        Column("elapsed_time_min", DOUBLE, "Elapsed time.", "min"),
+        Column("pace_min_km", DOUBLE, "Moving time per distance of a run or walk; else null.", "min/km"),
+        Column(
+            "grade_adjusted_pace_min_km",
+            DOUBLE,
+            "Flat pace of equal effort, from split elevation; else null.",
+            "min/km",
+        ),
+        Column("elevation_gain_m", DOUBLE, "Climbing.", "m"),
+        Column("elevation_per_km", DOUBLE, "Climbing per distance.", "m/km"),
+        Column(
+            "threshold_pace_min_km", DOUBLE, "Threshold pace as known on the evening before.", "min/km", nullable=False
+        ),
+        Column("threshold_source", STRING, "athlete, critical_speed, best_effort or default.", nullable=False),
+        Column("intensity_factor", DOUBLE, "Threshold pace over (graded) pace of a run; higher is harder."),
+        Column("estimated_tss", DOUBLE, "Training stress; 100 is one hour at threshold. Null where unknown.", "TSS"),
+        Column("load_method", STRING, "pace, heart_rate or none: what estimated_tss rests on.", nullable=False),
+        Column("avg_hr", DOUBLE, "Mean heart rate.", "bpm"),
+        Column("max_hr", DOUBLE, "Highest heart rate.", "bpm"),
+        Column("hr_max_bpm", DOUBLE, "The athlete's maximum heart rate as known on the evening before.", "bpm"),
+        Column("hr_max_source", STRING, "athlete, observed or age; null where hr_max_bpm is."),
+        *(
+            Column(f"hr_zone_{zone}_pct", DOUBLE, f"Share of heart-rate-covered moving time in zone {zone} of 5.", "1")
+            for zone in range(1, 6)
+        ),
+        Column("hr_zone_method", STRING, "splits or average: what the zones rest on; null where they are."),
+        Column("efficiency_index", DOUBLE, "Metres covered per heartbeat of a run or walk.", "m/beat"),
+        Column("source", STRING, "Where the silver row came from."),
+        _key("activity_date", TIMESTAMP, "Calendar day of the activity."),
+        _month("activity_date"),
+    ),
+    keys=("athlete_id", "activity_id"),
+    day_column="activity_date",
+    feature_table=True,
+)
+
+DAILY = Table(
+    "feature_store",
+    "athlete_daily_features",
+    "A dense calendar: every day from the athlete's first activity on, rest days included.",
+    (
+        _ATHLETE,
+        _key("activity_date", TIMESTAMP, "The calendar day."),
+        Column("activities", BIGINT, "Activities of the day.", nullable=False),
+        Column("distance_km", DOUBLE, "Distance of all activities.", "km", nullable=False),
+        Column("moving_time_min", DOUBLE, "Moving time of all activities.", "min", nullable=False),
+        Column("elevation_gain_m", DOUBLE, "Climbing of all activities.", "m", nullable=False),
+        Column("daily_tss", DOUBLE, "Training stress of the day; 0 on rest days.", "TSS", nullable=False),
+        Column("untracked_activities", BIGINT, "Activities whose load is unknown.", nullable=False),
+        Column("avg_pace_min_km", DOUBLE, "Time-weighted pace of the day's runs; null without one.", "min/km"),
+        Column("best_pace_min_km", DOUBLE, "Fastest pace among the day's runs of at least 1 km.", "min/km"),
+        Column("longest_run_km", DOUBLE, "Longest run of the day; null without one.", "km"),
+        Column("is_rest_day", BOOLEAN, "No activity on this day.", nullable=False),
+        _month("activity_date"),
+    ),
+    keys=("athlete_id", "activity_date"),
+    day_column="activity_date",
+    feature_table=True,
+)
+
+WEEKLY = Table(
+    "feature_store",
+    "athlete_weekly_features",
+    "One row an athlete and week (Monday to Sunday), from the week of the first activity on.",
+    (
+        _ATHLETE,
+        _key("week_start", TIMESTAMP, "The week's Monday."),
+        Column("weekly_distance_km", DOUBLE, "Distance of all activities.", "km", nullable=False),
+        Column("weekly_activities", BIGINT, "Activities of the week.", nullable=False),
+        Column("weekly_tss", DOUBLE, "Training stress.", "TSS", nullable=False),
+        Column("weekly_elevation_m", DOUBLE, "Climbing.", "m", nullable=False),
+        Column("weekly_moving_time_min", DOUBLE, "Moving time.", "min", nullable=False),
+        Column("avg_pace_week", DOUBLE, "Time-weighted pace of the week's runs; null without one.", "min/km"),
+        Column("longest_run_km", DOUBLE, "Longest run; null without one.", "km"),
+        Column("active_days", BIGINT, "Days with an activity.", nullable=False),
+        Column(
+            "training_monotony", DOUBLE, "Mean over population deviation of the 7 daily loads, at most 10 (Foster)."
+        ),
+        Column("training_strain", DOUBLE, "Weekly load times monotony (Foster).", "TSS"),
+        Column("distance_change_pct", DOUBLE, "Change of distance against the week before; null where that is 0.", "%"),
+        _month("week_start"),
+    ),
+    keys=("athlete_id", "week_start"),
+    day_column="week_start",
+    feature_table=True,
+)
+
+ROLLING = Table(
+    "feature_store",
+    "athlete_rolling_features",
+    "The athlete's state at the end of each calendar day.",
+    (
+        _ATHLETE,
+        _key("as_of_date", TIMESTAMP, "The day at whose end the state is taken."),
+        Column(
+            "ctl_42d", DOUBLE, "Fitness: exponentially weighted load, time constant 42 days.", "TSS/day", nullable=False
+        ),
+        Column(
+            "atl_7d", DOUBLE, "Fatigue: exponentially weighted load, time constant 7 days.", "TSS/day", nullable=False
+        ),
+        Column("tsb", DOUBLE, "Form: ctl_42d less atl_7d.", "TSS/day", nullable=False),
+        Column("ramp_rate_7d", DOUBLE, "ctl_42d less that of 7 days before (0 before the first activity).", "TSS/day"),
+        Column("warmup", BOOLEAN, "Among the first 42 days, where ctl_42d is still filling.", nullable=False),
+        Column("acwr", DOUBLE, "atl_7d over ctl_42d; null before 28 days of history or when ctl_42d < 0.01."),
+        Column("acute_load_7d", DOUBLE, "EWMA of load, span 7 (Williams 2017).", "TSS/day", nullable=False),
+        Column("chronic_load_28d", DOUBLE, "EWMA of load, span 28 (Williams 2017).", "TSS/day", nullable=False),
+        Column("acwr_7d_28d", DOUBLE, "acute_load_7d over chronic_load_28d; null as acwr is."),
+        Column(
+            "pace_trend_30d",
+            DOUBLE,
+            "Slope of run pace over 30 days; negative is faster; null under 5 runs.",
+            "min/km per 30 d",
+        ),
+        Column("distance_trend_30d", DOUBLE, "Slope of daily distance over 30 days.", "km/day per 30 d"),
+        Column("consistency_score", DOUBLE, "Active over expected days of the last 30 observed, at most 1.", "1"),
+        Column("activities_30d", BIGINT, "Activities of the last 30 days.", nullable=False),
+        Column("total_distance_30d_km", DOUBLE, "Distance of the last 30 days.", "km", nullable=False),
+        Column("avg_pace_30d", DOUBLE, "Time-weighted pace of the runs of the last 30 days.", "min/km"),
+        Column("best_pace_30d", DOUBLE, "Fastest pace among runs of at least 1 km of the last 30 days.", "min/km"),
+        Column("longest_run_30d_km", DOUBLE, "Longest run of the last 30 days.", "km"),
+        Column("long_run_spike", DOUBLE, "Longest run of the last 7 days over that of the 30 days before them."),
+        Column("training_monotony_7d", DOUBLE, "Mean over population deviation of 7 daily loads, at most 10 (Foster)."),
+        Column("training_strain_7d", DOUBLE, "7-day load times monotony (Foster).", "TSS"),
+        Column("rest_days_14d", BIGINT, "Days without activity among the last 14 observed.", nullable=False),
+        Column(
+            "best_effort_distance_m",
+            DOUBLE,
+            "Distance of the run of the last 180 days with the best Riegel equivalent.",
+            "m",
+        ),
+        Column("best_effort_time_s", DOUBLE, "Its moving time.", "s"),
+        Column("best_effort_age_days", BIGINT, "Days since that run.", "d"),
+        Column("is_overtraining_risk", BOOLEAN, "The rule: acwr or monotony above its limit; null when acwr is."),
+        Column("risk_reasons", STRINGS, "Which of acwr, training_monotony_7d is above its limit; null when acwr is."),
+        _month("as_of_date"),
+    ),
+    keys=("athlete_id", "as_of_date"),
+    day_column="as_of_date",
+    feature_table=True,
+)
+
+# ----------------------------------------------------------------------------------------------------------- gold
+
+DISTANCES_M: dict[str, float] = {"5k": 5000.0, "10k": 10000.0, "half": 21097.5, "marathon": 42195.0}
+"""The four race distances by the name that columns carry."""
+
+
+def _prediction_columns() -> tuple[Column, ...]:
+    return tuple(
+        column
+        for name in DISTANCES_M
+        for column in (
+            Column(f"predicted_{name}_s", DOUBLE, f"Predicted {name} time (p50).", "s"),
+            Column(f"p10_{name}_s", DOUBLE, f"Fast end of the 80 % interval of the {name} time.", "s"),
+            Column(f"p90_{name}_s", DOUBLE, f"Slow end of the 80 % interval of the {name} time.", "s"),
+        )
+    )
+
+
+PREDICTIONS = Table(
+    "gold",
+    "athlete_predictions",
+    "What was predicted for each athlete at the end of each day. Each day's rows stand as they were served.",
+    (
+        _ATHLETE,
+        _key("prediction_date", TIMESTAMP, "The day at whose end the prediction was made."),
+        *_prediction_columns(),
+        Column("served_by", STRING, "model or baseline; null where there is nothing to predict from."),
+        Column("model_version", STRING, "Version of the registered time_estimator that served."),
+        Column(
+            "p_disruption_14d",
+            DOUBLE,
+            "Probability of a training disruption within 14 days; null when abstaining.",
+            "1",
+        ),
+        Column("p_disruption_reason", STRING, "Why p_disruption_14d is null."),
+        Column("is_overtraining_risk", BOOLEAN, "The rule of athlete_rolling_features."),
+        Column("risk_reasons", STRINGS, "Its reasons."),
+        Column("top_reasons", STRINGS, "What moved the prediction most, in words."),
+        Column("features_as_of", TIMESTAMP, "The day of the features used.", nullable=False),
+        _month("prediction_date"),
+    ),
+    keys=("athlete_id", "prediction_date"),
+    day_column="prediction_date",
+)
+
+METRICS_SUMMARY = Table(
+    "gold",
+    "athlete_metrics_summary",
+    "One row an athlete: where he or she stands on the newest day.",
+    (
+        _ATHLETE,
+        Column("as_of_date", TIMESTAMP, "The newest day of the athlete's rolling features.", nullable=False),
+        Column("fitness_ctl", DOUBLE, "ctl_42d.", "TSS/day"),
+        Column("fatigue_atl", DOUBLE, "atl_7d.", "TSS/day"),
+        Column("form_tsb", DOUBLE, "tsb.", "TSS/day"),
+        Column("ramp_rate_7d", DOUBLE, "Change of fitness in 7 days.", "TSS/day"),
+        Column("distance_7d_km", DOUBLE, "Distance of the last 7 days.", "km"),
+        Column("distance_28d_km", DOUBLE, "Distance of the last 28 days.", "km"),
+        Column("distance_365d_km", DOUBLE, "Distance of the last 365 days.", "km"),
+        *(
+            column
+            for name in DISTANCES_M
+            for column in (
+                Column(
+                    f"best_{name}_s", DOUBLE, f"Fastest run of {name} (within 2 % of the distance, scaled to it).", "s"
+                ),
+                Column(f"best_{name}_date", TIMESTAMP, f"Day of the fastest {name}."),
+            )
+        ),
+        Column("threshold_pace_min_km", DOUBLE, "Threshold pace at the newest activity.", "min/km"),
+        Column("threshold_source", STRING, "What it rests on."),
+        Column("hr_max_bpm", DOUBLE, "Maximum heart rate at the newest activity.", "bpm"),
+        Column("hr_max_source", STRING, "What it rests on."),
+        Column("last_activity_date", TIMESTAMP, "Day of the newest activity.", nullable=False),
+        Column("days_since_activity", BIGINT, "Days from the newest activity to as_of_date.", "d"),
+    ),
+    keys=("athlete_id",),
+)
+
+SILVER = (STRAVA_ACTIVITIES, STRAVA_SUB_ACTIVITY, STRAVA_ATHLETE)
+FEATURES = (ACTIVITY, DAILY, WEEKLY, ROLLING)
+GOLD = (PREDICTIONS, METRICS_SUMMARY)
+ALL = (*SILVER, REJECTS, *FEATURES, *GOLD)
