@@ -1,14 +1,25 @@
-"""The embedded Spark session: Sail in this process (default), or Apache Spark with Delta.
+"""The embedded Spark session: Sail in this process (default), or Apache Spark with Delta beside it.
 
-One session a process, made at first need. Both run with the session time zone UTC: on Sail, another zone leaves
-timestamp-to-date conversions in UTC but moves literals.
+Both are reached through Spark Connect, so one process can hold both and `pyspark.sql.functions` means the same on
+each. Both run with the session time zone UTC: on Sail, another zone leaves timestamp-to-date conversions in UTC but
+moves literals.
 """
 
 from __future__ import annotations
 
+import atexit
 import os
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import time
 from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal
+
+from athlete_assets.errors import SettingsError, StoreError
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -16,11 +27,16 @@ if TYPE_CHECKING:
 DELTA_PACKAGE = "io.delta:delta-spark_2.13:4.0.0"
 SESSION_SECONDS = 7 * 24 * 3600
 """A session that idles longer dies with its temporary views; Sail's own default is 900 s."""
+START_SECONDS = 180
+"""How long Apache Spark may take to start; the first start resolves the Delta jars."""
 
 
 @cache
 def spark_session(engine: Literal["sail", "spark"]) -> SparkSession:
-    """The process's session on the given engine, made at the first call."""
+    """The process's session on the given engine, made at the first call.
+
+    Raises SettingsError where Apache Spark is asked for and Java is missing, StoreError where it does not start.
+    """
     return _sail() if engine == "sail" else _apache_spark()
 
 
@@ -28,29 +44,64 @@ def _sail() -> SparkSession:
     os.environ.setdefault("SAIL_SPARK__SESSION_TIMEOUT_SECS", str(SESSION_SECONDS))
     os.environ.setdefault("RUST_LOG", "error")
     from pysail.spark import SparkConnectServer
-    from pyspark.sql import SparkSession
 
     server = SparkConnectServer(port=0)
     server.start()
     _, port = server.listening_address
-    session = SparkSession.builder.remote(f"sc://127.0.0.1:{port}").create()
-    session.conf.set("spark.sql.session.timeZone", "UTC")
+    session = _connect(port)
     session._athlete_assets_server = server  # type: ignore[attr-defined]  # the server stops when it is collected
     return session
 
 
 def _apache_spark() -> SparkSession:
+    """Apache Spark as a Connect server of its own on loopback; it ends with this process."""
+    if not (shutil.which("java") or os.environ.get("JAVA_HOME")):
+        raise SettingsError(
+            "setting ATHLETE_ENGINE=spark: Java 17 is needed and not found; install it or use ATHLETE_ENGINE=sail"
+        )
+    import pyspark
+
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    log = Path(tempfile.mkdtemp(prefix="athlete_spark_")) / "server.log"
+    options = {
+        "spark.sql.extensions": "io.delta.sql.DeltaSparkSessionExtension",
+        "spark.sql.catalog.spark_catalog": "org.apache.spark.sql.delta.catalog.DeltaCatalog",
+        "spark.connect.grpc.binding.address": "127.0.0.1",
+        "spark.connect.grpc.binding.port": str(port),
+        "spark.sql.shuffle.partitions": "4",
+        "spark.ui.enabled": "false",
+    }
+    submit = [str(Path(pyspark.__file__).parent / "bin" / "spark-submit"), "--master", "local[2]"]
+    submit += ["--packages", DELTA_PACKAGE, "--class", "org.apache.spark.sql.connect.service.SparkConnectServer"]
+    submit += [part for key, value in options.items() for part in ("--conf", f"{key}={value}")]
+    with open(log, "w") as output:
+        server = subprocess.Popen(
+            [*submit, "spark-internal"],
+            env={**os.environ, "PYSPARK_PYTHON": sys.executable},
+            stdout=output,
+            stderr=subprocess.STDOUT,
+        )
+    atexit.register(server.terminate)
+    deadline = time.monotonic() + START_SECONDS
+    while not _listening(port):
+        if server.poll() is not None or time.monotonic() > deadline:
+            server.terminate()
+            tail = "\n".join(log.read_text().splitlines()[-8:])
+            raise StoreError(f"Apache Spark did not start; the end of its log {log}:\n{tail}")
+        time.sleep(0.2)
+    return _connect(port)
+
+
+def _listening(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+def _connect(port: int) -> SparkSession:
     from pyspark.sql import SparkSession
 
-    return (
-        SparkSession.builder.master("local[2]")
-        .appName("athlete_assets")
-        .config("spark.jars.packages", DELTA_PACKAGE)
-        .config("spark.sql.extensions", "io.delta.sql.DeltaSparkSessionExtension")
-        .config("spark.sql.catalog.spark_catalog", "org.apache.spark.sql.delta.catalog.DeltaCatalog")
-        .config("spark.sql.session.timeZone", "UTC")
-        .config("spark.sql.shuffle.partitions", "4")
-        .config("spark.ui.enabled", "false")
-        .config("spark.sql.execution.arrow.pyspark.enabled", "true")
-        .getOrCreate()
-    )
+    session = SparkSession.builder.remote(f"sc://127.0.0.1:{port}").create()
+    session.conf.set("spark.sql.session.timeZone", "UTC")
+    return session

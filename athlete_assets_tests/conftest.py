@@ -1,0 +1,56 @@
+"""Shared fixtures: a scratch home, both engines, and the real data where it is present."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from pyspark.sql import SparkSession
+
+from athlete_assets.errors import AthleteAssetsError
+from athlete_assets.settings import Settings
+from athlete_assets.store.local import LocalStore
+from athlete_assets.store.session import spark_session
+
+SHARED = Path(os.environ.get("ATHLETE_TESTS_SHARED", Path(__file__).resolve().parents[2] / "shared"))
+"""Real runs and oracles lie beside the checkout, never in it; the tests that read them skip where they are absent."""
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    """Defaults in a scratch home."""
+    return Settings(home=tmp_path / "home")
+
+
+@pytest.fixture
+def store(settings: Settings) -> LocalStore:
+    return LocalStore(settings)
+
+
+@pytest.fixture(scope="session")
+def sail() -> SparkSession:
+    return spark_session("sail")
+
+
+@pytest.fixture(scope="session")
+def apache_spark() -> SparkSession:
+    """Apache Spark with Delta; the tests that use it are marked `java`."""
+    try:
+        return spark_session("spark")
+    except AthleteAssetsError as error:
+        pytest.skip(f"Apache Spark is not available: {error}")
+
+
+@pytest.fixture(params=["sail", pytest.param("spark", marks=pytest.mark.java)])
+def spark(request: pytest.FixtureRequest) -> SparkSession:
+    """Each engine in turn."""
+    return request.getfixturevalue("sail" if request.param == "sail" else "apache_spark")
+
+
+def shared_file(relative: str) -> Path:
+    """A file of the shared real data or oracles; skips the test where it is absent."""
+    path = SHARED / relative
+    if not path.exists():
+        pytest.skip(f"the shared file {relative} is not beside this checkout")
+    return path
