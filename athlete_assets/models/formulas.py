@@ -15,8 +15,8 @@ RIEGEL_EXPONENT = 1.06
 VICKERS_EXPONENT = 1.07
 MARATHON_M = 42195.0
 KM_PER_MILE = 1.609344
-HIGHEST_VDOT = 86.0
-"""World records lie between VDOT 82 and 85 at 1,500 m to the marathon; a higher one is a measurement error."""
+HIGHEST_VDOT = 83.0
+"""World records from 1,500 m to the marathon lie at VDOT 83.6 to 87.0: a run above is a vehicle or a bad GPS track."""
 
 _VDOT_STEPS = 60
 """Bisection steps: the bracket of 1 to 12 m/s shrinks below the last bit of a double."""

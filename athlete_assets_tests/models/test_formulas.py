@@ -71,6 +71,15 @@ def test_a_40_minute_10k_on_40_miles_a_week_is_no_two_hour_marathon() -> None:
     assert 3 * 3600 < time < 3.75 * 3600
 
 
+@pytest.mark.parametrize(
+    ("distance", "record"), [(1_500, 206.0), (5_000, 755.36), (10_000, 1571.0), (21_097.5, 3402.0), (42_195, 7235.0)]
+)
+def test_only_a_world_record_lies_above_the_highest_vdot(distance: float, record: float) -> None:
+    """The record is above it, and 5 % slower (still a national record in most countries) is not."""
+    assert formulas.vdot(distance, record) > formulas.HIGHEST_VDOT
+    assert formulas.vdot(distance, record * 1.05) < formulas.HIGHEST_VDOT
+
+
 def test_riegel_doubles_by_two_to_the_1_06() -> None:
     """20:00 over 5 km: 10 km in 1200 x 2^1.06 = 2501.9 s."""
     assert formulas.riegel(5_000, 1_200, 10_000) == pytest.approx(2501.9, abs=0.05)
