@@ -12,6 +12,9 @@ from dataclasses import dataclass
 STRING, BIGINT, INT, DOUBLE, BOOLEAN = "string", "bigint", "int", "double", "boolean"
 TIMESTAMP, LOCAL_TIMESTAMP, STRINGS = "timestamp", "timestamp_ntz", "array<string>"
 
+RUN_SPORTS = ("Run", "TrailRun", "VirtualRun")
+"""The sports whose pace, distance and load count as running, in the spelling that silver.quality normalises to."""
+
 OUTSIDE_CALENDAR = "none"
 """The `month` of rejected rows that belong to no partition: no date, or one outside the calendar."""
 
@@ -231,6 +234,9 @@ DAILY = Table(
         Column("avg_pace_min_km", DOUBLE, "Time-weighted pace of the day's runs; null without one.", "min/km"),
         Column("best_pace_min_km", DOUBLE, "Fastest pace among the day's runs of at least 1 km.", "min/km"),
         Column("longest_run_km", DOUBLE, "Longest run of the day; null without one.", "km"),
+        Column("runs", BIGINT, "Runs with a pace (RUN_SPORTS).", nullable=False),
+        Column("run_distance_km", DOUBLE, "Their distance.", "km", nullable=False),
+        Column("run_moving_time_min", DOUBLE, "Their moving time.", "min", nullable=False),
         Column("is_rest_day", BOOLEAN, "No activity on this day.", nullable=False),
         _month("activity_date"),
     ),
