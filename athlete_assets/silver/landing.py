@@ -1,0 +1,406 @@
+"""Lands silver rows in the local deployment's silver tables: only what is new or changed is written.
+
+Each table changes in one commit, or not at all; splits and athletes before the activities that refer to them.
+The tables record their changes (Delta change data feed), so that a sensor sees late rows for old days. Sail cannot
+write such tables, but delta-rs can, and Sail reads them right. The rows of a commit are sorted by local start, so
+that readers of a few days skip most row groups; an import of one batch of athletes fills its own file, so that readers
+of a few athletes skip the others' files.
+"""
+
+from __future__ import annotations
+
+import fcntl
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import Protocol
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.dataset as ds
+from deltalake import DeltaTable, WriterProperties, write_deltalake
+
+from athlete_assets import tables
+from athlete_assets.days import monday_of
+from athlete_assets.errors import ContractError, InputError
+from athlete_assets.settings import HOME_FILE, PREFIX, Settings, _home_file
+from athlete_assets.store.arrow import arrow_schema, fitted
+from athlete_assets.store.local import LocalStore, _committed
+from athlete_assets.tables import Table
+
+INGESTED = "silver_ingestion_timestamp"
+FIRST_PARTITION = date(2000, 1, 3)
+"""The Monday before which no partition may begin."""
+ROW_GROUP_ROWS = 65_536
+WRITING = WriterProperties(compression="ZSTD", max_row_group_size=ROW_GROUP_ROWS)
+
+
+class SilverRows(Protocol):
+    """What can be landed: an import, or a batch of the simulator."""
+
+    @property
+    def activities(self) -> pa.Table: ...
+
+    @property
+    def splits(self) -> pa.Table: ...
+
+    @property
+    def athletes(self) -> pa.Table: ...
+
+
+@dataclass(frozen=True)
+class LandingReport:
+    """What a landing did. read = new + changed + unchanged, counted in activities."""
+
+    read: int = 0
+    new: int = 0
+    changed: int = 0
+    unchanged: int = 0
+    splits_written: int = 0
+    athletes_written: int = 0
+    first_day: date | None = None
+    """The first and the last local day of the activities that lie in the calendar: from 2000-01-01 to today."""
+    last_day: date | None = None
+    start_date: date | None = None
+    """The first partition, where this landing moved it."""
+
+    def __add__(self, other: LandingReport) -> LandingReport:
+        """The report of several batches."""
+        firsts = [day for day in (self.first_day, other.first_day) if day]
+        lasts = [day for day in (self.last_day, other.last_day) if day]
+        starts = [day for day in (self.start_date, other.start_date) if day]
+        return LandingReport(
+            self.read + other.read,
+            self.new + other.new,
+            self.changed + other.changed,
+            self.unchanged + other.unchanged,
+            self.splits_written + other.splits_written,
+            self.athletes_written + other.athletes_written,
+            min(firsts, default=None),
+            max(lasts, default=None),
+            min(starts, default=None),
+        )
+
+
+def land(store: LocalStore, imported: SilverRows) -> LandingReport:
+    """Merges the rows into the silver tables: new ones in, changed ones replaced, equal ones left alone.
+
+    Rows are told apart by their table's key; where a part of the key is null, by their whole content. Everything but
+    silver_ingestion_timestamp counts as content: an unchanged row keeps the timestamp of its first import, and where
+    nothing changed nothing is committed. The home remembers its first partition and its time zone.
+    Raises InputError where ATHLETE_START_DATE is set to a day after all of the activities, ContractError where the
+    rows do not fit the contract or hold a key twice with two contents; both before anything is written.
+    """
+    activities, splits, athletes = (
+        _distinct(fitted(rows, table), table)
+        for rows, table in zip((imported.activities, imported.splits, imported.athletes), tables.SILVER, strict=True)
+    )
+    first_day, last_day = _calendar_span(activities, store.settings)
+    _refuse_start_after(last_day, store.settings)
+    with _landing_lock(store):
+        splits_new, splits_changed, _ = _merge(store, tables.STRAVA_SUB_ACTIVITY, splits)
+        athletes_new, athletes_changed, _ = _merge(store, tables.STRAVA_ATHLETE, athletes)
+        new, changed, _ = _merge(store, tables.STRAVA_ACTIVITIES, activities)
+        read = imported.activities.num_rows
+        return LandingReport(
+            read,
+            new,
+            changed,
+            read - new - changed,
+            splits_new + splits_changed,
+            athletes_new + athletes_changed,
+            first_day,
+            last_day,
+            _remember(store.settings, first_day),
+        )
+
+
+def delete(
+    store: LocalStore, athlete_id: str, activity_ids: Collection[int] | None = None, forget: bool = False
+) -> int:
+    """Deletes an athlete's activities (all of them, and what the athlete stated, without `activity_ids`) with their
+    splits; the number of deleted activities.
+
+    The rows stay in the tables' history until it is vacuumed; `forget` does that at once, for the right to erasure,
+    and gives up time travel and the change feed of all athletes' earlier versions. (Delta's log keeps the smallest
+    and largest athlete_id of removed files as statistics.)
+    """
+    of_athlete = f"athlete_id = {_literal(athlete_id)}"
+    deleted = 0
+    with _landing_lock(store):
+        for table, key in ((tables.STRAVA_ACTIVITIES, "id"), (tables.STRAVA_SUB_ACTIVITY, "activity_id")):
+            if activity_ids is not None and not activity_ids:
+                break
+            chosen = "" if activity_ids is None else f" AND {key} IN ({', '.join(str(int(n)) for n in activity_ids)})"
+            if store.exists(table):
+                count = _delete(store, table, of_athlete + chosen)
+                deleted += count if table == tables.STRAVA_ACTIVITIES else 0
+        if activity_ids is None and store.exists(tables.STRAVA_ATHLETE):
+            _delete(store, tables.STRAVA_ATHLETE, of_athlete)
+        if forget:
+            for table in tables.SILVER:
+                if store.exists(table):
+                    _forget_history(store, table)
+    return deleted
+
+
+def _delete(store: LocalStore, table: Table, predicate: str) -> int:
+    """Deletes the rows; commits nothing where there are none."""
+    if not _any(store.delta(table), predicate):
+        return 0
+    return int(_committed(lambda: store.delta(table).delete(predicate), table)["num_deleted_rows"])
+
+
+def _any(delta: DeltaTable, predicate: str) -> bool:
+    from deltalake import QueryBuilder
+
+    found = QueryBuilder().register("t", delta).execute(f"SELECT 1 FROM t WHERE {predicate} LIMIT 1")
+    return pa.table(found.read_all()).num_rows > 0
+
+
+def _literal(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"
+
+
+def _forget_history(store: LocalStore, table: Table) -> None:
+    store.delta(table).vacuum(retention_hours=0, enforce_retention_duration=False, dry_run=False)
+    for changes in (store.path(table) / "_change_data").glob("*.parquet"):  # vacuum leaves the change feed's files
+        changes.unlink()
+
+
+@contextmanager
+def _landing_lock(store: LocalStore) -> Iterator[None]:
+    """One landing at a time in a home: what is compared is still true when it is written."""
+    folder = store.path(tables.STRAVA_ACTIVITIES).parent
+    folder.mkdir(parents=True, exist_ok=True)
+    with open(folder / ".landing.lock", "w") as handle:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+
+
+# ------------------------------------------------------------------------------------------------ what is different
+
+
+def _merge(store: LocalStore, table: Table, rows: pa.Table) -> tuple[int, int, int | None]:
+    """Writes what is new or changed in one commit; counts of new and changed rows, and the table's version."""
+    if not store.exists(table):
+        _create(store, table)
+    if not rows.num_rows:
+        return 0, 0, store.version(table)
+    delta = store.delta(table)
+    existing = _of_same_athletes(delta, table, rows)
+    new, changed = _differences(existing, rows, table)
+    if len(changed):
+        _committed(
+            lambda: _upsert(store.delta(table), _sorted(rows.take(pa.array([*new, *changed])), table), table), table
+        )
+    elif len(new):
+        _committed(
+            lambda: write_deltalake(
+                str(store.path(table)),
+                _sorted(rows.take(pa.array(new)), table),
+                mode="append",
+                writer_properties=WRITING,
+            ),
+            table,
+        )
+    return len(new), len(changed), store.version(table)
+
+
+def _create(store: LocalStore, table: Table) -> None:
+    """Creates the table, empty, as one that records its changes."""
+    DeltaTable.create(
+        str(store.path(table)),
+        arrow_schema(table),
+        mode="ignore",
+        name=table.name,
+        description=table.comment,
+        configuration={"delta.enableChangeDataFeed": "true"},
+    )
+
+
+def _upsert(delta: DeltaTable, rows: pa.Table, table: Table) -> None:
+    same = " AND ".join(f"old.{key} = fresh.{key}" for key in table.keys)  # never true of a null key: those are new
+    (
+        delta.merge(
+            rows,
+            predicate=same,
+            source_alias="fresh",
+            target_alias="old",
+            writer_properties=WRITING,
+        )
+        .when_matched_update_all()
+        .when_not_matched_insert_all()
+        .execute()
+    )
+
+
+def _sorted(rows: pa.Table, table: Table) -> pa.Table:
+    """By local start where there is one, so that a reader of a few days skips row groups; else by key."""
+    first = ["start_date_local"] if "start_date_local" in rows.column_names else []
+    return rows.sort_by([(name, "ascending") for name in [*first, *table.keys]])
+
+
+def _of_same_athletes(delta: DeltaTable, table: Table, rows: pa.Table) -> pa.Table:
+    """The table's rows of the athletes among the rows. Files whose statistics exclude them are not opened."""
+    schema = arrow_schema(table)
+    athletes = rows.column("athlete_id")
+    known = pc.unique(athletes).drop_null()
+    chosen = ds.field("athlete_id").is_null() if athletes.null_count else None
+    if len(known):
+        smallest, largest = pc.min_max(known).as_py().values()
+        named = (ds.field("athlete_id") >= smallest) & (ds.field("athlete_id") <= largest)
+        named &= ds.field("athlete_id").isin(known)
+        chosen = named if chosen is None else chosen | named
+    dataset = delta.to_pyarrow_dataset()
+    lacking = [field for field in schema if field.name not in dataset.schema.names]
+    found = dataset.to_table(columns=[name for name in schema.names if name in dataset.schema.names], filter=chosen)
+    for field in lacking:
+        found = found.append_column(field, pa.nulls(found.num_rows, field.type))
+    return found.select(schema.names).cast(schema)
+
+
+def _differences(existing: pa.Table, rows: pa.Table, table: Table) -> tuple[list[int], list[int]]:
+    """Positions of the rows that are new, and of those whose key exists with another content."""
+    keyed, keyless = _with_key(rows, table), _without_key(rows, table)
+    if not existing.num_rows:
+        return [*keyed, *keyless], []
+    existing_keyed = _with_key(existing, table)
+    pairs = pd.merge(
+        _key_frame(rows, keyed, table), _key_frame(existing, existing_keyed, table), on=list(table.keys), how="left"
+    )
+    pairs = pairs.drop_duplicates("position_x", keep="last")
+    found = pairs["position_y"].notna().to_numpy()
+    new = pairs["position_x"].to_numpy()[~found]
+    here, there = pairs["position_x"].to_numpy()[found], pairs["position_y"].to_numpy()[found].astype(np.int64)
+    changed = here[~_equal_content(rows.take(pa.array(here)), existing.take(pa.array(there)))]
+    return [*new.tolist(), *_unmatched(existing, rows, keyless, table)], changed.tolist()
+
+
+def _with_key(rows: pa.Table, table: Table) -> np.ndarray:
+    return np.flatnonzero(_full_key(rows, table))
+
+
+def _without_key(rows: pa.Table, table: Table) -> np.ndarray:
+    return np.flatnonzero(~_full_key(rows, table))
+
+
+def _full_key(rows: pa.Table, table: Table) -> np.ndarray:
+    full = np.ones(rows.num_rows, dtype=bool)
+    for key in table.keys:
+        full &= rows.column(key).is_valid().to_numpy()
+    return full
+
+
+def _key_frame(rows: pa.Table, positions: np.ndarray, table: Table) -> pd.DataFrame:
+    frame = rows.select(list(table.keys)).take(pa.array(positions)).to_pandas()
+    return frame.assign(position=positions)
+
+
+def _equal_content(left: pa.Table, right: pa.Table) -> np.ndarray:
+    """Row by row, whether all but the ingestion timestamp is equal; null equals null, and NaN equals NaN."""
+    equal = np.ones(left.num_rows, dtype=bool)
+    for name in left.column_names:
+        if name == INGESTED:
+            continue
+        a, b = left.column(name), right.column(name)
+        same = pc.fill_null(pc.equal(a, b), False)
+        same = pc.or_(same, pc.and_(pc.is_null(a), pc.is_null(b)))
+        if pa.types.is_floating(a.type):
+            nan = pc.and_(pc.fill_null(pc.is_nan(a), False), pc.fill_null(pc.is_nan(b), False))
+            same = pc.or_(same, nan)
+        equal &= same.to_numpy()
+    return equal
+
+
+def _unmatched(existing: pa.Table, rows: pa.Table, keyless: np.ndarray, table: Table) -> list[int]:
+    """Of the rows without a full key, those for which the table has no equal row left to stand for them."""
+    if not len(keyless):
+        return []
+    stand = _contents(existing.take(pa.array(_without_key(existing, table))))
+    left: dict[tuple[object, ...], int] = {}
+    for content in stand:
+        left[content] = left.get(content, 0) + 1
+    unmatched = []
+    for position, content in zip(keyless.tolist(), _contents(rows.take(pa.array(keyless))), strict=True):
+        if left.get(content, 0):
+            left[content] -= 1
+        else:
+            unmatched.append(position)
+    return unmatched
+
+
+def _contents(rows: pa.Table) -> Sequence[tuple[object, ...]]:
+    """Each row's content as a value that can be compared; NaN as text, because it does not equal itself."""
+    columns = [rows.column(name).to_pylist() for name in rows.column_names if name != INGESTED]
+    return [tuple("NaN" if value != value else value for value in row) for row in zip(*columns, strict=True)]
+
+
+def _distinct(rows: pa.Table, table: Table) -> pa.Table:
+    """The rows with each key once. Raises ContractError where a key stands twice with two contents."""
+    keyed = _with_key(rows, table)
+    frame = _key_frame(rows, keyed, table)
+    repeats = frame.duplicated(list(table.keys)).to_numpy()
+    if not repeats.any():
+        return rows
+    firsts = frame[~repeats]
+    pairs = pd.merge(frame[repeats], firsts, on=list(table.keys))
+    again = pairs["position_x"].to_numpy()
+    equal = _equal_content(rows.take(pa.array(again)), rows.take(pa.array(pairs["position_y"].to_numpy())))
+    if not equal.all():
+        key = rows.select(list(table.keys)).slice(int(again[~equal][0]), 1).to_pylist()[0]
+        raise ContractError(f"{'.'.join(table.path)}: the rows to land hold the key {key} twice, with two contents")
+    return rows.take(pa.array(np.setdiff1d(np.arange(rows.num_rows), again)))
+
+
+# ------------------------------------------------------------------------------------------------------- calendar
+
+
+def _calendar_span(activities: pa.Table, settings: Settings) -> tuple[date | None, date | None]:
+    """First and last local day among the activities from 2000-01-01 to today; None without such activities."""
+    local = activities.column("start_date_local")
+    tomorrow = datetime.combine(date.fromordinal(settings.today.toordinal() + 1), datetime.min.time())
+    inside = pc.and_(
+        pc.greater_equal(local, pa.scalar(datetime(2000, 1, 1), local.type)),
+        pc.less(local, pa.scalar(tomorrow, local.type)),
+    )
+    span = pc.min_max(local.filter(inside)).as_py()
+    return (span["min"].date(), span["max"].date()) if span["min"] else (None, None)
+
+
+def _refuse_start_after(last_day: date | None, settings: Settings) -> None:
+    if last_day and _start_is_given(settings) and settings.start_date > last_day:
+        raise InputError(
+            f"setting {PREFIX}START_DATE={settings.start_date}: lies after all activities, the last of which is of "
+            f"{last_day}; set it to {max(monday_of(last_day), FIRST_PARTITION)} or earlier, or leave it unset"
+        )
+
+
+def _start_is_given(settings: Settings) -> bool:
+    """Whether somebody set the first partition, rather than an earlier landing or nobody."""
+    return "start_date" in settings.model_fields_set and settings.start_date != _remembered_start(settings)
+
+
+def _remembered_start(settings: Settings) -> date | None:
+    text = _home_file(settings.home / HOME_FILE).get(f"{PREFIX}START_DATE")
+    return date.fromisoformat(text) if text else None
+
+
+def _remember(settings: Settings, first_day: date | None) -> date | None:
+    """Notes the time zone, and the Monday on or before the first activity as first partition unless an earlier one
+    is known or one was set; that Monday where it was noted."""
+    values = {}
+    if f"{PREFIX}TIME_ZONE" not in _home_file(settings.home / HOME_FILE):
+        values["time_zone"] = settings.time_zone
+    remembered = _remembered_start(settings)
+    start = max(monday_of(first_day), FIRST_PARTITION) if first_day else None
+    if start and not _start_is_given(settings) and (remembered is None or start < remembered):
+        values["start_date"] = start.isoformat()
+    else:
+        start = None
+    if values:
+        settings.remember(**values)
+    return start

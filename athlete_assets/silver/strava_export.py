@@ -1,0 +1,330 @@
+"""Strava's account export: `activities.csv` as silver activities.
+
+The file differs by year (10 to 103 columns) and by the account's language. Since 2019 it has two blocks of columns:
+one for people (a distance in km or miles, numbers as the language writes them) and one for machines (metres, seconds,
+decimal points) that repeats some headers; the second of two is used. Times are UTC and name no zone.
+"""
+
+from __future__ import annotations
+
+import re
+import statistics
+import unicodedata
+from collections import Counter
+from collections.abc import Sequence
+from datetime import datetime, timezone
+
+import pyarrow as pa
+
+from athlete_assets import tables
+from athlete_assets.errors import InputError
+from athlete_assets.settings import Settings
+from athlete_assets.silver.csv_text import Cells, CsvTable, integers, listed, numbers, shown
+from athlete_assets.silver.strava_words import ENGLISH, HEADERS, MONTHS, REQUIRED, SNAKE, SPORTS, folded
+from athlete_assets.store.arrow import arrow_schema
+
+SOURCE = "strava_export"
+MACHINE_BLOCK = ("elapsed_time", "moving_time", "distance", "elevation_gain", "average_heartrate", "max_heartrate")
+MILE_M = 1609.344
+YARD_M = 0.9144
+PLAUSIBLE_SPEED_MPS = (0.2, 30.0)
+"""m/s; the median over a file's activities lies in it when distances are in metres, whatever the sport."""
+RACE = {"Run": 1, "TrailRun": 1, "VirtualRun": 1, "Ride": 11}
+"""Strava's workout_type of a race."""
+
+
+def fields_of(header: Sequence[str]) -> dict[str, list[int]]:
+    """Where each field of an export stands: indexes of its columns, in order. Unknown headers are left out."""
+    plain = [_plain(name) for name in header]
+    known = SNAKE if "elapsed_time" in plain else HEADERS
+    fields: dict[str, list[int]] = {}
+    for index, name in enumerate(plain):
+        if name in known:
+            fields.setdefault(known[name], []).append(index)
+    return fields
+
+
+def _plain(header: str) -> str:
+    return folded(re.sub(r"\.\d+$", "", header))  # pandas writes a repeated header as 'Distance.1'
+
+
+def is_export(header: Sequence[str]) -> bool:
+    """Whether the header is that of an export: it has an activity's id, date, sport, elapsed time and distance."""
+    return all(field in fields_of(header) for field in REQUIRED)
+
+
+def read_export(table: CsvTable, settings: Settings, athlete_id: str) -> tuple[pa.Table, list[str]]:
+    """An export's rows as silver activities of the athlete, and sentences for the summary.
+
+    Times are taken as UTC, local times follow settings.time_zone. The silver_ingestion_timestamp is left null: it is
+    one for the whole import. Raises InputError that names line and column.
+    """
+    fields = fields_of(table.header)
+    columns = {field: table.column(indexes[-1]) for field, indexes in fields.items()}
+    english = _plain(table.header[fields["elapsed_time"][0]]) in ENGLISH | SNAKE.keys()
+    certain_mark = "." if english and table.delimiter == "," else None
+
+    ids = integers(columns["id"], bits=64)
+    times = export_times(columns["date"], day_first=None if english else True)
+    sports, unknown_sports = _sports(columns["sport"])
+
+    names = [field for field in MACHINE_BLOCK if field in columns]
+    values = dict(zip(names, numbers([columns[field] for field in names], certain_mark), strict=True))
+    values["distance"] = _metres(table, fields["distance"], values, certain_mark)
+    for field in ("elapsed_time", "max_heartrate"):  # the machine block often lacks what the first block has
+        if len(fields.get(field, [])) > 1:
+            first = numbers([table.column(fields[field][0])], certain_mark)[0]
+            values[field] = [
+                late if late is not None else early for early, late in zip(first, values[field], strict=True)
+            ]
+
+    zone = settings.zone
+    count = len(table.rows)
+    nothing: list[None] = [None] * count
+    content: dict[str, Sequence[object]] = {
+        "athlete_id": [athlete_id] * count,
+        "id": ids,
+        "start_date": times,
+        "start_date_local": [_local(columns["date"], n, time, zone) for n, time in enumerate(times)],
+        "timezone": [settings.time_zone if time else None for time in times],
+        "sport_type": sports,
+        "workout_type": _workout_types(columns, sports),
+        "distance": values["distance"],
+        "moving_time": values.get("moving_time", nothing),
+        "elapsed_time": values["elapsed_time"],
+        "total_elevation_gain": values.get("elevation_gain", nothing),
+        "average_heartrate": values.get("average_heartrate", nothing),
+        "max_heartrate": values.get("max_heartrate", nothing),
+        "manual": _manual(columns, count),
+        "trainer": _flags(columns["trainer"]) if "trainer" in columns else nothing,
+        "source": [SOURCE] * count,
+        "silver_ingestion_timestamp": nothing,
+    }
+    schema = arrow_schema(tables.STRAVA_ACTIVITIES)
+    activities = pa.table({field.name: pa.array(content[field.name], field.type) for field in schema}, schema=schema)
+    return activities, _notes(columns, unknown_sports)
+
+
+def _notes(columns: dict[str, Cells], unknown_sports: Counter[str]) -> list[str]:
+    notes = []
+    lacking = [field for field in MACHINE_BLOCK if field not in columns]
+    if lacking:
+        notes.append(f"The export has no column for {', '.join(name.replace('_', ' ') for name in lacking)}.")
+    if unknown_sports:
+        count = sum(unknown_sports.values())
+        notes.append(f"{count} activities keep a sport that is unknown here: {listed(unknown_sports, most=5)}.")
+    if "file" in columns:
+        kinds = Counter(
+            found.group().lower()
+            for text in columns["file"].texts
+            if (found := re.search(r"\.(fit|gpx|tcx)(\.gz)?$", text, re.IGNORECASE))
+        )
+        if kinds:
+            kinds_text = ", ".join(f"{count} {kind}" for kind, count in sorted(kinds.items()))
+            notes.append(f"The export lists recordings ({kinds_text}); they are not read yet, so there are no splits.")
+    return notes
+
+
+def _sports(cells: Cells) -> tuple[list[str | None], Counter[str]]:
+    """Strava's name of each sport; one that is unknown stays as it is spelled, and is counted."""
+    unknown: Counter[str] = Counter()
+    sports: list[str | None] = []
+    for text in cells.texts:
+        sport = SPORTS.get(folded(text), text) if text else None
+        if text and folded(text) not in SPORTS:
+            unknown[text] += 1
+        sports.append(sport)
+    return sports, unknown
+
+
+def _flags(cells: Cells) -> list[bool | None]:
+    return [None if value is None else value != 0 for value in _flag_numbers(cells)]
+
+
+def _flag_numbers(cells: Cells) -> list[float | None]:
+    words = {"true": "1", "false": "0"}
+    texts = [words.get(text.lower(), text) for text in cells.texts]
+    return numbers([Cells(cells.file, cells.header, cells.lines, texts)], ".")[0]
+
+
+def _manual(columns: dict[str, Cells], count: int) -> list[bool | None]:
+    """From Upload where the export says it; else whether the export names a recording, if it names any."""
+    if "from_upload" in columns:
+        uploaded = _flags(columns["from_upload"])
+        if any(flag is not None for flag in uploaded):
+            return [None if flag is None else not flag for flag in uploaded]
+    if "file" in columns and any(columns["file"].texts):
+        return [not text for text in columns["file"].texts]
+    return [None] * count
+
+
+def _workout_types(columns: dict[str, Cells], sports: Sequence[str | None]) -> list[int | None]:
+    """The workout type where the export has it; else 1 for a run marked as a competition (exports since 2026)."""
+    if "workout_type" in columns:
+        return integers(columns["workout_type"], bits=32)
+    if "competition" in columns:
+        marked = _flags(columns["competition"])
+        return [RACE.get(sport or "") if flag else None for flag, sport in zip(marked, sports, strict=True)]
+    return [None] * len(sports)
+
+
+# ------------------------------------------------------------------------------------------------------- distances
+
+
+def _metres(
+    table: CsvTable, indexes: list[int], values: dict[str, list[float | None]], certain_mark: str | None
+) -> list[float | None]:
+    """The distance in metres.
+
+    Of two Distance columns the machine block's is in metres and the other in the account's unit, so their ratio is
+    1000 or 1609.344 (1 for pools). A single one is in metres in the layout of 2018, and in the account's unit, km or
+    miles, in that of 2019: told apart by the speed that it means. Raises InputError where no column is in metres.
+    """
+    last = values["distance"]
+    header = table.header[indexes[-1]]
+    if len(indexes) > 1:
+        try:
+            first = numbers([table.column(indexes[0])], certain_mark)[0]
+        except InputError:  # it is only evidence, and its thousands may be unreadable
+            first = [None] * len(last)
+        ratios = [late / early for early, late in zip(first, last, strict=True) if early and late]
+        ratio = statistics.median(ratios) if ratios else 1.0
+        if _near(ratio, 1000.0) or _near(ratio, MILE_M):
+            return last
+        if _near(ratio, 1 / 1000.0) or _near(ratio, 1 / MILE_M):
+            return first
+        if not any(_near(ratio, same) for same in (1.0, YARD_M, 1 / YARD_M)):
+            raise InputError(
+                f"{table.file}, column {header}: the two distances are in the ratio {ratio:.4g}, neither km nor miles "
+                "to metres; ask Strava for a new export"
+            )
+        if any(first) and not any(value is not None for value in last):
+            raise InputError(
+                f"{table.file}, column {header}: the second of two, which is in metres, is empty; ask Strava for a "
+                "new export"
+            )
+    if header == "distance":
+        return last
+    speeds = [
+        distance / seconds
+        for distance, seconds in zip(last, values["elapsed_time"], strict=True)
+        if distance and seconds and seconds > 0
+    ]
+    speed = statistics.median(speeds) if speeds else 1.0
+    if PLAUSIBLE_SPEED_MPS[0] <= speed <= PLAUSIBLE_SPEED_MPS[1]:
+        return last
+    raise InputError(
+        f"{table.file}, column {header}: is not in metres (as metres, the median speed would be {speed:.2g} m/s), and "
+        "the file does not say whether it is in km or miles; ask Strava for a new export, which has a second "
+        "distance in metres"
+    )
+
+
+def _near(ratio: float, expected: float) -> bool:
+    return abs(ratio - expected) <= 0.02 * expected
+
+
+# ----------------------------------------------------------------------------------------------------------- dates
+
+_FILLERS = {"de", "del", "at", "um", "om", "a", "as", "alle", "ore", "uhr", "las", "kl"}
+_CLOCK = re.compile(r"(\d{1,2}):(\d{2})(?::(\d{2})(?:\.\d+)?)?")
+_MERIDIEM = re.compile(r"\b([ap])\.?\s?m\b\.?")
+_YEAR_FIRST = re.compile(r"(\d{4})([-/.])(\d{1,2})\2(\d{1,2})")
+_YEAR_LAST = re.compile(r"(\d{1,2})([-/.])(\d{1,2})\2(\d{4})")
+EXAMPLES = "'Jun 9, 2022, 11:19:20 PM', '9 de jun. de 2022, 23:19:20', '09.06.2022, 23:19:20' or '2022-06-09 23:19:20'"
+
+
+def export_times(cells: Cells, day_first: bool | None) -> list[datetime | None]:
+    """The column's times, which Strava writes in UTC; empty cells as None.
+
+    Dates like 06/09/2022 are read as the rest of the column shows (13/09/2022), else as `day_first` says, the habit
+    of the file's language; where that is None too, they are an error. Raises InputError that names line and column.
+    """
+    slashed = [_split(text) for text in cells.texts if text]
+    orders = {
+        first > 12
+        for parts in slashed
+        if parts and (found := _YEAR_LAST.fullmatch(parts[0])) and found.group(2) != "."
+        for first, second in [(int(found.group(1)), int(found.group(3)))]
+        if first > 12 or second > 12
+    }
+    if len(orders) == 1:
+        day_first = orders.pop()
+    elif orders:
+        day_first = None
+    return [_time(cells, line, text, day_first) if text else None for line, text in cells]
+
+
+def _split(text: str) -> tuple[str, str] | None:
+    """Date and clock of a time, in plain characters; None where there is no clock."""
+    plain = unicodedata.normalize("NFKC", text).casefold()
+    plain = _MERIDIEM.sub(lambda found: found.group(1) + "m", plain).replace(",", " ")
+    plain = re.sub(r"(\d{4}-\d\d-\d\d)t(\d)", r"\1 \2", plain)
+    plain = re.sub(r"(?<=\d)(?:\s?utc|\s?\+00:?00|z)$", "", plain.strip())
+    plain = re.sub(r"(\d)([ap]m)$", r"\1 \2", plain)
+    words = [folded(word) if not word[0].isdigit() else word.rstrip(".") for word in plain.split()]
+    words = [word for word in words if word and word not in _FILLERS]
+    clock = next((n for n, word in enumerate(words) if ":" in word), None)
+    if clock is None or clock == 0:
+        return None
+    return " ".join(words[:clock]), " ".join(words[clock:])
+
+
+def _time(cells: Cells, line: int, text: str, day_first: bool | None) -> datetime:
+    parts = _split(text)
+    clock = _clock(parts[1]) if parts else None
+    if parts and clock:
+        date = _date(parts[0], day_first)
+        if date == "either":
+            raise cells.error(
+                line,
+                f"{shown(text)} may name the day or the month first, and nothing in the file shows which; write the "
+                "dates as 2022-06-09 23:19:20",
+            )
+        try:
+            if date and not isinstance(date, str):
+                return datetime(*date, *clock, tzinfo=timezone.utc)
+        except ValueError:
+            pass
+    raise cells.error(line, f"{shown(text)} is not a time that is known here, such as {EXAMPLES}")
+
+
+def _clock(text: str) -> tuple[int, int, int] | None:
+    words = text.split()
+    found = _CLOCK.fullmatch(words[0])
+    if not found or len(words) > 2 or (len(words) == 2 and words[1] not in ("am", "pm")):
+        return None
+    hour, minute, second = int(found.group(1)), int(found.group(2)), int(found.group(3) or 0)
+    if len(words) == 2:
+        if not 1 <= hour <= 12:
+            return None
+        hour = hour % 12 + (12 if words[1] == "pm" else 0)
+    return hour, minute, second
+
+
+def _date(text: str, day_first: bool | None) -> tuple[int, int, int] | str | None:
+    """Year, month and day; 'either' where day and month cannot be told apart, None where it is no date."""
+    if found := _YEAR_FIRST.fullmatch(text):
+        return int(found.group(1)), int(found.group(3)), int(found.group(4))
+    if found := _YEAR_LAST.fullmatch(text):
+        first, second, year = int(found.group(1)), int(found.group(3)), int(found.group(4))
+        if found.group(2) == ".":
+            return year, second, first
+        if day_first is None:
+            return "either" if first != second else (year, first, second)
+        return (year, second, first) if day_first else (year, first, second)
+    words = text.split()
+    if len(words) == 3 and re.fullmatch(r"\d{4}", words[2]):
+        for day, month in ((words[0], words[1]), (words[1], words[0])):
+            if re.fullmatch(r"\d{1,2}", day) and month in MONTHS:
+                return int(words[2]), MONTHS[month], int(day)
+    return None
+
+
+def _local(cells: Cells, row: int, time: datetime | None, zone: object) -> datetime | None:
+    if time is None:
+        return None
+    try:
+        return time.astimezone(zone).replace(tzinfo=None)  # type: ignore[arg-type]
+    except OverflowError:
+        raise cells.error(cells.lines[row], f"{shown(cells.texts[row])} lies outside the calendar") from None
