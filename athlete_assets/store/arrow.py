@@ -1,10 +1,12 @@
-"""Arrow schemas of the table contracts, and the check that rows fit theirs before anything is written."""
+"""Arrow schemas of the table contracts, and the checks that rows fit theirs before anything is written."""
 
 from __future__ import annotations
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from athlete_assets import tables
+from athlete_assets.days import Days, midnight
 from athlete_assets.errors import ContractError
 
 ARROW_TYPES: dict[str, pa.DataType] = {
@@ -19,9 +21,24 @@ ARROW_TYPES: dict[str, pa.DataType] = {
 }
 
 
-def arrow_schema(table: tables.Table) -> pa.Schema:
-    """The table's Arrow schema, in column order, with nullability."""
-    return pa.schema([pa.field(column.name, ARROW_TYPES[column.type], column.nullable) for column in table.columns])
+def arrow_schema(table: tables.Table, comments: bool = False) -> pa.Schema:
+    """The table's Arrow schema, in column order, with nullability; with `comments`, each column's sentence and unit."""
+    return pa.schema(
+        [
+            pa.field(
+                column.name,
+                ARROW_TYPES[column.type],
+                column.nullable,
+                metadata={"comment": described(column)} if comments else None,
+            )
+            for column in table.columns
+        ]
+    )
+
+
+def described(column: tables.Column) -> str:
+    """The column's sentence, with its unit where it has one: its comment in Delta and in Unity Catalog."""
+    return f"{column.comment} Unit: {column.unit}." if column.unit else column.comment
 
 
 def fitted(rows: pa.Table, table: tables.Table) -> pa.Table:
@@ -53,6 +70,43 @@ def fitted(rows: pa.Table, table: tables.Table) -> pa.Table:
             )
         columns.append(column)
     return pa.table(columns, schema=schema)
+
+
+def refuse_repeated_keys(rows: pa.Table, table: tables.Table) -> None:
+    """Raises ContractError where two rows have the same keys; a table without keys may repeat anything."""
+    if not table.keys or not rows.num_rows:
+        return
+    repeated = rows.num_rows - rows.group_by(list(table.keys)).aggregate([]).num_rows
+    if repeated:
+        raise ContractError(f"{'.'.join(table.path)}: {repeated} rows repeat the key ({', '.join(table.keys)})")
+
+
+def refuse_outside(rows: pa.Table, table: tables.Table, days: Days | None) -> None:
+    """Raises ContractError for rows outside the days, or whose month is not that of their day.
+
+    A row whose month is wrong would be written, and then be missed by every later read and replacement of its day.
+    """
+    if table.day_column is None or "month" not in table.column_names or not rows.num_rows:
+        return
+    day, month = rows.column(table.day_column), rows.column("month")
+    agrees = pc.equal(pc.strftime(day, format="%Y-%m"), month)
+    inside = (
+        pc.and_(
+            pc.greater_equal(day, pa.scalar(midnight(days.first), day.type)),
+            pc.less_equal(day, pa.scalar(midnight(days.last), day.type)),
+        )
+        if days
+        else pc.is_valid(day)
+    )
+    belongs = pc.and_(agrees, inside).fill_null(False)
+    if table == tables.REJECTS:
+        belongs = pc.or_(belongs, pc.equal(month, tables.OUTSIDE_CALENDAR))
+    strangers = rows.num_rows - (pc.sum(belongs).as_py() or 0)
+    if strangers:
+        raise ContractError(
+            f"{'.'.join(table.path)}: {strangers} rows lie outside the window {days or 'of all days'} "
+            f"(by {table.day_column} and month) that they were to replace"
+        )
 
 
 def _widens(found: pa.DataType, wanted: pa.DataType) -> bool:

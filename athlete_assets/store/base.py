@@ -6,11 +6,27 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from athlete_assets.days import Days
+from athlete_assets import tables
+from athlete_assets.days import Days, midnight
+from athlete_assets.errors import ContractError
 from athlete_assets.tables import Table
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
+
+WIDENINGS: dict[str, tuple[str, ...]] = {
+    tables.STRING: ("bigint", "int"),
+    tables.BIGINT: ("int", "smallint", "tinyint"),
+    tables.INT: ("smallint", "tinyint"),
+    tables.DOUBLE: ("float", "bigint", "int", "smallint", "tinyint", "decimal"),
+    tables.TIMESTAMP: ("date", "timestamp_ntz"),
+    tables.LOCAL_TIMESTAMP: ("timestamp", "date"),
+}
+"""By contract type, the Spark types that are read as it: what upstream pipelines hold instead, without loss.
+
+The session's zone is UTC, so a naive timestamp and a UTC one turn into each other with the same wall clock, and a
+date into its midnight.
+"""
 
 
 @dataclass(frozen=True)
@@ -41,13 +57,68 @@ class Store(ABC):
         """The table's rows (those of the days, where given) with the contract's columns in order.
 
         A column that the contract lets upstream lack is null; a table that does not exist yet has no rows.
-        Raises ContractError for a missing required column.
+        Raises ContractError for a missing required column, or one of a type that does not widen to the contract's.
         """
 
     @abstractmethod
     def replace(self, table: Table, rows: DataFrame, days: Days | None = None) -> Written:
         """Replaces exactly the rows of the days (the whole table without them) in one commit.
 
-        Raises ContractError before any write where rows do not fit the contract or lie outside the days, StoreError
-        where the commit fails; then the last committed version stands.
+        Raises ContractError before any write where rows do not fit the contract, lie outside the days, or repeat a
+        key; StoreError where the commit fails; then the last committed version stands.
         """
+
+
+def as_contracted(frame: DataFrame, table: Table) -> DataFrame:
+    """The frame with exactly the table's columns, in order and of their types.
+
+    Raises ContractError that names table and column for a required one that is missing or of another type.
+    """
+    from pyspark.sql import functions as F
+
+    found = dict(frame.dtypes)
+    columns = []
+    for column in table.columns:
+        if column.name not in found:
+            if column.required:
+                raise ContractError(f"{'.'.join(table.path)}: required column {column.name} is missing")
+            columns.append(F.lit(None).cast(column.type).alias(column.name))
+        elif found[column.name] == column.type:
+            columns.append(F.col(column.name))
+        elif found[column.name].split("(")[0] in WIDENINGS.get(column.type, ()):
+            columns.append(F.col(column.name).cast(column.type).alias(column.name))
+        else:
+            raise ContractError(
+                f"{'.'.join(table.path)}: column {column.name} is {found[column.name]}, the contract says {column.type}"
+            )
+    return frame.select(*columns)
+
+
+def within(frame: DataFrame, table: Table, days: Days) -> DataFrame:
+    """The rows of the days, found by partition first."""
+    from pyspark.sql import functions as F
+
+    first_month, last_month = days.months
+    return frame.where(
+        F.col("month").between(first_month, last_month)
+        & F.col(day_column(table)).between(F.lit(midnight(days.first)), F.lit(midnight(days.last)))
+    )
+
+
+def window_predicate(table: Table, days: Days, alias: str = "") -> str:
+    """SQL for the rows of the days; for rejects also the rows outside the calendar, which every window rewrites."""
+    first_month, last_month = days.months
+    prefix = f"{alias}." if alias else ""
+    day = f"{prefix}{day_column(table)}"
+    inside = (
+        f"{prefix}month >= '{first_month}' AND {prefix}month <= '{last_month}' "
+        f"AND {day} >= '{midnight(days.first).isoformat()}' AND {day} <= '{midnight(days.last).isoformat()}'"
+    )
+    return f"({inside}) OR {prefix}month = '{tables.OUTSIDE_CALENDAR}'" if table == tables.REJECTS else inside
+
+
+def day_column(table: Table) -> str:
+    """The column by which the table's windows are found; raises ValueError for a table that is replaced whole."""
+    if table.day_column is None:
+        raise ValueError(f"{'.'.join(table.path)} has no windows: it is replaced whole")
+    return table.day_column

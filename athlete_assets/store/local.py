@@ -20,12 +20,11 @@ import pyarrow as pa
 from deltalake import DeltaTable, write_deltalake
 from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
 
-from athlete_assets import tables
-from athlete_assets.days import Days, midnight
+from athlete_assets.days import Days
 from athlete_assets.errors import ContractError, StoreError
 from athlete_assets.settings import Settings
-from athlete_assets.store.arrow import arrow_schema, fitted
-from athlete_assets.store.base import Store, Written
+from athlete_assets.store.arrow import arrow_schema, fitted, refuse_outside, refuse_repeated_keys
+from athlete_assets.store.base import Store, Written, as_contracted, window_predicate, within
 from athlete_assets.store.session import spark_session
 from athlete_assets.tables import Table
 
@@ -33,6 +32,10 @@ if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
 COMMIT_ATTEMPTS = 8
+PRIMARY_KEYS_PROPERTY = "feature_store.primary_keys"
+TIMESTAMP_KEY_PROPERTY = "feature_store.timestamp_key"
+"""Delta table properties in which a feature table's keys are recorded: comma-separated names; the timestamp key is
+among the primary keys, as in Unity Catalog."""
 Result = TypeVar("Result")
 
 
@@ -60,40 +63,24 @@ class LocalStore(Store):
         return DeltaTable(str(self.path(table)))
 
     def read(self, table: Table, days: Days | None = None) -> DataFrame:
-        from pyspark.sql import functions as F
-
         if not self.exists(table):
             return self.spark.createDataFrame([], table.ddl.replace(" NOT NULL", ""))
-        frame = self.spark.read.format("delta").load(str(self.path(table)))
-        found = dict(frame.dtypes)
-        columns = []
-        for column in table.columns:
-            if column.name in found:
-                columns.append(F.col(column.name))
-            elif not column.required:
-                columns.append(F.lit(None).cast(column.type).alias(column.name))
-            else:
-                raise ContractError(f"{'.'.join(table.path)}: required column {column.name} is missing")
-        frame = frame.select(*columns)
-        if days is None:
-            return frame
-        first_month, last_month = days.months
-        return frame.where(
-            F.col("month").between(first_month, last_month)
-            & F.col(_day_column(table)).between(F.lit(midnight(days.first)), F.lit(midnight(days.last)))
-        )
+        frame = as_contracted(self.spark.read.format("delta").load(str(self.path(table))), table)
+        return within(frame, table, days) if days else frame
 
     def replace(self, table: Table, rows: DataFrame, days: Days | None = None) -> Written:
         return self.replace_arrow(table, rows.toArrow(), days)
 
     def replace_arrow(self, table: Table, rows: pa.Table, days: Days | None = None) -> Written:
         """`replace` for rows that are in memory already."""
-        rows = fitted(rows, table)
-        self.create(table)
         predicate = window_predicate(table, days) if days else None
-        _committed(
+        rows = fitted(rows, table)
+        refuse_outside(rows, table, days)
+        refuse_repeated_keys(rows, table)
+        self.create(table)
+        committed(
             lambda: write_deltalake(str(self.path(table)), rows, mode="overwrite", predicate=predicate),
-            table,
+            ".".join(table.path),
         )
         version = self.version(table)
         assert version is not None
@@ -101,59 +88,68 @@ class LocalStore(Store):
 
     def create(self, table: Table) -> None:
         """Creates the table, empty and with its contract, unless it is there."""
-        if self.exists(table):
-            return
-        with self._lock(table):
-            if not self.exists(table):
-                DeltaTable.create(
-                    str(self.path(table)),
-                    arrow_schema(table),
-                    name=table.name,
-                    description=table.comment,
-                    partition_by=["month"] if "month" in table.column_names else None,
-                )
-
-    @contextmanager
-    def _lock(self, table: Table) -> Iterator[None]:
-        path = self.path(table)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with open(path.parent / f".{table.name}.lock", "w") as handle:
-            fcntl.flock(handle, fcntl.LOCK_EX)
-            yield
+        create_delta(
+            self.path(table),
+            arrow_schema(table, comments=True),
+            description=table.comment,
+            partition_by=["month"] if "month" in table.column_names else [],
+            properties=feature_table_properties(table),
+        )
 
 
-def window_predicate(table: Table, days: Days) -> str:
-    """SQL for the rows of the days; for rejects also the rows outside the calendar, which every window rewrites."""
-    first_month, last_month = days.months
-    day = _day_column(table)
-    inside = (
-        f"month >= '{first_month}' AND month <= '{last_month}' "
-        f"AND {day} >= '{midnight(days.first).isoformat()}' AND {day} <= '{midnight(days.last).isoformat()}'"
-    )
-    return f"({inside}) OR month = '{tables.OUTSIDE_CALENDAR}'" if table == tables.REJECTS else inside
+def feature_table_properties(table: Table) -> dict[str, str]:
+    """The Delta properties that make a contract's table a feature table; none for another table."""
+    if table.timestamp_key is None:
+        return {}
+    keys = (*(key for key in table.keys if key != table.timestamp_key), table.timestamp_key)
+    return {PRIMARY_KEYS_PROPERTY: ",".join(keys), TIMESTAMP_KEY_PROPERTY: table.timestamp_key}
 
 
-def _day_column(table: Table) -> str:
-    if table.day_column is None:
-        raise ValueError(f"{'.'.join(table.path)} has no windows: it is replaced whole")
-    return table.day_column
+def create_delta(
+    path: Path, schema: pa.Schema, *, description: str, partition_by: list[str], properties: dict[str, str]
+) -> None:
+    """Creates an empty Delta table unless one is there; several processes may try at once."""
+    if DeltaTable.is_deltatable(str(path)):
+        return
+    with _lock(path):
+        if not DeltaTable.is_deltatable(str(path)):
+            committed(
+                lambda: DeltaTable.create(
+                    str(path),
+                    schema,
+                    name=path.name,
+                    description=description,
+                    partition_by=partition_by or None,
+                    configuration=properties,
+                    raise_if_key_not_exists=False,
+                ),
+                f"{path.parent.name}.{path.name}",
+            )
 
 
-def _committed(write: Callable[[], Result], table: Table) -> Result:
-    """Runs the write, again with jitter where another writer's commit came between."""
+def committed(write: Callable[[], Result], name: str) -> Result:
+    """Runs the write on the table `name`, again with jitter where another writer's commit came between.
+
+    Raises ContractError for rows that delta-rs refuses, StoreError for every other failure.
+    """
     for attempt in range(1, COMMIT_ATTEMPTS + 1):
         try:
             return write()
         except CommitFailedError as error:
             if attempt == COMMIT_ATTEMPTS:
-                raise StoreError(
-                    f"{'.'.join(table.path)}: {attempt} commits in a row met another writer: {error}"
-                ) from error
+                raise StoreError(f"{name}: {attempt} commits in a row met another writer: {error}") from error
             time.sleep(random.uniform(0, 0.1 * 2**attempt))
         except (DeltaError, OSError, TableNotFoundError) as error:
             if "failed validation check" in str(error):
-                raise ContractError(
-                    f"{'.'.join(table.path)}: rows lie outside the window that they replace: {error}"
-                ) from error
-            raise StoreError(f"{'.'.join(table.path)}: could not commit: {error}") from error
+                # delta-rs prints the rows themselves; an athlete's rows do not belong in a log
+                raise ContractError(f"{name}: {str(error).splitlines()[0]}") from None
+            raise StoreError(f"{name}: could not commit: {error}") from error
     raise AssertionError("unreachable")
+
+
+@contextmanager
+def _lock(path: Path) -> Iterator[None]:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with open(path.parent / f".{path.name}.lock", "w") as handle:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
