@@ -28,7 +28,7 @@ from athlete_assets.days import monday_of
 from athlete_assets.errors import ContractError, InputError
 from athlete_assets.settings import HOME_FILE, PREFIX, Settings, _home_file
 from athlete_assets.store.arrow import arrow_schema, fitted
-from athlete_assets.store.local import LocalStore, _committed
+from athlete_assets.store.local import LocalStore, committed
 from athlete_assets.tables import Table
 
 INGESTED = "silver_ingestion_timestamp"
@@ -151,7 +151,7 @@ def _delete(store: LocalStore, table: Table, predicate: str) -> int:
     """Deletes the rows; commits nothing where there are none."""
     if not _any(store.delta(table), predicate):
         return 0
-    return int(_committed(lambda: store.delta(table).delete(predicate), table)["num_deleted_rows"])
+    return int(committed(lambda: store.delta(table).delete(predicate), table)["num_deleted_rows"])
 
 
 def _any(delta: DeltaTable, predicate: str) -> bool:
@@ -194,11 +194,11 @@ def _merge(store: LocalStore, table: Table, rows: pa.Table) -> tuple[int, int, i
     existing = _of_same_athletes(delta, table, rows)
     new, changed = _differences(existing, rows, table)
     if len(changed):
-        _committed(
+        committed(
             lambda: _upsert(store.delta(table), _sorted(rows.take(pa.array([*new, *changed])), table), table), table
         )
     elif len(new):
-        _committed(
+        committed(
             lambda: write_deltalake(
                 str(store.path(table)),
                 _sorted(rows.take(pa.array(new)), table),

@@ -80,7 +80,7 @@ class LocalStore(Store):
         self.create(table)
         committed(
             lambda: write_deltalake(str(self.path(table)), rows, mode="overwrite", predicate=predicate),
-            ".".join(table.path),
+            table,
         )
         version = self.version(table)
         assert version is not None
@@ -127,11 +127,12 @@ def create_delta(
             )
 
 
-def committed(write: Callable[[], Result], name: str) -> Result:
-    """Runs the write on the table `name`, again with jitter where another writer's commit came between.
+def committed(write: Callable[[], Result], table: Table | str) -> Result:
+    """Runs the write on the table, again with jitter where another writer's commit came between.
 
     Raises ContractError for rows that delta-rs refuses, StoreError for every other failure.
     """
+    name = table if isinstance(table, str) else ".".join(table.path)
     for attempt in range(1, COMMIT_ATTEMPTS + 1):
         try:
             return write()
