@@ -1,0 +1,221 @@
+"""The batching event log answers every reader as Dagster's own does."""
+
+import os
+import re
+import sqlite3
+import warnings
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import pytest
+import yaml
+from dagster._core.event_api import AssetRecordsFilter
+from dagster._core.events import DagsterEventType
+from dagster._core.storage.dagster_run import DagsterRunStatus
+from dagster._core.storage.event_log.base import EventRecordsFilter
+
+from athlete_assets.deployments.event_log import BatchingSqliteEventLogStorage
+
+DAYS = dg.DailyPartitionsDefinition("2024-01-01", end_date="2024-03-01")
+RANGE_TAGS = {
+    "dagster/asset_partition_range_start": "2024-01-03",
+    "dagster/asset_partition_range_end": "2024-01-20",
+}
+STOCK = {"module": "dagster._core.storage.event_log", "class": "SqliteEventLogStorage"}
+OURS = {"module": "athlete_assets.deployments.event_log", "class": "BatchingSqliteEventLogStorage"}
+RUNS = tuple(f"10000000-0000-0000-0000-00000000000{number}" for number in (1, 2, 3))
+
+
+@dg.asset(
+    partitions_def=DAYS,
+    backfill_policy=dg.BackfillPolicy.single_run(),
+    check_specs=[dg.AssetCheckSpec("rows", asset="runs")],
+    code_version="7",
+)
+def runs(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
+    last = context.partition_key_range.end
+    context.add_asset_metadata({"only_last": last}, partition_key=last)
+    return dg.MaterializeResult(
+        metadata={"rows": 18},
+        tags={"custom": "yes"},
+        check_results=[dg.AssetCheckResult(passed=True, metadata={"n": 1})],
+    )
+
+
+@dg.asset(partitions_def=DAYS, backfill_policy=dg.BackfillPolicy.single_run(), deps=[runs])
+def loads() -> dg.MaterializeResult:
+    return dg.MaterializeResult(data_version=dg.DataVersion("constant"))
+
+
+@dg.asset(partitions_def=DAYS, backfill_policy=dg.BackfillPolicy.single_run(), deps=[loads])
+def fails() -> None:
+    raise RuntimeError("on purpose")
+
+
+@dg.asset(deps=[runs])
+def summary() -> None: ...
+
+
+ASSETS = [runs, loads, fails, summary]
+
+
+def instance_with(storage: dict[str, str], home: Path) -> dg.DagsterInstance:
+    home.mkdir()
+    config = {"event_log_storage": {**storage, "config": {"base_dir": str(home / "history" / "runs")}}}
+    (home / "dagster.yaml").write_text(yaml.dump({**config, "telemetry": {"enabled": False}}))
+    return dg.DagsterInstance.from_config(str(home))
+
+
+def make_runs(instance: dg.DagsterInstance) -> None:
+    """A range run whose last asset fails, a run of one partition, and one without partitions."""
+    job = dg.Definitions(assets=ASSETS).resolve_implicit_global_asset_job_def()
+    selections = ([runs.key, loads.key, fails.key], [runs.key, loads.key], [summary.key])
+    tags = (RANGE_TAGS, {"dagster/partition": "2024-02-11"}, {})
+    for run_id, selection, run_tags in zip(RUNS, selections, tags, strict=True):
+        job.execute_in_process(
+            run_id=run_id, asset_selection=selection, tags=run_tags, instance=instance, raise_on_error=False
+        )
+
+
+def without_moments(value: Any) -> str:
+    """The text of an answer without what differs between any two runs: times, process ids and durations."""
+    text = re.sub(r"(?:file|log)_key(='|\\*\": ?\\*\")[a-z]{8}", "<file>", repr(value))
+    text = re.sub(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d(\.\d+)?", "<time>", text)
+    text = re.sub(r"datetime\.datetime\([^)]*(\([^)]*\))?[^)]*\)", "<time>", text)
+    text = re.sub(r"\b1[6-9]\d{8}(\.\d+)?\b", "<time>", text)
+    text = re.sub(r"(\d+(\.\d+)?(e-\d+)?)(ms| seconds|s\b)", "<duration>", text)
+    text = re.sub(r"(duration_ms|timestamp|time)(=|\\*\": ?)\d[\d.e-]*", r"\1\2<time>", text)
+    text = re.sub(r"(pid|process)[^\d]{0,6}\d+", "<process>", text)
+    return re.sub(r"[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}", "<uuid>", text)
+
+
+def answers(instance: dg.DagsterInstance) -> Iterator[tuple[str, Any]]:
+    """What each reader of the event log says, by the reader's name."""
+    log = instance.event_log_storage
+    warnings.simplefilter("ignore")
+    for asset in ASSETS:
+        key = asset.key
+        yield f"materialised partitions of {key}", log.get_materialized_partitions(key)
+        yield (
+            f"newest storage ids of {key}",
+            [
+                log.get_latest_storage_id_by_partition(key, event_type)
+                for event_type in (
+                    DagsterEventType.ASSET_MATERIALIZATION,
+                    DagsterEventType.ASSET_MATERIALIZATION_PLANNED,
+                )
+            ],
+        )
+        yield (
+            f"tags by partition of {key}",
+            log.get_latest_tags_by_partition(key, DagsterEventType.ASSET_MATERIALIZATION, ["dagster/data_version"]),
+        )
+        yield (
+            f"planned and not materialised of {key}",
+            log.get_latest_asset_partition_materialization_attempts_without_materializations(key),
+        )
+        yield f"newest planned of {key}", log.get_latest_planned_materialization_info(key, "2024-01-04")
+        yield f"event tags of {key}", log.get_event_tags_for_asset(key)
+        yield f"materialisations of {key}", instance.fetch_materializations(key, limit=1000).records
+        yield (
+            f"materialisations of two days of {key}",
+            instance.fetch_materializations(
+                AssetRecordsFilter(key, asset_partitions=["2024-01-04", "2024-01-20"]), limit=1000, ascending=True
+            ).records,
+        )
+        yield f"newest materialisation of {key}", instance.get_latest_materialization_event(key)
+        yield f"newest data version of {key}", instance.get_latest_data_version_record(key, partition_key="2024-01-05")
+    for event_type in (DagsterEventType.ASSET_MATERIALIZATION, DagsterEventType.ASSET_MATERIALIZATION_PLANNED):
+        yield f"records of {event_type}", instance.get_event_records(EventRecordsFilter(event_type), limit=1000)
+    yield "asset records", instance.get_asset_records([asset.key for asset in ASSETS])
+    yield "asset keys", instance.all_asset_keys()
+    yield (
+        "check records",
+        [
+            log.get_asset_check_execution_history(dg.AssetCheckKey(runs.key, "rows"), limit=10),
+        ],
+    )
+    for run_id in RUNS:
+        yield f"log of {run_id}", log.get_records_for_run(run_id).records
+        yield (
+            f"stats of {run_id}",
+            [
+                (stats.step_key, stats.status, stats.materialization_events)
+                for stats in log.get_step_stats_for_run(run_id)
+            ],
+        )
+        yield f"status of {run_id}", instance.get_run_by_id(run_id).status
+        yield (
+            f"partitions of {run_id}",
+            {key: sorted(map(str, keys)) for key, keys in log.get_asset_partitions_for_run(run_id).items()},
+        )
+
+
+def rows_of(database: Path) -> dict[str, list[tuple]]:
+    with closing(sqlite3.connect(database)) as connection:
+        tables = [name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
+        return {table: list(connection.execute(f"SELECT * FROM {table} ORDER BY 1")) for table in tables}
+
+
+def all_answers(storage: dict[str, str], home: Path) -> dict[str, Any]:
+    with instance_with(storage, home) as instance:
+        assert isinstance(instance.event_log_storage, BatchingSqliteEventLogStorage) == (storage is OURS)
+        make_runs(instance)
+        assert instance.get_run_by_id(RUNS[0]).status == DagsterRunStatus.FAILURE
+        assert len(instance.event_log_storage.get_materialized_partitions(runs.key)) == 18 + 1
+        seen = dict(answers(instance))
+    for database in ("index", *RUNS):
+        rows = rows_of(home / "history" / "runs" / f"{database}.db")
+        seen |= {f"{table} in {database}.db": content for table, content in rows.items()}
+    return {question: without_moments(answer) for question, answer in seen.items()}
+
+
+@pytest.fixture(scope="module")
+def stock_answers(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    return all_answers(STOCK, tmp_path_factory.mktemp("stock") / "home")
+
+
+@pytest.mark.parametrize("batch_size", [5, 2000])
+def test_every_reader_sees_what_the_stock_storage_would_show(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stock_answers: dict[str, str], batch_size: int
+) -> None:
+    monkeypatch.setenv("DAGSTER_EVENT_BATCH_SIZE", str(batch_size))
+    ours = all_answers(OURS, tmp_path / "home")
+    assert ours.keys() == stock_answers.keys()
+    for question, answer in stock_answers.items():
+        assert ours[question] == answer, question
+
+
+def test_the_storage_turns_batching_on_in_each_process_that_loads_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("DAGSTER_EVENT_BATCH_SIZE", raising=False)
+    with instance_with(OURS, tmp_path / "home") as instance:
+        assert instance.event_log_storage
+        assert int(os.environ["DAGSTER_EVENT_BATCH_SIZE"]) > 100
+
+
+def test_a_batch_that_fails_leaves_nothing_behind_so_that_storing_its_events_singly_doubles_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DAGSTER_EVENT_BATCH_SIZE", "2000")
+    with instance_with(OURS, tmp_path / "home") as instance:
+        broken = monkeypatch.context()
+        with broken as patch:
+            patch.setattr(BatchingSqliteEventLogStorage, "_store_asset_keys", _raise)
+            make_runs(instance)
+        reports = instance.fetch_materializations(runs.key, limit=100).records
+        assert len(reports) == 18 + 1
+        log = instance.event_log_storage.get_records_for_run(RUNS[0], of_type=DagsterEventType.ASSET_MATERIALIZATION)
+        assert len(log.records) == 18 + 18
+        assert instance.event_log_storage.get_materialized_partitions(loads.key) == {
+            *(f"2024-01-{day:02}" for day in range(3, 21)),
+            "2024-02-11",
+        }
+
+
+def _raise(*args: Any) -> None:
+    raise sqlite3.OperationalError("database is locked")
