@@ -1,0 +1,28 @@
+"""Column expressions that the feature transforms share."""
+
+from __future__ import annotations
+
+from pyspark.sql import Column
+from pyspark.sql import functions as F
+
+from athlete_assets.days import Days, midnight
+from athlete_assets.tables import Table
+
+
+def within(table: Table, days: Days) -> Column:
+    """The table's rows of the days; by month too, so that a reader skips the partitions of other months."""
+    first_month, last_month = days.months
+    return F.col("month").between(first_month, last_month) & F.col(str(table.day_column)).between(
+        F.lit(midnight(days.first)), F.lit(midnight(days.last))
+    )
+
+
+def known(name: str) -> Column:
+    """The column, null where it is NaN or infinite: one such value would turn every sum that it enters."""
+    value = F.col(name)
+    return F.when(~F.isnan(value) & (F.abs(value) != F.lit(float("inf"))), value)
+
+
+def month_of(name: str) -> Column:
+    """The `month` partition (yyyy-MM) of a day column."""
+    return F.date_format(name, "yyyy-MM").alias("month")

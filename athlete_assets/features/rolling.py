@@ -1,0 +1,395 @@
+"""athlete_rolling_features: the athlete's state at the end of each day.
+
+One NumPy pass over a hash bucket of athletes. The engine only unites the rows that a bucket needs; inside it they are
+scattered into arrays (days, athletes), so their order does not matter, and the kernels do the rest.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+from pyspark import cloudpickle
+from pyspark.sql import Column, DataFrame
+from pyspark.sql import functions as F
+
+import athlete_assets
+from athlete_assets import tables
+from athlete_assets.days import ONE_DAY, Days, midnight
+from athlete_assets.features import kernels
+from athlete_assets.features.columns import known, within
+from athlete_assets.models.formulas import HIGHEST_VDOT, riegel, vdot
+from athlete_assets.settings import Settings
+
+# Workers of a cluster cannot import this package where only the driver has it: the kernels travel with the function.
+cloudpickle.register_pickle_by_value(athlete_assets)
+
+Floats = NDArray[np.float64]
+
+FITNESS_WEIGHT = kernels.exponential_weight(42)
+FATIGUE_WEIGHT = kernels.exponential_weight(7)
+ACUTE_WEIGHT = kernels.span_weight(7)
+CHRONIC_WEIGHT = kernels.span_weight(28)
+
+WARMUP_DAYS = 42
+HISTORY_FOR_ACWR_DAYS = 28
+SMALLEST_CHRONIC_LOAD = 0.01
+TREND_DAYS = 30
+TREND_POINTS = 5
+SPIKE_DAYS = 7
+SPIKE_AGAINST_DAYS = 30
+MONOTONY_DAYS = 7
+RAMP_DAYS = 7
+REST_DAYS = 14
+BEST_EFFORT_DAYS = 180
+BEST_EFFORT_FROM_KM = 3.0
+
+LOOKBACK_DAYS = max(WARMUP_DAYS, SPIKE_DAYS + SPIKE_AGAINST_DAYS, TREND_DAYS)
+"""DAILY rows that the first day of a range needs before it, where the state of the evening before is known."""
+
+BUCKETS = 32
+"""Hash buckets of athletes: enough that one fits into memory, few enough that a step a day serves many athletes."""
+
+MICROSECONDS_A_DAY = 86_400_000_000
+
+
+@dataclass(frozen=True)
+class Limits:
+    """The settings that a bucket needs."""
+
+    expected_active_days_per_week: float
+    acwr_risk: float
+    monotony_risk: float
+
+
+def rolling_features(
+    daily: DataFrame, activities: DataFrame, state: DataFrame, days: Days, settings: Settings
+) -> DataFrame:
+    """ROLLING rows of the days: one for each DAILY row in them, the state at its end.
+
+    daily, activities: DAILY and ACTIVITY rows up to days.last (later ones are ignored). state: ROLLING rows of the day
+    before days.first, from which the weighted averages go on; it may be empty. Athletes with history but without a
+    state row are computed from all their DAILY rows. Everything else is read anew from the last LOOKBACK_DAYS of
+    DAILY and the last BEST_EFFORT_DAYS of ACTIVITY rows, whose result does not hang on where the range begins.
+
+    The state is trusted. After a change on any day (late rows, also before an athlete's first activity, or deletions)
+    DAILY and then ROLLING are to be replaced from the earliest touched day to the newest: then the state of the
+    evening before it is untouched history, and an athlete who began on the touched day has none.
+    """
+    evening_before = days.first - ONE_DAY
+    recent = daily.where(within(tables.DAILY, days.starting_earlier(LOOKBACK_DAYS)))
+    state = state.where(within(tables.ROLLING, Days(evening_before, evening_before)))
+    rows = _state_rows(state).unionAll(_daily_rows(recent)).unionAll(_run_rows(activities, days))
+    unseeded = (
+        recent.where(F.col("activity_date") < F.lit(midnight(days.first)))
+        .select("athlete_id")
+        .distinct()
+        .join(state.select("athlete_id"), on="athlete_id", how="left_anti")
+    )
+    # Asked before the plan is made: the daily increment must not read all history to find that none is needed.
+    if not unseeded.isEmpty():
+        before = daily.where(F.col("activity_date") < F.lit(midnight(days.first - LOOKBACK_DAYS * ONE_DAY)))
+        rows = rows.unionAll(_daily_rows(before.join(unseeded, on="athlete_id", how="left_semi")))
+    limits = Limits(settings.expected_active_days_per_week, settings.acwr_risk, settings.monotony_risk)
+    first, length = _epoch_day(days), len(days)
+
+    def states(bucket: pa.Table) -> pa.Table:
+        return bucket_states(bucket, first, length, limits)
+
+    return rows.groupBy(F.pmod(F.hash("athlete_id"), F.lit(BUCKETS)).alias("bucket")).applyInArrow(
+        states, tables.ROLLING.ddl
+    )
+
+
+# ------------------------------------------------------------------------------------------- rows for a bucket
+
+STATE, DAY, RUN = 0, 1, 2
+"""Kinds of input row: the state of the evening before, a DAILY row, and one run of an ACTIVITY row."""
+
+_STATE_COLUMNS = ("ctl_42d", "atl_7d", "acute_load_7d", "chronic_load_28d")
+_DAY_COLUMNS = ("daily_tss", "activities", "distance_km", "runs")
+_RUN_COLUMNS = ("run_distance_km", "run_moving_time_min", "best_pace_min_km", "longest_run_km")
+_INPUT_COLUMNS = (*_STATE_COLUMNS, *_DAY_COLUMNS, *_RUN_COLUMNS)
+
+
+def _input_rows(kind: int, rows: DataFrame, day: str, values: dict[str, Column]) -> DataFrame:
+    """The union's columns: athlete_id, epoch day, kind, and the values, null where the kind has none."""
+    return rows.select(
+        "athlete_id",
+        F.unix_date(F.col(day).cast("date")).alias("day"),
+        F.lit(kind).alias("kind"),
+        *(values.get(name, F.lit(None)).cast("double").alias(name) for name in _INPUT_COLUMNS),
+    )
+
+
+def _state_rows(state: DataFrame) -> DataFrame:
+    return _input_rows(STATE, state, "as_of_date", {name: F.col(name) for name in _STATE_COLUMNS})
+
+
+def _daily_rows(daily: DataFrame) -> DataFrame:
+    return _input_rows(DAY, daily, "activity_date", {name: F.col(name) for name in (*_DAY_COLUMNS, *_RUN_COLUMNS)})
+
+
+def _run_rows(activities: DataFrame, days: Days) -> DataFrame:
+    """The runs with a pace of the last BEST_EFFORT_DAYS: a day's trend points and its best effort need each of them."""
+    runs = activities.where(
+        within(tables.ACTIVITY, days.starting_earlier(BEST_EFFORT_DAYS - 1))
+        & F.col("sport_type").isin(*tables.RUN_SPORTS)
+        & (known("distance_km") > 0)
+        & known("pace_min_km").isNotNull()
+    )
+    values = {"run_distance_km": "distance_km", "run_moving_time_min": "moving_time_min"}
+    return _input_rows(
+        RUN,
+        runs,
+        "activity_date",
+        {name: F.col(source) for name, source in {**values, "best_pace_min_km": "pace_min_km"}.items()},
+    )
+
+
+def _epoch_day(days: Days) -> int:
+    return int(midnight(days.first).timestamp()) // 86_400
+
+
+# --------------------------------------------------------------------------------------------------- one bucket
+
+
+def bucket_states(bucket: pa.Table, first: int, length: int, limits: Limits) -> pa.Table:
+    """ROLLING rows of `length` days from epoch day `first` for the athletes of a bucket of input rows."""
+    athletes = bucket.column("athlete_id").combine_chunks().dictionary_encode()
+    rows = _Rows(
+        athlete=athletes.indices.to_numpy(zero_copy_only=False).astype(np.intp),
+        athletes=len(athletes.dictionary),
+        day=bucket.column("day").to_numpy().astype(np.int64),
+        values={name: bucket.column(name).to_numpy() for name in _INPUT_COLUMNS},
+    )
+    kind = bucket.column("kind").to_numpy()
+    of_day = rows.where(kind == DAY)
+    state, runs = rows.where(kind == STATE), rows.where(kind == RUN)
+    base = first - LOOKBACK_DAYS
+    recent, past = of_day.where(of_day.day >= base), of_day.where(of_day.day < base)
+
+    def of_recent(name: str, nothing: float) -> Floats:
+        return recent.scattered(name, base, LOOKBACK_DAYS + length, nothing)
+
+    known_days = rows.where(kind != RUN)
+    began = np.full(rows.athletes, first + length)
+    np.minimum.at(began, known_days.athlete, known_days.day)
+    # Days of the calendar so far; exact where it matters, since LOOKBACK_DAYS reach further back than any limit on it.
+    observed = (first + np.arange(length))[:, None] - began + 1
+    load, activities = of_recent("daily_tss", 0.0), of_recent("activities", 0.0)
+    columns: dict[str, Any] = {}
+
+    def window(values: Floats, days: int, combine: Any = np.add) -> Floats:
+        return kernels.sliding(combine, values, days)[-length:]
+
+    averages = _weighted_averages(load, state, past, base, began, length)
+    ctl, atl, columns["ramp_rate_7d"] = averages.ctl, averages.atl, averages.ramp
+    columns |= {"ctl_42d": ctl, "atl_7d": atl, "tsb": ctl - atl, "warmup": observed <= WARMUP_DAYS}
+    columns |= {"acute_load_7d": averages.acute, "chronic_load_28d": averages.chronic}
+    acwr = columns["acwr"] = _workload_ratio(atl, ctl, observed)
+    columns["acwr_7d_28d"] = _workload_ratio(averages.acute, averages.chronic, observed)
+
+    on_calendar = (base + np.arange(LOOKBACK_DAYS + length))[:, None] >= began
+    distance = of_recent("distance_km", 0.0)
+    columns["distance_trend_30d"] = np.where(
+        observed >= TREND_POINTS, kernels.slope(on_calendar.astype(float), distance, TREND_DAYS)[-length:], np.nan
+    )
+    columns["distance_trend_30d"] *= TREND_DAYS
+    is_active = (activities > 0).astype(float)
+    expected = np.clip(observed, 1, TREND_DAYS) * limits.expected_active_days_per_week / 7
+    columns["consistency_score"] = np.minimum(window(is_active, TREND_DAYS) / expected, 1.0)
+    columns["activities_30d"] = window(activities, TREND_DAYS)
+    columns["total_distance_30d_km"] = window(distance, TREND_DAYS)
+    columns["rest_days_14d"] = np.clip(observed, 1, REST_DAYS) - window(is_active, REST_DAYS)
+
+    runs_30d = window(of_recent("runs", 0.0), TREND_DAYS)
+    run_time = window(of_recent("run_moving_time_min", 0.0), TREND_DAYS)
+    run_distance = window(of_recent("run_distance_km", 0.0), TREND_DAYS)
+    columns["avg_pace_30d"] = _ratio(run_time, run_distance, runs_30d > 0)
+    best_pace = window(of_recent("best_pace_min_km", np.inf), TREND_DAYS, np.minimum)
+    columns["best_pace_30d"] = np.where(np.isfinite(best_pace), best_pace, np.nan)
+    run_km = of_recent("longest_run_km", 0.0)
+    longest_30d = window(run_km, TREND_DAYS, np.maximum)
+    columns["longest_run_30d_km"] = np.where(longest_30d > 0, longest_30d, np.nan)
+    longest_before = kernels.sliding(np.maximum, run_km, SPIKE_AGAINST_DAYS)[-length - SPIKE_DAYS : -SPIKE_DAYS]
+    longest_7d = window(run_km, SPIKE_DAYS, np.maximum)
+    columns["long_run_spike"] = _ratio(longest_7d, longest_before, (longest_7d > 0) & (longest_before > 0))
+
+    monotony = columns["training_monotony_7d"] = kernels.monotony(load, MONOTONY_DAYS)[-length:]
+    columns["training_strain_7d"] = window(load, MONOTONY_DAYS) * monotony
+
+    columns["pace_trend_30d"] = _pace_trend(runs, first, length)
+    columns |= _best_efforts(runs, first, length)
+
+    is_row = recent.scattered("activities", first, length, np.nan)
+    return _rolling_table(columns, ~np.isnan(is_row), athletes.dictionary, first, acwr, monotony, limits)
+
+
+@dataclass(frozen=True)
+class _Rows:
+    """Input rows as arrays: athlete (index), day (epoch day), and values by column name (NaN for null)."""
+
+    athlete: NDArray[np.intp]
+    athletes: int
+    day: NDArray[np.int64]
+    values: dict[str, Floats]
+
+    def where(self, chosen: NDArray[Any]) -> _Rows:
+        """The rows of a boolean mask, or of indices in their order."""
+        values = {name: value[chosen] for name, value in self.values.items()}
+        return _Rows(self.athlete[chosen], self.athletes, self.day[chosen], values)
+
+    def scattered(self, name: str, first: int, days: int, nothing: float) -> Floats:
+        """The column as (days, athletes) from epoch day `first`; `nothing` where no row is or its value is unknown."""
+        result = np.full((days, self.athletes), nothing)
+        inside = (self.day >= first) & (self.day < first + days) & np.isfinite(self.values[name])
+        result[self.day[inside] - first, self.athlete[inside]] = self.values[name][inside]
+        return result
+
+
+@dataclass(frozen=True)
+class _Averages:
+    """Exponentially weighted loads of each day, (days, athletes), in TSS a day."""
+
+    ctl: Floats
+    atl: Floats
+    acute: Floats
+    chronic: Floats
+    ramp: Floats
+
+
+def _weighted_averages(
+    load: Floats, state: _Rows, past: _Rows, base: int, began: NDArray[np.int64], length: int
+) -> _Averages:
+    """From the state of the evening before where it is given, else from the athlete's first day.
+
+    load: (LOOKBACK_DAYS + length, athletes). `past` holds the DAILY rows before them of the athletes without a state.
+    Fitness and fatigue start at 0 on the day before the first activity; Williams' averages start at the first day's
+    load, which padding the days before it with that load gives without a special case.
+    """
+    origin = min(base, int(past.day.min())) if len(past.day) else base
+    loads = np.concatenate([past.scattered("daily_tss", origin, base - origin, 0.0), load])
+    athletes = np.arange(load.shape[1])
+    first_row = np.clip(began - origin, 0, len(loads) - 1)
+    first_load = loads[first_row, athletes]
+    padded = np.where(np.arange(len(loads))[:, None] < first_row, first_load, loads)
+    before = len(loads) - length
+    seeded = np.zeros(load.shape[1], dtype=bool)
+    seeded[state.athlete] = True
+
+    def average(values: Floats, weight: float, start: Any, name: str) -> tuple[Floats, Floats]:
+        """Levels up to the evening before (from the start), and the levels of the days (from the state where known)."""
+        history = kernels.ewma(values[:before], weight, start)
+        level = history[-1].copy()
+        level[state.athlete] = state.values[name]
+        return history, kernels.ewma(values[before:], weight, level)
+
+    history, ctl = average(loads, FITNESS_WEIGHT, 0.0, "ctl_42d")
+    _, atl = average(loads, FATIGUE_WEIGHT, 0.0, "atl_7d")
+    _, acute = average(padded, ACUTE_WEIGHT, first_load, "acute_load_7d")
+    _, chronic = average(padded, CHRONIC_WEIGHT, first_load, "chronic_load_28d")
+
+    evening_before = history[-1].copy()
+    evening_before[state.athlete] = state.values["ctl_42d"]
+    rewound = kernels.ewma_before(evening_before, loads[before - RAMP_DAYS : before], FITNESS_WEIGHT)
+    earlier = np.where(seeded, np.concatenate([rewound, evening_before[None]]), history[-RAMP_DAYS:])
+    earlier = np.where(np.arange(before - RAMP_DAYS, before)[:, None] < first_row, 0.0, earlier)
+    ramp = ctl - np.concatenate([earlier, ctl])[:length]
+    return _Averages(ctl, atl, acute, chronic, ramp)
+
+
+def _workload_ratio(acute: Floats, chronic: Floats, observed: NDArray[np.int64]) -> Floats:
+    """Acute over chronic load; NaN before enough history, and where the chronic side is too small to divide by."""
+    return _ratio(acute, chronic, (observed >= HISTORY_FOR_ACWR_DAYS) & (chronic >= SMALLEST_CHRONIC_LOAD))
+
+
+def _ratio(numerator: Floats, denominator: Floats, is_known: NDArray[np.bool_]) -> Floats:
+    return np.divide(numerator, denominator, out=np.full(numerator.shape, np.nan), where=is_known)
+
+
+def _pace_trend(runs: _Rows, first: int, length: int) -> Floats:
+    """Slope of run pace, min/km per 30 days; NaN under TREND_POINTS runs or where all fall on one day."""
+    base = first - TREND_DAYS + 1
+    days = TREND_DAYS - 1 + length
+    recent = runs.where(runs.day >= base)
+    pace = recent.values["best_pace_min_km"]
+    recent = recent.where(np.lexsort((pace, recent.athlete, recent.day)))  # so that a day's sum has one order
+    cell = (recent.day - base) * recent.athletes + recent.athlete
+    shape = (days, recent.athletes)
+    counts = np.bincount(cell, minlength=days * recent.athletes).reshape(shape).astype(float)
+    sums = np.bincount(cell, recent.values["best_pace_min_km"], minlength=days * recent.athletes).reshape(shape)
+    enough = kernels.sliding(np.add, counts, TREND_DAYS) >= TREND_POINTS
+    return np.where(enough, kernels.slope(counts, sums, TREND_DAYS) * TREND_DAYS, np.nan)
+
+
+def _best_efforts(runs: _Rows, first: int, length: int) -> dict[str, Floats]:
+    """The run with the smallest Riegel 10 km equivalent (exponent 1.06, moving time) of the last BEST_EFFORT_DAYS.
+
+    Runs of at least 3 km; a VDOT above every world record's is a vehicle or a bad GPS track. Of equals the newest.
+    """
+    base, days = first - BEST_EFFORT_DAYS + 1, BEST_EFFORT_DAYS - 1 + length
+    metres, seconds = runs.values["run_distance_km"] * 1000, runs.values["run_moving_time_min"] * 60
+    equivalent = riegel(metres, seconds, 10_000.0)
+    with np.errstate(invalid="ignore"):
+        plausible = (metres >= BEST_EFFORT_FROM_KM * 1000) & (seconds > 0)
+        plausible[plausible] = vdot(metres[plausible], seconds[plausible]) <= HIGHEST_VDOT
+    # slowest first, so that the day's best is the one that stays where several fall on one day
+    order = np.lexsort((metres, -equivalent))
+    efforts = _Rows(runs.athlete, runs.athletes, runs.day, {"e": equivalent, "m": metres, "s": seconds})
+    efforts = efforts.where(order[plausible[order]])
+    equivalents = efforts.scattered("e", base, days, np.inf)
+    best = kernels.sliding_argmin(equivalents, BEST_EFFORT_DAYS)
+    exists = np.isfinite(np.take_along_axis(equivalents, best, axis=0))
+
+    def of_best(name: str) -> Floats:
+        return np.take_along_axis(efforts.scattered(name, base, days, np.nan), best, axis=0)
+
+    age = np.arange(BEST_EFFORT_DAYS - 1, days)[:, None] - best
+    return {
+        "best_effort_distance_m": of_best("m"),
+        "best_effort_time_s": of_best("s"),
+        "best_effort_age_days": np.where(exists, age, np.nan),
+    }
+
+
+def _rolling_table(
+    columns: dict[str, Floats],
+    is_row: NDArray[np.bool_],
+    athletes: pa.Array,
+    first: int,
+    acwr: Floats,
+    monotony: Floats,
+    limits: Limits,
+) -> pa.Table:
+    """The cells (day, athlete) that are rows, athlete by athlete, in the contract's columns and types."""
+    athlete, day = np.nonzero(is_row.T)
+    epoch_day = first + day
+    months = epoch_day.astype("datetime64[D]").astype("datetime64[M]")
+    month, month_index = np.unique(months, return_inverse=True)
+    over_acwr, over_monotony = acwr[day, athlete] > limits.acwr_risk, monotony[day, athlete] > limits.monotony_risk
+    unknown = np.isnan(acwr[day, athlete])
+    reasons = pa.array(
+        [[], ["acwr"], ["training_monotony_7d"], ["acwr", "training_monotony_7d"]], pa.list_(pa.string())
+    )
+    made: dict[str, pa.Array] = {
+        "athlete_id": athletes.take(pa.array(athlete)).cast(pa.string()),
+        "as_of_date": pa.array(epoch_day * MICROSECONDS_A_DAY).cast(pa.timestamp("us", "UTC")),
+        "is_overtraining_risk": pa.array(over_acwr | over_monotony, mask=unknown),
+        "risk_reasons": reasons.take(pa.array(over_acwr + 2 * over_monotony, mask=unknown)),
+        "month": pa.array(month.astype(str), pa.string()).take(pa.array(month_index)),
+    }
+    for column in tables.ROLLING.columns:
+        if column.name not in made:
+            value = columns[column.name][day, athlete]
+            missing = np.isnan(value)
+            if column.type == tables.BIGINT:
+                made[column.name] = pa.array(np.where(missing, 0, value).astype(np.int64), mask=missing)
+            elif column.type == tables.BOOLEAN:
+                made[column.name] = pa.array(value)
+            else:
+                made[column.name] = pa.array(value, mask=missing)
+    return pa.table({name: made[name] for name in tables.ROLLING.column_names})
