@@ -198,17 +198,15 @@ def _decimal_mark(cells: Cells) -> tuple[str | None, tuple[int, str] | None]:
         if not text:
             continue
         plain = _ungrouped(text)
-        if not _NUMBER.fullmatch(plain):
+        shows = _shown_mark(plain) if _NUMBER.fullmatch(plain) else "!"
+        if shows == "!":
             raise cells.error(line, f"{shown(text)} is not a number; correct the cell or leave it empty")
-        shows = _shown_mark(plain)
         if shows == "?":
             undecided = undecided or (line, text)
         elif shows and mark and shows != mark:
             raise cells.error(
                 line, f"{shown(text)} has the decimal mark {shows!r}, earlier cells of the column have {mark!r}"
             )
-        elif shows == "!":
-            raise cells.error(line, f"{shown(text)} is not a number; correct the cell or leave it empty")
         elif shows:
             mark = shows
     return mark, undecided

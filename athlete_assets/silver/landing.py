@@ -20,8 +20,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.dataset as ds
-from deltalake import DeltaTable, WriterProperties, write_deltalake
+from deltalake import DeltaTable, QueryBuilder, WriterProperties, write_deltalake
 
 from athlete_assets import tables
 from athlete_assets.days import monday_of
@@ -149,16 +148,9 @@ def delete(
 
 def _delete(store: LocalStore, table: Table, predicate: str) -> int:
     """Deletes the rows; commits nothing where there are none."""
-    if not _any(store.delta(table), predicate):
+    if not _query(store.delta(table), f"SELECT 1 FROM t WHERE {predicate} LIMIT 1").num_rows:
         return 0
     return int(committed(lambda: store.delta(table).delete(predicate), table)["num_deleted_rows"])
-
-
-def _any(delta: DeltaTable, predicate: str) -> bool:
-    from deltalake import QueryBuilder
-
-    found = QueryBuilder().register("t", delta).execute(f"SELECT 1 FROM t WHERE {predicate} LIMIT 1")
-    return pa.table(found.read_all()).num_rows > 0
 
 
 def _literal(text: str) -> str:
@@ -245,22 +237,31 @@ def _sorted(rows: pa.Table, table: Table) -> pa.Table:
 
 
 def _of_same_athletes(delta: DeltaTable, table: Table, rows: pa.Table) -> pa.Table:
-    """The table's rows of the athletes among the rows. Files whose statistics exclude them are not opened."""
+    """The table's rows of the athletes among the rows. Files whose statistics exclude them are not opened.
+
+    Through delta-rs's own engine: a merge writes strings as string_view, and a pyarrow dataset fails on a filter over
+    such files.
+    """
     schema = arrow_schema(table)
     athletes = rows.column("athlete_id")
     known = pc.unique(athletes).drop_null()
-    chosen = ds.field("athlete_id").is_null() if athletes.null_count else None
+    wanted = ["athlete_id IS NULL"] if athletes.null_count else []
     if len(known):
         smallest, largest = pc.min_max(known).as_py().values()
-        named = (ds.field("athlete_id") >= smallest) & (ds.field("athlete_id") <= largest)
-        named &= ds.field("athlete_id").isin(known)
-        chosen = named if chosen is None else chosen | named
-    dataset = delta.to_pyarrow_dataset()
-    lacking = [field for field in schema if field.name not in dataset.schema.names]
-    found = dataset.to_table(columns=[name for name in schema.names if name in dataset.schema.names], filter=chosen)
-    for field in lacking:
-        found = found.append_column(field, pa.nulls(found.num_rows, field.type))
-    return found.select(schema.names).cast(schema)
+        wanted.append(f"(athlete_id >= {_literal(smallest)} AND athlete_id <= {_literal(largest)})")
+    present = {field.name for field in delta.schema().fields}
+    columns = ", ".join(name for name in schema.names if name in present)
+    found = _query(delta, f"SELECT {columns} FROM t WHERE {' OR '.join(wanted)}")
+    for field in schema:
+        if field.name not in present:
+            found = found.append_column(field, pa.nulls(found.num_rows, field.type))
+    found = found.select(schema.names).cast(schema)
+    return found.filter(pc.is_in(found.column("athlete_id"), pc.unique(athletes)))
+
+
+def _query(delta: DeltaTable, sql: str) -> pa.Table:
+    """Rows of the table, which the statement calls t."""
+    return pa.table(QueryBuilder().register("t", delta).execute(sql).read_all())
 
 
 def _differences(existing: pa.Table, rows: pa.Table, table: Table) -> tuple[list[int], list[int]]:
