@@ -66,6 +66,19 @@ class Settings(BaseModel):
         False, description="train on and score rows whose source is strava_api (Strava's terms forbid it)"
     )
 
+    # orchestration
+    schedule_at: str = Field("06:00", pattern=r"^([01]\d|2[0-3]):[0-5]\d$", description="HH:MM of the daily run")
+    sensor_interval_s: int = Field(30, ge=1, description="s between two looks at silver, and at what to alert on")
+    ui_url: str = Field("http://127.0.0.1:3000", description="address of the Dagster UI, for the links in alerts")
+    alert_webhook_url: str = Field("", repr=False, description="URL that gets each alert as a JSON POST")
+    alert_slack_token: str = Field("", repr=False, description="bot token; needs alert_slack_channel")
+    alert_slack_channel: str = Field("", description="Slack channel, such as #training-data")
+    alert_smtp_server: str = Field("", description="host or host:port that sends alerts by e-mail")
+    alert_smtp_user: str = Field("", description="user of the mail server, where it wants one")
+    alert_smtp_password: str = Field("", repr=False, description="password of that user")
+    alert_email_from: str = Field("", description="sender of the alerts")
+    alert_email_to: str = Field("", description="recipients of the alerts, separated by commas")
+
     @field_validator("start_date")
     @classmethod
     def _start_on_monday(cls, value: date) -> date:

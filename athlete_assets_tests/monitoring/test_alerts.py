@@ -1,0 +1,117 @@
+"""When a message is due, told from findings alone."""
+
+from __future__ import annotations
+
+import json
+from datetime import date
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from athlete_assets.days import Days
+from athlete_assets.monitoring.alerts import Alert, Broken, Finding, told, without
+
+SUBJECT = "check feature_store/athlete_daily_features:keys"
+
+
+def may(first: int, last: int | None = None) -> Days:
+    return Days(date(2024, 5, first), date(2024, 5, last or first))
+
+
+def found(good: bool, at: float, days: Days | None = None, severity: str = "error") -> Finding:
+    return Finding(SUBJECT, good, at, "42 rows share a key.", days, severity)  # type: ignore[arg-type]
+
+
+def statuses(*findings: Finding) -> list[str]:
+    return [alert.status for alert in told({}, findings)]
+
+
+def test_a_break_is_told_once_and_its_mending_once() -> None:
+    assert statuses(found(False, 1), found(False, 2), found(True, 3), found(True, 4)) == ["broken", "recovered"]
+
+
+def test_what_was_never_broken_is_not_told_as_recovered() -> None:
+    assert statuses(found(True, 1), found(True, 2)) == []
+
+
+def test_findings_are_taken_in_the_order_of_time() -> None:
+    assert statuses(found(True, 2), found(False, 1)) == ["broken", "recovered"]
+    assert statuses(found(True, 1), found(False, 2)) == ["broken"]
+
+
+def test_a_good_today_does_not_mend_an_error_of_last_week() -> None:
+    assert statuses(found(False, 1, may(3, 5)), found(True, 2, may(9))) == ["broken"]
+
+
+def test_an_error_is_mended_when_each_of_its_days_is_good_again() -> None:
+    broken: dict[str, Broken] = {}
+    assert [alert.status for alert in told(broken, [found(False, 1, may(3, 5)), found(True, 2, may(4))])] == ["broken"]
+    assert broken[SUBJECT].days == [may(3), may(5)]
+    assert told(broken, [found(True, 3, may(1, 3))]) == []
+    assert [alert.status for alert in told(broken, [found(True, 4, may(5, 9))])] == ["recovered"]
+    assert broken == {}
+
+
+def test_an_error_that_reaches_further_days_is_told_again_and_a_warning_is_not() -> None:
+    assert statuses(found(False, 1, may(3)), found(False, 2, may(3)), found(False, 3, may(4))) == ["broken", "broken"]
+    assert statuses(found(False, 1, may(3), "warning"), found(False, 2, may(4), "warning")) == ["broken"]
+
+
+def test_a_warning_is_mended_by_a_newer_day() -> None:
+    warned = found(False, 1, may(3), "warning")
+    assert statuses(warned, found(True, 2, may(2))) == ["broken"]
+    assert statuses(warned, found(True, 2, may(4))) == ["broken", "recovered"]
+
+
+def test_a_warning_that_becomes_an_error_is_told_again() -> None:
+    assert statuses(found(False, 1, None, "warning"), found(False, 2)) == ["broken", "broken"]
+
+
+windows = st.builds(lambda first, length: may(first, min(first + length, 31)), st.integers(1, 31), st.integers(0, 10))
+
+
+@given(st.lists(windows, max_size=4), st.lists(windows, max_size=4))
+def test_windows_less_others_hold_exactly_the_days_that_are_left(kept: list[Days], gone: list[Days]) -> None:
+    expected = {day for window in kept for day in window} - {day for window in gone for day in window}
+    assert {day for window in without(kept, gone) for day in window} == expected
+
+
+@given(st.lists(st.tuples(st.booleans(), windows, st.sampled_from(["warning", "error"])), max_size=8))
+def test_memory_that_passes_through_json_tells_the_same(steps: list[tuple[bool, Days, str]]) -> None:
+    findings = [found(good, at, days, severity) for at, (good, days, severity) in enumerate(steps)]
+    kept: dict[str, Broken] = {}
+    through_json = []
+    for finding in findings:
+        through_json += told(kept, [finding])
+        kept = {name: Broken.of_json(json.loads(json.dumps(state.to_json()))) for name, state in kept.items()}
+    assert through_json == told({}, findings)
+
+
+def test_the_text_names_subject_days_sentence_numbers_and_link() -> None:
+    (alert,) = told(
+        {},
+        [
+            Finding(
+                SUBJECT,
+                False,
+                1.0,
+                "42 rows share a key.",
+                may(3, 5),
+                numbers={"duplicates": 42, "share": 0.123456789},
+                link="http://127.0.0.1:3000/assets/feature_store/athlete_daily_features",
+            )
+        ],
+    )
+    assert alert.text.splitlines() == [
+        "BROKEN (error): check feature_store/athlete_daily_features:keys for 2024-05-03..2024-05-05",
+        "42 rows share a key.",
+        "duplicates = 42, share = 0.123457",
+        "http://127.0.0.1:3000/assets/feature_store/athlete_daily_features",
+    ]
+    assert Alert.of_json(json.loads(json.dumps(alert.to_json()))) == alert
+
+
+@pytest.mark.parametrize("severity", ["warning", "error"])
+def test_a_table_without_days_is_mended_by_any_good_finding(severity: str) -> None:
+    assert statuses(found(False, 1, None, severity), found(True, 2, None)) == ["broken", "recovered"]
