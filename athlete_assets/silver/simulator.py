@@ -169,7 +169,7 @@ def simulate(
 
 
 def _batches(athletes: int, seed: int, calendar: _Calendar, batch_athletes: int, dirty: bool) -> Iterator[SilverBatch]:
-    size = max(1, min(batch_athletes, int(BATCH_ATHLETE_YEARS * 365 / calendar.days)))
+    size = max(1, min(batch_athletes, round(BATCH_ATHLETE_YEARS * 365.25 / calendar.days)))
     for first in range(1, athletes + 1, size):
         numbers = np.arange(first, min(first + size, athletes + 1), dtype=np.int64)
         yield _batch(_Draws(seed, numbers), calendar, dirty)
@@ -674,7 +674,13 @@ def _sessions(people: _People, plan: _Plan, history: _History, calendar: _Calend
         "fade": np.where(kind == RACE, fade, 0.0),
         "celsius": celsius,
         "start": (ordinal - UNIX_EPOCH) * 86_400
-        + _seconds_of_day(people.start_hour[athlete], kind, place, normal("start"), uniform("gun")),
+        + _seconds_of_day(
+            people.start_hour[athlete],
+            plan.kind[day, athlete, 0],
+            place,
+            draws.normal("start", ordinal, athlete),
+            draws.uniform("gun", ordinal, athlete),
+        ),
     }
 
 
@@ -688,14 +694,14 @@ def _fade(weekly_km: _Floats, longest_minutes: _Floats, race: _Integers) -> _Flo
 
 
 def _seconds_of_day(
-    habitual_hour: _Floats, kind: _Integers, place: _Integers, noise: _Floats, gun: _Floats
+    habitual_hour: _Floats, first_kind: _Integers, place: _Integers, noise: _Floats, gun: _Floats
 ) -> _Integers:
     """Start of the session in seconds of the local day: the habitual hour, mornings for long runs and races.
 
-    A second session keeps clear of the first by six hours or more.
+    `first_kind` and `noise` are those of the day's first session, from which the second keeps clear by 6.5 hours.
     """
-    hour = np.where(kind == LONG, 7.8 + 0.7 * noise, habitual_hour + 0.5 * noise)
-    hour = np.where(kind == RACE, 7.01 + 0.5 * np.floor(4 * gun), hour)
+    hour = np.where(first_kind == LONG, 7.8 + 0.7 * noise, habitual_hour + 0.5 * noise)
+    hour = np.where(first_kind == RACE, 7.01 + 0.5 * np.floor(4 * gun), hour)
     hour = np.where(place == 1, np.where(hour < 14.5, hour + 6.5, hour - 8), hour)
     return np.rint(np.clip(hour, 4.5, 20.5) * 3600).astype(np.int64)
 
