@@ -60,7 +60,8 @@ def weekly_features(daily: DataFrame, weeks: Days) -> DataFrame:
 
 def _load_of(day: int) -> Column:
     """Load of the week's day, Monday = 0; 0 where the week holds no such day."""
-    on_day = F.weekday("activity_date") == day
+    # not F.weekday: Sail gives -1 for a Sunday
+    on_day = F.datediff("activity_date", F.date_trunc("week", "activity_date")) == day
     return F.coalesce(F.sum(F.when(on_day, F.col("daily_tss"))), F.lit(0.0))
 
 

@@ -103,7 +103,7 @@ def daily_rows(
 
 
 def no_rows(spark: SparkSession, table: Table) -> DataFrame:
-    return frame(spark, arrow_schema(table).empty_table())
+    return spark.createDataFrame([], table.ddl)
 
 
 def collected(rows: DataFrame | pa.Table, table: Table) -> pd.DataFrame:
