@@ -30,6 +30,10 @@ class Column:
     nullable: bool = True
     required: bool = True
     """False for a silver column that upstream may lack: it is then read as null."""
+    low: float | None = None
+    """The lowest value that can be right; the `ranges` asset check fails below it."""
+    high: float | None = None
+    """The highest value that can be right; the `ranges` asset check fails above it."""
 
 
 @dataclass(frozen=True)
@@ -178,12 +182,18 @@ ACTIVITY = Table(
         _key("event_timestamp", TIMESTAMP, "Start of the activity in UTC."),
         Column("sport_type", STRING, "Sport in Strava's spelling (Run, TrailRun, VirtualRun, Walk, Ride, ...)."),
         Column("is_race", BOOLEAN, "The athlete marked the run as a race (workout_type 1).", nullable=False),
-        Column("distance_km", DOUBLE, "Distance.", "km"),
+        Column("distance_km", DOUBLE, "Distance.", "km", low=0),
         Column(
-            "moving_time_min", DOUBLE, "Moving time; elapsed time where moving time is unknown.", "min", nullable=False
+            "moving_time_min",
+            DOUBLE,
+            "Moving time; elapsed time where moving time is unknown.",
+            "min",
+            nullable=False,
+            low=0,
+            high=2880,
         ),
         Column("elapsed_time_min", DOUBLE, "Elapsed time.", "min"),
-        Column("pace_min_km", DOUBLE, "Moving time per distance of a run or walk; else null.", "min/km"),
+        Column("pace_min_km", DOUBLE, "Moving time per distance of a run or walk; else null.", "min/km", low=1),
         Column(
             "grade_adjusted_pace_min_km",
             DOUBLE,
@@ -193,22 +203,37 @@ ACTIVITY = Table(
         Column("elevation_gain_m", DOUBLE, "Climbing.", "m"),
         Column("elevation_per_km", DOUBLE, "Climbing per distance.", "m/km"),
         Column(
-            "threshold_pace_min_km", DOUBLE, "Threshold pace as known on the evening before.", "min/km", nullable=False
+            "threshold_pace_min_km",
+            DOUBLE,
+            "Threshold pace as known on the evening before.",
+            "min/km",
+            nullable=False,
+            low=2,
+            high=15,
         ),
         Column("threshold_source", STRING, "athlete, critical_speed, best_effort or default.", nullable=False),
-        Column("intensity_factor", DOUBLE, "Threshold pace over (graded) pace of a run; higher is harder."),
-        Column("estimated_tss", DOUBLE, "Training stress; 100 is one hour at threshold. Null where unknown.", "TSS"),
+        Column("intensity_factor", DOUBLE, "Threshold pace over (graded) pace of a run; higher is harder.", low=0),
+        Column(
+            "estimated_tss", DOUBLE, "Training stress; 100 is one hour at threshold. Null where unknown.", "TSS", low=0
+        ),
         Column("load_method", STRING, "pace, heart_rate or none: what estimated_tss rests on.", nullable=False),
-        Column("avg_hr", DOUBLE, "Mean heart rate.", "bpm"),
-        Column("max_hr", DOUBLE, "Highest heart rate.", "bpm"),
-        Column("hr_max_bpm", DOUBLE, "The athlete's maximum heart rate as known on the evening before.", "bpm"),
+        Column("avg_hr", DOUBLE, "Mean heart rate.", "bpm", low=30, high=230),
+        Column("max_hr", DOUBLE, "Highest heart rate.", "bpm", low=30, high=230),
+        Column(
+            "hr_max_bpm",
+            DOUBLE,
+            "The athlete's maximum heart rate as known on the evening before.",
+            "bpm",
+            low=100,
+            high=230,
+        ),
         Column("hr_max_source", STRING, "athlete, observed or age; null where hr_max_bpm is."),
         *(
             Column(f"hr_zone_{zone}_pct", DOUBLE, f"Share of heart-rate-covered moving time in zone {zone} of 5.", "1")
             for zone in range(1, 6)
         ),
         Column("hr_zone_method", STRING, "splits or average: what the zones rest on; null where they are."),
-        Column("efficiency_index", DOUBLE, "Metres covered per heartbeat of a run or walk.", "m/beat"),
+        Column("efficiency_index", DOUBLE, "Metres covered per heartbeat of a run or walk.", "m/beat", low=0),
         Column("source", STRING, "Where the silver row came from."),
         _key("activity_date", TIMESTAMP, "Calendar day of the activity."),
         _month("activity_date"),
@@ -225,12 +250,12 @@ DAILY = Table(
     (
         _ATHLETE,
         _key("activity_date", TIMESTAMP, "The calendar day."),
-        Column("activities", BIGINT, "Activities of the day.", nullable=False),
-        Column("distance_km", DOUBLE, "Distance of all activities.", "km", nullable=False),
-        Column("moving_time_min", DOUBLE, "Moving time of all activities.", "min", nullable=False),
+        Column("activities", BIGINT, "Activities of the day.", nullable=False, low=0),
+        Column("distance_km", DOUBLE, "Distance of all activities.", "km", nullable=False, low=0),
+        Column("moving_time_min", DOUBLE, "Moving time of all activities.", "min", nullable=False, low=0),
         Column("elevation_gain_m", DOUBLE, "Climbing of all activities.", "m", nullable=False),
-        Column("daily_tss", DOUBLE, "Training stress of the day; 0 on rest days.", "TSS", nullable=False),
-        Column("untracked_activities", BIGINT, "Activities whose load is unknown.", nullable=False),
+        Column("daily_tss", DOUBLE, "Training stress of the day; 0 on rest days.", "TSS", nullable=False, low=0),
+        Column("untracked_activities", BIGINT, "Activities whose load is unknown.", nullable=False, low=0),
         Column("avg_pace_min_km", DOUBLE, "Time-weighted pace of the day's runs; null without one.", "min/km"),
         Column("best_pace_min_km", DOUBLE, "Fastest pace among the day's runs of at least 1 km.", "min/km"),
         Column("longest_run_km", DOUBLE, "Longest run of the day; null without one.", "km"),
@@ -252,19 +277,29 @@ WEEKLY = Table(
     (
         _ATHLETE,
         _key("week_start", TIMESTAMP, "The week's Monday."),
-        Column("weekly_distance_km", DOUBLE, "Distance of all activities.", "km", nullable=False),
+        Column("weekly_distance_km", DOUBLE, "Distance of all activities.", "km", nullable=False, low=0),
         Column("weekly_activities", BIGINT, "Activities of the week.", nullable=False),
-        Column("weekly_tss", DOUBLE, "Training stress.", "TSS", nullable=False),
+        Column("weekly_tss", DOUBLE, "Training stress.", "TSS", nullable=False, low=0),
         Column("weekly_elevation_m", DOUBLE, "Climbing.", "m", nullable=False),
         Column("weekly_moving_time_min", DOUBLE, "Moving time.", "min", nullable=False),
         Column("avg_pace_week", DOUBLE, "Time-weighted pace of the week's runs; null without one.", "min/km"),
         Column("longest_run_km", DOUBLE, "Longest run; null without one.", "km"),
-        Column("active_days", BIGINT, "Days with an activity.", nullable=False),
+        Column("active_days", BIGINT, "Days with an activity.", nullable=False, low=0, high=7),
         Column(
-            "training_monotony", DOUBLE, "Mean over population deviation of the 7 daily loads, at most 10 (Foster)."
+            "training_monotony",
+            DOUBLE,
+            "Mean over population deviation of the 7 daily loads, at most 10 (Foster).",
+            low=0,
+            high=10,
         ),
         Column("training_strain", DOUBLE, "Weekly load times monotony (Foster).", "TSS"),
-        Column("distance_change_pct", DOUBLE, "Change of distance against the week before; null where that is 0.", "%"),
+        Column(
+            "distance_change_pct",
+            DOUBLE,
+            "Change of distance against the week before; null where that is 0.",
+            "%",
+            low=-100,
+        ),
         _month("week_start"),
     ),
     keys=("athlete_id", "week_start"),
@@ -280,18 +315,30 @@ ROLLING = Table(
         _ATHLETE,
         _key("as_of_date", TIMESTAMP, "The day at whose end the state is taken."),
         Column(
-            "ctl_42d", DOUBLE, "Fitness: exponentially weighted load, time constant 42 days.", "TSS/day", nullable=False
+            "ctl_42d",
+            DOUBLE,
+            "Fitness: exponentially weighted load, time constant 42 days.",
+            "TSS/day",
+            nullable=False,
+            low=0,
         ),
         Column(
-            "atl_7d", DOUBLE, "Fatigue: exponentially weighted load, time constant 7 days.", "TSS/day", nullable=False
+            "atl_7d",
+            DOUBLE,
+            "Fatigue: exponentially weighted load, time constant 7 days.",
+            "TSS/day",
+            nullable=False,
+            low=0,
         ),
         Column("tsb", DOUBLE, "Form: ctl_42d less atl_7d.", "TSS/day", nullable=False),
         Column("ramp_rate_7d", DOUBLE, "ctl_42d less that of 7 days before (0 before the first activity).", "TSS/day"),
         Column("warmup", BOOLEAN, "Among the first 42 days, where ctl_42d is still filling.", nullable=False),
-        Column("acwr", DOUBLE, "atl_7d over ctl_42d; null before 28 days of history or when ctl_42d < 0.01."),
+        Column(
+            "acwr", DOUBLE, "atl_7d over ctl_42d; null before 28 days of history or when ctl_42d < 0.01.", low=0, high=7
+        ),
         Column("acute_load_7d", DOUBLE, "EWMA of load, span 7 (Williams 2017).", "TSS/day", nullable=False),
         Column("chronic_load_28d", DOUBLE, "EWMA of load, span 28 (Williams 2017).", "TSS/day", nullable=False),
-        Column("acwr_7d_28d", DOUBLE, "acute_load_7d over chronic_load_28d; null as acwr is."),
+        Column("acwr_7d_28d", DOUBLE, "acute_load_7d over chronic_load_28d; null as acwr is.", low=0, high=8),
         Column(
             "pace_trend_30d",
             DOUBLE,
@@ -299,16 +346,31 @@ ROLLING = Table(
             "min/km per 30 d",
         ),
         Column("distance_trend_30d", DOUBLE, "Slope of daily distance over 30 days.", "km/day per 30 d"),
-        Column("consistency_score", DOUBLE, "Active over expected days of the last 30 observed, at most 1.", "1"),
+        Column(
+            "consistency_score",
+            DOUBLE,
+            "Active over expected days of the last 30 observed, at most 1.",
+            "1",
+            low=0,
+            high=1,
+        ),
         Column("activities_30d", BIGINT, "Activities of the last 30 days.", nullable=False),
         Column("total_distance_30d_km", DOUBLE, "Distance of the last 30 days.", "km", nullable=False),
         Column("avg_pace_30d", DOUBLE, "Time-weighted pace of the runs of the last 30 days.", "min/km"),
         Column("best_pace_30d", DOUBLE, "Fastest pace among runs of at least 1 km of the last 30 days.", "min/km"),
         Column("longest_run_30d_km", DOUBLE, "Longest run of the last 30 days.", "km"),
         Column("long_run_spike", DOUBLE, "Longest run of the last 7 days over that of the 30 days before them."),
-        Column("training_monotony_7d", DOUBLE, "Mean over population deviation of 7 daily loads, at most 10 (Foster)."),
+        Column(
+            "training_monotony_7d",
+            DOUBLE,
+            "Mean over population deviation of 7 daily loads, at most 10 (Foster).",
+            low=0,
+            high=10,
+        ),
         Column("training_strain_7d", DOUBLE, "7-day load times monotony (Foster).", "TSS"),
-        Column("rest_days_14d", BIGINT, "Days without activity among the last 14 observed.", nullable=False),
+        Column(
+            "rest_days_14d", BIGINT, "Days without activity among the last 14 observed.", nullable=False, low=0, high=14
+        ),
         Column(
             "best_effort_distance_m",
             DOUBLE,
@@ -405,7 +467,28 @@ METRICS_SUMMARY = Table(
     keys=("athlete_id",),
 )
 
+# ----------------------------------------------------------------------------------------------------- monitoring
+
+INFERENCE_LOG = Table(
+    "monitoring",
+    "inference_log",
+    "Every prediction that was ever made, with the features it was made from. Only added to.",
+    (
+        _ATHLETE,
+        _key("prediction_date", TIMESTAMP, "The day at whose end the prediction was made."),
+        _key("served_at", TIMESTAMP, "When it was made, UTC."),
+        _key("dagster_run_id", STRING, "The run that made it."),
+        Column("model_version", STRING, "Version of the registered time_estimator."),
+        Column("features", STRING, "The model's inputs as a JSON object; null inputs are null.", nullable=False),
+        Column("outputs", STRING, "The row of gold.athlete_predictions as a JSON object.", nullable=False),
+        _month("prediction_date"),
+    ),
+    keys=("athlete_id", "prediction_date", "dagster_run_id"),
+    day_column="prediction_date",
+)
+
 SILVER = (STRAVA_ACTIVITIES, STRAVA_SUB_ACTIVITY, STRAVA_ATHLETE)
 FEATURES = (ACTIVITY, DAILY, WEEKLY, ROLLING)
 GOLD = (PREDICTIONS, METRICS_SUMMARY)
-ALL = (*SILVER, REJECTS, *FEATURES, *GOLD)
+MONITORING = (INFERENCE_LOG,)
+ALL = (*SILVER, REJECTS, *FEATURES, *GOLD, *MONITORING)
