@@ -104,6 +104,15 @@ class Settings(BaseModel):
         """The last day that exists: ATHLETE_AS_OF, else today in the time zone."""
         return self.as_of or datetime.now(self.zone).date()
 
+    @property
+    def mlflow_tracking_uri(self) -> str:
+        """SQLite under ATHLETE_HOME (file-store tracking raises in mlflow 3.17), or the workspace."""
+        return "databricks" if self.deployment == "databricks" else f"sqlite:///{self.home.resolve() / 'mlflow.db'}"
+
+    @property
+    def mlflow_registry_uri(self) -> str:
+        return "databricks-uc" if self.deployment == "databricks" else self.mlflow_tracking_uri
+
     @classmethod
     def load(cls, environment: Mapping[str, str] = os.environ) -> Settings:
         """Reads the settings; raises SettingsError that names the variable, its value and what it may be."""

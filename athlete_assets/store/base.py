@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from athlete_assets import tables
 from athlete_assets.days import Days, midnight
 from athlete_assets.errors import ContractError
+from athlete_assets.settings import Settings
 from athlete_assets.tables import Table
 
 if TYPE_CHECKING:
@@ -40,6 +41,8 @@ class Written:
 class Store(ABC):
     """Reads tables as DataFrames and replaces windows of them atomically."""
 
+    settings: Settings
+
     @property
     @abstractmethod
     def spark(self) -> SparkSession:
@@ -67,6 +70,10 @@ class Store(ABC):
         Raises ContractError before any write where rows do not fit the contract, lie outside the days, or repeat a
         key; StoreError where the commit fails; then the last committed version stands.
         """
+
+    @abstractmethod
+    def append(self, table: Table, rows: DataFrame) -> Written:
+        """Adds the rows to a log table in one commit. Raises as `replace` does."""
 
 
 def as_contracted(frame: DataFrame, table: Table) -> DataFrame:

@@ -12,7 +12,7 @@ import random
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import cached_property
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -42,12 +42,13 @@ Result = TypeVar("Result")
 class LocalStore(Store):
     """The embedded deployment's tables, `<home>/<catalog>/<schema>/<table>`."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, session: Callable[[], SparkSession] | None = None) -> None:
         self.settings = settings
+        self._session = session or partial(spark_session, settings.engine)
 
-    @cached_property
-    def spark(self) -> SparkSession:  # type: ignore[override]
-        return spark_session(self.settings.engine)
+    @property
+    def spark(self) -> SparkSession:
+        return self._session()
 
     def path(self, table: Table) -> Path:
         return self.settings.home.resolve() / self.settings.catalog / table.schema / table.name
@@ -85,6 +86,14 @@ class LocalStore(Store):
         version = self.version(table)
         assert version is not None
         return Written(rows.num_rows, version)
+
+    def append(self, table: Table, rows: DataFrame) -> Written:
+        fitting = fitted(rows.toArrow(), table)
+        self.create(table)
+        committed(lambda: write_deltalake(str(self.path(table)), fitting, mode="append"), table)
+        version = self.version(table)
+        assert version is not None
+        return Written(fitting.num_rows, version)
 
     def create(self, table: Table) -> None:
         """Creates the table, empty and with its contract, unless it is there."""

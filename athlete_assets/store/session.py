@@ -49,7 +49,13 @@ def _sail() -> SparkSession:
     server.start()
     _, port = server.listening_address
     session = _connect(port)
-    session._athlete_assets_server = server  # type: ignore[attr-defined]  # the server stops when it is collected
+
+    def stop() -> None:
+        # Sail's threads outlive the interpreter otherwise, and the process ends with SIGABRT after all its work
+        session.stop()
+        server.stop()
+
+    atexit.register(stop)
     return session
 
 
