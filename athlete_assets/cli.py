@@ -1,0 +1,106 @@
+"""`athlete-assets`: import, run, status, ui. Thin: the work is in the modules that it calls.
+
+Exit codes: 0 done; 1 an asset or a check failed; 2 bad input or a bad setting (one sentence, nothing written).
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from athlete_assets.errors import AthleteAssetsError
+from athlete_assets.settings import Settings
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs one command; see `athlete-assets --help`."""
+    options = _parser().parse_args(arguments)
+    try:
+        return int(options.command(options, Settings.load()))
+    except AthleteAssetsError as error:
+        print(f"athlete-assets: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("athlete-assets: interrupted; what was committed stays", file=sys.stderr)
+        return 130
+
+
+def _run(options: argparse.Namespace, settings: Settings) -> int:
+    from athlete_assets import commands
+
+    _fill_silver(options, settings)
+    return commands.materialise_everything(Settings.load())
+
+
+def _import(options: argparse.Namespace, settings: Settings) -> int:
+    _fill_silver(options, settings)
+    return 0
+
+
+def _fill_silver(options: argparse.Namespace, settings: Settings) -> None:
+    from athlete_assets import commands
+
+    if options.export is not None:
+        commands.import_file(options.export, settings, options.athlete)
+    else:
+        commands.simulate_cohort(options.athletes, options.years, options.seed, settings)
+
+
+def _status(options: argparse.Namespace, settings: Settings) -> int:
+    from athlete_assets import commands
+
+    commands.print_summary(settings)
+    return 0
+
+
+def _ui(options: argparse.Namespace, settings: Settings) -> int:
+    from athlete_assets import commands
+
+    return commands.open_ui(settings, options.port)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="athlete-assets", description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    def silver_source(command: argparse.ArgumentParser) -> None:
+        command.add_argument("--export", type=Path, help="Strava export (zip or CSV), or a CSV or Parquet file of runs")
+        command.add_argument("--athlete", help="athlete id for an export that names none (default: me)")
+        command.add_argument("--athletes", type=_positive_int, default=30, help="simulated athletes (without --export)")
+        command.add_argument("--years", type=_positive_float, default=3.0, help="simulated years (without --export)")
+        command.add_argument("--seed", type=int, default=1, help="seed of the simulation")
+
+    run = commands.add_parser("run", help="fill silver, then materialise every asset and print a summary")
+    silver_source(run)
+    run.set_defaults(command=_run)
+    importer = commands.add_parser("import", help="fill silver only: a file, or a simulated cohort")
+    silver_source(importer)
+    importer.set_defaults(command=_import)
+    status = commands.add_parser("status", help="print the summary of what is there")
+    status.set_defaults(command=_status)
+    ui = commands.add_parser("ui", help="open the Dagster UI (webserver and daemon) on this home")
+    ui.add_argument("--port", type=int, default=3000)
+    ui.set_defaults(command=_ui)
+    return parser
+
+
+def _positive_int(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{text} is not a whole number of at least 1")
+    return value
+
+
+def _positive_float(text: str) -> float:
+    value = float(text)
+    if not 0 < value <= 50:
+        raise argparse.ArgumentTypeError(f"{text} is not a number above 0 and at most 50")
+    return value
+
+
+if __name__ == "__main__":
+    sys.exit(main())

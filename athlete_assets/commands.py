@@ -1,0 +1,110 @@
+"""What the command line does: fill silver, materialise every asset in recorded runs, print the summary, open the UI."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import dagster as dg
+
+from athlete_assets import partitions, tables
+from athlete_assets.deployments.instance import prepare_dagster_home
+from athlete_assets.errors import AthleteAssetsError
+from athlete_assets.gold.report import summary_text
+from athlete_assets.settings import Settings
+from athlete_assets.silver import imports, landing, simulator
+from athlete_assets.store.local import LocalStore
+from athlete_assets.table_assets import asset_key
+
+RANGE_TAGS = ("dagster/asset_partition_range_start", "dagster/asset_partition_range_end")
+"""Tags by which one Dagster run covers a contiguous range of partitions."""
+
+
+def import_file(path: Path, settings: Settings, athlete: str | None) -> None:
+    """Reads a file of runs and merges it into silver; raises InputError before anything is written."""
+    say(f"Reading {path} ...")
+    runs = imports.read_runs(path, settings, athlete)
+    report = landing.land(LocalStore(settings), runs)
+    for note in runs.notes:
+        say(f"  {note}")
+    say(
+        f"  {report.read} activities, {report.first_day} to {report.last_day}: "
+        f"{report.new} new, {report.changed} changed, {report.unchanged} as they were"
+    )
+
+
+def simulate_cohort(athletes: int, years: float, seed: int, settings: Settings) -> None:
+    """Fills silver with a simulated cohort that ends today."""
+    say(f"Simulating {athletes} athletes over {years:g} years (seed {seed}) ...")
+    store, done = LocalStore(settings), 0
+    for batch in simulator.simulate(athletes, years, seed, settings.today):
+        landing.land(store, batch)
+        done += batch.athletes.num_rows
+        say(f"  {done} of {athletes} athletes")
+
+
+def materialise_everything(settings: Settings) -> int:
+    """Materialises all assets, oldest partition to newest, and prints the summary. 0 when all went well, else 1."""
+    from athlete_assets import definitions
+
+    store = LocalStore(settings)
+    if not store.exists(tables.STRAVA_ACTIVITIES):
+        raise AthleteAssetsError(
+            f"there are no activities in {settings.home}; import a file or simulate a cohort first"
+        )
+    os.environ["DAGSTER_HOME"] = str(prepare_dagster_home(settings))
+    built = definitions.build(settings)
+    everything = built.resolve_implicit_global_asset_job_def()
+    days, weeks = partitions.daily(settings), partitions.weekly(settings)
+    today = _all(days)[1]
+    daily_tables = (tables.ACTIVITY, tables.REJECTS, tables.DAILY, tables.ROLLING)
+    steps: list[tuple[str, list[dg.AssetKey], tuple[str, str] | None]] = [
+        ("daily features", [asset_key(table) for table in daily_tables], _all(days)),
+        ("weekly features", [asset_key(tables.WEEKLY)], _all(weeks)),
+        ("models and summary", [definitions.TIME_ESTIMATOR, asset_key(tables.METRICS_SUMMARY)], None),
+        ("predictions", [asset_key(tables.PREDICTIONS), asset_key(tables.INFERENCE_LOG)], (today, today)),
+    ]
+    with dg.DagsterInstance.get() as instance:
+        for number, (title, keys, span) in enumerate(steps, start=1):
+            started = time.monotonic()
+            say(f"[{number}/{len(steps)}] {title}" + (f", {span[0]} to {span[1]}" if span else ""))
+            result = everything.get_subset(asset_selection=set(keys)).execute_in_process(
+                instance=instance,
+                tags=dict(zip(RANGE_TAGS, span, strict=True)) if span else {},
+                raise_on_error=False,
+                run_config={"loggers": {"progress": {}}},
+            )
+            if not result.success:
+                say(f"  failed; look at run {result.run_id} in the UI (make ui)")
+                return 1
+            say(f"  done in {time.monotonic() - started:.1f} s")
+    print_summary(settings)
+    return 0
+
+
+def print_summary(settings: Settings) -> None:
+    """Prints athletes, activities, rejects, form and predicted times of what is stored."""
+    say("")
+    say(summary_text(LocalStore(settings)))
+    say("\nOpen the Dagster UI with:  make ui   (then look at http://127.0.0.1:3000)")
+
+
+def open_ui(settings: Settings, port: int) -> int:
+    """Runs `dagster dev` (webserver and daemon) on this home until it is interrupted."""
+    environment = {**os.environ, "DAGSTER_HOME": str(prepare_dagster_home(settings))}
+    arguments = ["dev", "-m", "athlete_assets.definitions", "--host", "127.0.0.1", "--port", str(port)]
+    return subprocess.call([sys.executable, "-m", "dagster", *arguments], env=environment)
+
+
+def say(line: str) -> None:
+    print(line, flush=True)
+
+
+def _all(calendar: dg.TimeWindowPartitionsDefinition) -> tuple[str, str]:
+    first, last = calendar.get_first_partition_key(), calendar.get_last_partition_key()
+    assert first is not None
+    assert last is not None
+    return first, last

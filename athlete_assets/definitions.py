@@ -1,0 +1,38 @@
+"""The code location: one Definitions for both deployments, which differ in their resources alone."""
+
+from __future__ import annotations
+
+import warnings
+
+import dagster as dg
+
+from athlete_assets.features.assets import feature_assets
+from athlete_assets.gold.assets import gold_assets
+from athlete_assets.models.assets import TIME_ESTIMATOR, model_assets
+from athlete_assets.progress import progress_logger
+from athlete_assets.settings import Settings
+from athlete_assets.silver.assets import silver_assets
+
+__all__ = ["TIME_ESTIMATOR", "build", "defs"]
+
+
+def build(settings: Settings) -> dg.Definitions:
+    """All assets, with the resources of the deployment that the settings name."""
+    from athlete_assets.deployments import local
+
+    return dg.Definitions(
+        assets=[
+            *silver_assets(settings),
+            *feature_assets(settings),
+            *model_assets(settings),
+            *gold_assets(settings),
+        ],
+        resources=local.resources(settings),
+        # one process: the embedded engine and the imports are paid once a run, not once a step
+        loggers={"console": dg.colored_console_logger, "progress": progress_logger},
+        executor=dg.in_process_executor,
+    )
+
+
+warnings.filterwarnings("ignore", category=dg.BetaWarning)
+defs = build(Settings.load())

@@ -1,0 +1,40 @@
+"""The resources of one machine: embedded Spark, Delta folders, MLflow on SQLite, no step launcher."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import dagster as dg
+from dagster._core.definitions.no_step_launcher import no_step_launcher
+from dagster_pyspark import LazyPySparkResource
+
+from athlete_assets.deployments.mlflow_resource import mlflow_resource
+from athlete_assets.settings import Settings
+from athlete_assets.store.local import LocalStore
+from athlete_assets.store.session import spark_session
+from athlete_assets.table_assets import STEP_LAUNCHER
+
+
+class EmbeddedPySparkResource(LazyPySparkResource):
+    """dagster-pyspark's lazy resource over the embedded engine's one session of this process."""
+
+    engine: str
+
+    def _init_session(self) -> None:
+        self._spark_session = spark_session(self.engine)  # type: ignore[arg-type]
+
+
+def resources(settings: Settings) -> dict[str, Any]:
+    """The local deployment's resources by key."""
+
+    @dg.resource(required_resource_keys={"pyspark"}, description="Delta tables under ATHLETE_HOME")
+    def store(context: dg.InitResourceContext) -> LocalStore:
+        pyspark = context.resources.pyspark
+        return LocalStore(settings, lambda: pyspark.spark_session)
+
+    return {
+        "store": store,
+        "pyspark": EmbeddedPySparkResource(spark_config={}, engine=settings.engine),
+        "mlflow": mlflow_resource(settings),
+        STEP_LAUNCHER: no_step_launcher,
+    }

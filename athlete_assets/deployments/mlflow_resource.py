@@ -1,0 +1,55 @@
+"""dagster-mlflow's `mlflow_tracking`, imported at first use: importing mlflow costs more than all else."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import dagster as dg
+
+from athlete_assets.settings import Settings
+
+EXPERIMENT = "athlete_assets"
+
+
+def mlflow_resource(settings: Settings) -> dg.ResourceDefinition:
+    """One MLflow run for each Dagster run; models open nested runs in it.
+
+    The stock resource leaves its run RUNNING where the training asset is not the last step of its job, so whatever is
+    still open at the end of the resource's life is ended here.
+    """
+
+    @dg.resource(description="MLflow tracking (dagster-mlflow)")
+    def mlflow(context: dg.InitResourceContext) -> Iterator[Any]:
+        import mlflow
+        from dagster_mlflow import mlflow_tracking
+
+        settings.home.mkdir(parents=True, exist_ok=True)
+        mlflow.set_registry_uri(settings.mlflow_registry_uri)
+        artifacts = (settings.home.resolve() / "mlflow_artifacts").as_uri()
+        mlflow.set_tracking_uri(settings.mlflow_tracking_uri)
+        if settings.deployment == "local" and mlflow.get_experiment_by_name(EXPERIMENT) is None:
+            mlflow.create_experiment(EXPERIMENT, artifact_location=artifacts)
+        config = {
+            "experiment_name": EXPERIMENT,
+            "mlflow_tracking_uri": settings.mlflow_tracking_uri,
+            "env": {},
+            "extra_tags": {},
+        }
+        yield from mlflow_tracking.resource_fn(context.replace_config(config))  # type: ignore[call-arg]
+        while mlflow.active_run():
+            mlflow.end_run()
+
+    return mlflow
+
+
+def _end_of_run(context: dg.HookContext, events: Any) -> Any:
+    from dagster_mlflow import end_mlflow_on_run_finished
+
+    return end_mlflow_on_run_finished.hook_fn(context, events)
+
+
+end_mlflow_run = dg.HookDefinition(
+    name="end_mlflow_run", hook_fn=_end_of_run, required_resource_keys={"mlflow"}, decorated_fn=None
+)
+"""dagster-mlflow's end-of-run hook: an exception in the asset leaves a FAILED MLflow run."""

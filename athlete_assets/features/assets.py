@@ -1,0 +1,114 @@
+"""The four feature tables as assets: each reads a window, calls its transform, replaces the window, checks the rows."""
+
+from collections.abc import Iterator
+
+import dagster as dg
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
+from athlete_assets import partitions, tables
+from athlete_assets.days import ONE_DAY, Days, midnight
+from athlete_assets.features import activity, daily, rolling, weekly
+from athlete_assets.monitoring import checks
+from athlete_assets.partitions import days_of
+from athlete_assets.settings import Settings
+from athlete_assets.silver import quality
+from athlete_assets.table_assets import (
+    CONTRACT_CHECKS,
+    asset_key,
+    check_specs,
+    checked_window,
+    chunks_of,
+    store_of,
+    table_assets,
+    table_spec,
+)
+from athlete_assets.tables import Table
+
+
+def feature_assets(settings: Settings) -> list[dg.AssetsDefinition]:
+    """activity_features (with the rejects), athlete_daily_, athlete_weekly_ and athlete_rolling_features."""
+    days, weeks = partitions.daily(settings), partitions.weekly(settings)
+
+    @table_assets(
+        [
+            table_spec(tables.ACTIVITY, settings, deps=[asset_key(table) for table in tables.SILVER]),
+            table_spec(tables.REJECTS, settings, deps=[asset_key(tables.STRAVA_ACTIVITIES)]),
+        ],
+        checks=check_specs(tables.ACTIVITY, (*CONTRACT_CHECKS, "zone_shares", "counts_add_up"))
+        + check_specs(tables.REJECTS, CONTRACT_CHECKS),
+        partitions_def=days,
+    )
+    def activity_features(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult]:
+        store = store_of(context)
+        window = days_of(context)
+        silver = store.read(tables.STRAVA_ACTIVITIES)
+        splits, athletes = store.read(tables.STRAVA_SUB_ACTIVITY), store.read(tables.STRAVA_ATHLETE)
+        for chunk in chunks_of(context, store, window):
+            history = chunk.starting_earlier(activity.history_days(settings))
+            verdicts = quality.classified(quality.in_window(silver, history, settings), settings)
+            store.replace(tables.REJECTS, quality.rejects(verdicts, chunk), chunk)
+            features = activity.activity_features(verdicts, splits, athletes, chunk, settings)
+            store.replace(tables.ACTIVITY, features, chunk)
+        accepted = store.read(tables.ACTIVITY, window)
+        rejected = store.read(tables.REJECTS, window).unionAll(
+            store.read(tables.REJECTS).where(F.col("month") == tables.OUTSIDE_CALENDAR)
+        )
+        counted = checks.counts_add_up(
+            quality.in_window(silver, window, settings).count(), accepted.count(), rejected.count()
+        )
+        yield checked_window(store, tables.ACTIVITY, window, [checks.zone_shares(accepted), counted])
+        yield checked_window(store, tables.REJECTS, window)
+
+    @table_assets(
+        [table_spec(tables.DAILY, settings, deps=[asset_key(tables.ACTIVITY)])],
+        checks=check_specs(tables.DAILY, CONTRACT_CHECKS),
+        partitions_def=days,
+    )
+    def athlete_daily_features(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult]:
+        store = store_of(context)
+        window = days_of(context)
+        activities = store.read(tables.ACTIVITY)
+        for chunk in chunks_of(context, store, window):
+            store.replace(tables.DAILY, daily.daily_features(_up_to(activities, tables.ACTIVITY, chunk), chunk), chunk)
+        yield checked_window(store, tables.DAILY, window)
+
+    @table_assets(
+        [table_spec(tables.WEEKLY, settings, deps=[asset_key(tables.DAILY)])],
+        checks=check_specs(tables.WEEKLY, CONTRACT_CHECKS),
+        partitions_def=weeks,
+    )
+    def athlete_weekly_features(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult]:
+        store = store_of(context)
+        window = days_of(context)
+        for chunk in chunks_of(context, store, window):
+            rows = weekly.weekly_features(store.read(tables.DAILY, chunk.starting_earlier(7)), chunk)
+            store.replace(tables.WEEKLY, rows, chunk)
+        yield checked_window(store, tables.WEEKLY, window)
+
+    @table_assets(
+        [table_spec(tables.ROLLING, settings, deps=[asset_key(tables.DAILY), asset_key(tables.ACTIVITY)])],
+        checks=check_specs(tables.ROLLING, CONTRACT_CHECKS),
+        partitions_def=days,
+    )
+    def athlete_rolling_features(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult]:
+        store = store_of(context)
+        window = days_of(context)
+        for chunk in chunks_of(context, store, window):
+            evening_before = chunk.first - ONE_DAY
+            rows = rolling.rolling_features(
+                _up_to(store.read(tables.DAILY), tables.DAILY, chunk),
+                _up_to(store.read(tables.ACTIVITY), tables.ACTIVITY, chunk),
+                store.read(tables.ROLLING, Days(evening_before, evening_before)),
+                chunk,
+                settings,
+            )
+            store.replace(tables.ROLLING, rows, chunk)
+        yield checked_window(store, tables.ROLLING, window)
+
+    return [activity_features, athlete_daily_features, athlete_weekly_features, athlete_rolling_features]
+
+
+def _up_to(rows: DataFrame, table: Table, days: Days) -> DataFrame:
+    """The rows of the days and of all history before them, never of a day after."""
+    return rows.where(F.col(str(table.day_column)) <= F.lit(midnight(days.last)))

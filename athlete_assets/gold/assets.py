@@ -1,0 +1,84 @@
+"""The gold tables as assets: predictions of each day, and the summary of the newest."""
+
+from collections.abc import Iterator
+from datetime import datetime, timezone
+
+import dagster as dg
+
+from athlete_assets import partitions, tables
+from athlete_assets.gold.metrics_summary import metrics_summary
+from athlete_assets.gold.predictions import log_entries, predicted
+from athlete_assets.models import registry
+from athlete_assets.models.assets import TIME_ESTIMATOR
+from athlete_assets.monitoring import checks
+from athlete_assets.partitions import days_of
+from athlete_assets.settings import Settings
+from athlete_assets.silver.rights import refuse_api_data
+from athlete_assets.table_assets import (
+    CONTRACT_CHECKS,
+    asset_key,
+    check_specs,
+    checked_window,
+    chunks_of,
+    store_of,
+    table_assets,
+    table_spec,
+    writes,
+)
+
+SUMMARISED = (tables.ACTIVITY, tables.DAILY, tables.ROLLING)
+
+
+def gold_assets(settings: Settings) -> list[dg.AssetsDefinition]:
+    """athlete_predictions by day, athlete_metrics_summary as a whole."""
+
+    @table_assets(
+        [
+            table_spec(tables.PREDICTIONS, settings, deps=[asset_key(tables.ROLLING), TIME_ESTIMATOR]),
+            table_spec(tables.INFERENCE_LOG, settings, deps=[asset_key(tables.ROLLING), TIME_ESTIMATOR]),
+        ],
+        checks=[
+            *check_specs(tables.PREDICTIONS, (*CONTRACT_CHECKS, "times_ordered")),
+            *check_specs(tables.INFERENCE_LOG, CONTRACT_CHECKS, blocking=False),
+        ],
+        partitions_def=partitions.daily(settings),
+    )
+    def athlete_predictions(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult]:
+        store = store_of(context)
+        refuse_api_data(store.read(tables.ACTIVITY), "scoring", settings)
+        champion = registry.serving("time_estimator", settings)
+        if champion is None:
+            raise dg.Failure(
+                f"no {registry.CHAMPION} of {registry.model_name('time_estimator', settings)} is registered; "
+                "materialise models/time_estimator first",
+                allow_retries=False,
+            )
+        window = days_of(context)
+        for chunk in chunks_of(context, store, window):
+            features = store.read(tables.ROLLING, chunk).toArrow()
+            rows = predicted(features, champion)
+            log = log_entries(features, rows, champion, datetime.now(timezone.utc), context.run_id)
+            store.replace(tables.PREDICTIONS, store.spark.createDataFrame(rows), chunk)
+            store.append(tables.INFERENCE_LOG, store.spark.createDataFrame(log))
+        ordered = checks.times_ordered(store.read(tables.PREDICTIONS, window))
+        yield checked_window(store, tables.PREDICTIONS, window, [ordered], model_version=champion.version)
+        yield checked_window(store, tables.INFERENCE_LOG, window)
+
+    @table_assets(
+        [
+            table_spec(
+                tables.METRICS_SUMMARY,
+                settings,
+                deps=[asset_key(table) for table in SUMMARISED],
+            )
+        ],
+        checks=check_specs(tables.METRICS_SUMMARY, CONTRACT_CHECKS),
+    )
+    def athlete_metrics_summary(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult]:
+        store = store_of(context)
+        if writes(context):
+            rows = metrics_summary(store.read(tables.ACTIVITY), store.read(tables.DAILY), store.read(tables.ROLLING))
+            store.replace(tables.METRICS_SUMMARY, rows)
+        yield checked_window(store, tables.METRICS_SUMMARY)
+
+    return [athlete_predictions, athlete_metrics_summary]

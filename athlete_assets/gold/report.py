@@ -1,0 +1,79 @@
+"""The short summary that `make run` prints: who is there, what was rejected, form today, predicted times."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from athlete_assets import tables
+from athlete_assets.store.local import LocalStore
+from athlete_assets.tables import Table
+
+SHOWN_ATHLETES = 5
+QUIET_DAYS = 7
+
+
+def summary_text(store: LocalStore) -> str:
+    """A few lines of text from the stored tables; an empty home gives one line that says so."""
+    if not store.exists(tables.STRAVA_ACTIVITIES):
+        return f"There is nothing in {store.settings.home} yet: make run fills it."
+    activities = _rows(store, tables.STRAVA_ACTIVITIES, ["athlete_id"])
+    rejects = _rows(store, tables.REJECTS, ["reject_reasons"])
+    accepted = _rows(store, tables.ACTIVITY, ["athlete_id"])
+    reasons = Counter(reason for row in rejects["reject_reasons"].to_pylist() for reason in row)
+    lines = [
+        f"{pc.count_distinct(activities['athlete_id']).as_py()} athletes, {activities.num_rows} silver activities: "
+        f"{accepted.num_rows} accepted, {rejects.num_rows} rejected.",
+    ]
+    if reasons:
+        lines.append("Rejected for: " + ", ".join(f"{reason} {count}" for reason, count in reasons.most_common()) + ".")
+    lines += _form(_rows(store, tables.METRICS_SUMMARY), _rows(store, tables.PREDICTIONS))
+    return "\n".join(lines)
+
+
+def _form(summary: pa.Table, predictions: pa.Table) -> list[str]:
+    newest = {row["athlete_id"]: row for row in predictions.sort_by("prediction_date").to_pylist()}
+    athletes = sorted(summary.to_pylist(), key=lambda row: (row["days_since_activity"], row["athlete_id"]))
+    if not athletes:
+        return []
+    lines = [f"Form on {athletes[0]['as_of_date']:%Y-%m-%d} and predicted times (80 % interval):"]
+    for row in athletes[:SHOWN_ATHLETES]:
+        times = newest.get(row["athlete_id"], {})
+        lines.append(
+            f"  {row['athlete_id']:<12} fitness {row['fitness_ctl']:5.1f}  fatigue {row['fatigue_atl']:5.1f}  "
+            f"form {row['form_tsb']:+6.1f}   {row['distance_28d_km']:6.1f} km in 28 days"
+        )
+        if row["days_since_activity"] > QUIET_DAYS:
+            lines.append(f"  {'':<12} last activity {row['last_activity_date']:%Y-%m-%d}")
+        known = [name for name in tables.DISTANCES_M if times.get(f"predicted_{name}_s") is not None]
+        if known:
+            spans = "  ".join(_span(times, name) for name in known)
+            lines.append(f"  {'':<12} {spans}  [{times['served_by']}]")
+        else:
+            lines.append(f"  {'':<12} no prediction: no run of at least 3 km in the last 180 days")
+    if len(athletes) > SHOWN_ATHLETES:
+        lines.append(f"  ... and {len(athletes) - SHOWN_ATHLETES} more in gold.athlete_metrics_summary.")
+    return lines
+
+
+def clock(seconds: float) -> str:
+    """h:mm:ss, or m:ss below an hour."""
+    hours, rest = divmod(round(seconds), 3600)
+    minutes, whole = divmod(rest, 60)
+    return f"{hours}:{minutes:02d}:{whole:02d}" if hours else f"{minutes}:{whole:02d}"
+
+
+def _span(row: dict[str, float], name: str) -> str:
+    predicted, fast, slow = (clock(row[f"{kind}_{name}_s"]) for kind in ("predicted", "p10", "p90"))
+    return f"{name} {predicted} ({fast}–{slow})"
+
+
+def _rows(store: LocalStore, table: Table, columns: list[str] | None = None) -> pa.Table:
+    if not store.exists(table):
+        from athlete_assets.store.arrow import arrow_schema
+
+        empty = arrow_schema(table).empty_table()
+        return empty.select(columns) if columns else empty
+    return store.delta(table).to_pyarrow_table(columns=columns)

@@ -1,0 +1,30 @@
+"""A Dagster logger for people at a terminal: one line for each step, and what the assets say of their progress."""
+
+from __future__ import annotations
+
+import logging
+import sys
+
+import dagster as dg
+
+SHOWN_EVENTS = {"STEP_START": "{step} ...", "STEP_FAILURE": "{step} FAILED"}
+
+
+class _Lines(logging.Handler):
+    def emit(self, record: logging.LogRecord) -> None:
+        meta = getattr(record, "dagster_meta", {})
+        event, step = meta.get("dagster_event"), meta.get("step_key")
+        if event is None:
+            if record.levelno >= logging.INFO and step:
+                print(f"    {meta.get('orig_message', record.getMessage())}", file=sys.stdout, flush=True)
+        elif event.event_type_value in SHOWN_EVENTS:
+            print(f"  {SHOWN_EVENTS[event.event_type_value].format(step=step)}", file=sys.stdout, flush=True)
+            if event.event_type_value == "STEP_FAILURE":
+                print(f"    {event.event_specific_data.error_display_string.splitlines()[0]}", flush=True)
+
+
+@dg.logger(None, description="One line a step, for people at a terminal")
+def progress_logger(context: dg.InitLoggerContext) -> logging.Logger:
+    logger = logging.Logger("progress", level=logging.INFO)
+    logger.addHandler(_Lines())
+    return logger
