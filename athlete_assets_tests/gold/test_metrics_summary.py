@@ -1,0 +1,53 @@
+"""The summary of an athlete, from numbers one can add up by hand; on both engines."""
+
+from __future__ import annotations
+
+from datetime import date, timedelta
+
+import pytest
+from pyspark.sql import SparkSession
+
+from athlete_assets import tables
+from athlete_assets.days import midnight
+from athlete_assets.gold.metrics_summary import metrics_summary
+from athlete_assets_tests.rows import DAY, rows
+
+
+def test_summary_adds_up_and_names_the_bests(spark: SparkSession) -> None:
+    days = [DAY - timedelta(days=n) for n in range(400)]
+    daily = rows(tables.DAILY, *({"athlete_id": "ann", "activity_date": midnight(d), "distance_km": 2.0} for d in days))
+    rolling = rows(
+        tables.ROLLING,
+        {"athlete_id": "ann", "as_of_date": midnight(DAY), "ctl_42d": 50.0, "atl_7d": 60.0, "tsb": -10.0},
+        {"athlete_id": "ann", "as_of_date": midnight(DAY - timedelta(days=1)), "ctl_42d": 49.0},
+    )
+    activity = {"athlete_id": "ann", "sport_type": "Run", "threshold_source": "best_effort"}
+    ride = {"sport_type": "Ride"}
+    last_run = DAY - timedelta(days=3)
+    activities = rows(
+        tables.ACTIVITY,
+        # 5.05 km in 25:15 is 5 km in 25:00; a ride of the same length is not a run; 5.2 km is too far off to count
+        {**activity, "activity_id": 1, "distance_km": 5.05, "moving_time_min": 25.25, **on(date(2024, 1, 1))},
+        {**activity, "activity_id": 2, "distance_km": 5.0, "moving_time_min": 26.0, **on(date(2024, 2, 1))},
+        {**activity, "activity_id": 3, "distance_km": 5.2, "moving_time_min": 20.0, **on(date(2024, 3, 1))},
+        {**activity, "activity_id": 4, "distance_km": 5.0, "moving_time_min": 9.0, **ride, **on(last_run)},
+    )
+    frames = (spark.createDataFrame(arrow) for arrow in (activities, daily, rolling))
+    (found,) = metrics_summary(*frames).toArrow().to_pylist()
+
+    assert found["as_of_date"] == midnight(DAY)
+    assert (found["fitness_ctl"], found["fatigue_atl"], found["form_tsb"]) == (50.0, 60.0, -10.0)
+    assert found["distance_7d_km"] == pytest.approx(14.0, rel=1e-12)
+    assert found["distance_28d_km"] == pytest.approx(56.0, rel=1e-12)
+    assert found["distance_365d_km"] == pytest.approx(730.0, rel=1e-12)
+    assert found["best_5k_s"] == pytest.approx(1500.0, rel=1e-12)
+    assert found["best_5k_date"] == midnight(date(2024, 1, 1))
+    assert found["best_10k_s"] is None
+    assert found["best_10k_date"] is None
+    assert found["last_activity_date"] == midnight(last_run)
+    assert found["days_since_activity"] == 3
+    assert found["threshold_source"] == "best_effort"
+
+
+def on(day: date) -> dict[str, object]:
+    return {"activity_date": midnight(day), "event_timestamp": midnight(day)}

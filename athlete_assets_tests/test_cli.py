@@ -1,0 +1,69 @@
+"""The command line as a person uses it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.slow
+
+
+def athlete_assets(home: Path, *arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("ATHLETE_")}
+    environment |= {"ATHLETE_HOME": str(home), **settings}
+    command = [sys.executable, "-m", "athlete_assets.cli", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, env=environment)
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        (None, "missing.csv"),
+        (b"", "empty"),
+        (b"name,price\nflour,2.50\n", "column"),
+    ],
+    ids=["missing file", "empty file", "a CSV of something else"],
+)
+def test_a_file_that_cannot_be_read_gets_one_sentence_and_leaves_nothing(
+    tmp_path: Path, content: bytes | None, says: str
+) -> None:
+    path = tmp_path / "missing.csv"
+    if content is not None:
+        path.write_bytes(content)
+    done = athlete_assets(tmp_path / "home", "run", "--export", str(path))
+    assert done.returncode == 2
+    assert len(done.stderr.strip().splitlines()) == 1
+    assert says in done.stderr
+    assert not list((tmp_path / "home").rglob("*.parquet"))
+
+
+@pytest.mark.parametrize(
+    ("settings", "says"),
+    [
+        ({"ATHLETE_COLOUR": "red"}, "unknown setting ATHLETE_COLOUR"),
+        ({"ATHLETE_ENGINE": "duck"}, "ATHLETE_ENGINE=duck"),
+        ({"ATHLETE_START_DATE": "2024-05-15"}, "must be a Monday, such as 2024-05-13"),
+        ({"ATHLETE_AS_OF": "2999-01-01"}, "lies in the future"),
+        ({"ATHLETE_TIME_ZONE": "Mars/Olympus"}, "IANA time zone"),
+    ],
+    ids=["unknown setting", "unknown value", "start date not a Monday", "future date", "unknown zone"],
+)
+def test_a_wrong_setting_gets_one_sentence(tmp_path: Path, settings: dict[str, str], says: str) -> None:
+    done = athlete_assets(tmp_path / "home", "status", **settings)
+    assert done.returncode == 2
+    assert len(done.stderr.strip().splitlines()) == 1
+    assert says in done.stderr
+
+
+def test_a_simulated_cohort_runs_from_silver_to_predictions(tmp_path: Path) -> None:
+    done = athlete_assets(tmp_path / "home", "run", "--athletes", "3", "--years", "0.5")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "3 athletes" in done.stdout
+    assert "10k" in done.stdout
+    status = athlete_assets(tmp_path / "home", "status")
+    assert status.returncode == 0
+    assert status.stdout.strip() in done.stdout

@@ -1,0 +1,55 @@
+"""The code location as Dagster loads it."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from datetime import date
+
+import dagster as dg
+import pytest
+
+from athlete_assets import definitions, tables
+from athlete_assets.settings import Settings
+
+
+@pytest.fixture(scope="module")
+def built() -> dg.Definitions:
+    return definitions.build(Settings())
+
+
+@pytest.mark.parametrize("table", [*tables.FEATURES, *tables.GOLD], ids=lambda table: table.name)
+def test_each_table_is_an_asset_with_its_contract(built: dg.Definitions, table: tables.Table) -> None:
+    spec = built.resolve_assets_def(dg.AssetKey(list(table.path))).get_asset_spec(dg.AssetKey(list(table.path)))
+    schema = spec.metadata["dagster/column_schema"]
+    assert [column.name for column in schema.columns] == list(table.column_names)
+    assert all(column.description for column in schema.columns)
+    assert spec.metadata["dagster/table_name"] == f"uc_athlete_data.{table.schema}.{table.name}"
+    assert spec.owners
+    assert spec.kinds
+    assert spec.group_name == table.schema
+
+
+def test_weekly_partitions_begin_on_mondays_and_daily_ones_reach_today(built: dg.Definitions) -> None:
+    weekly = built.resolve_assets_def(dg.AssetKey(list(tables.WEEKLY.path))).partitions_def
+    daily = built.resolve_assets_def(dg.AssetKey(list(tables.DAILY.path))).partitions_def
+    assert weekly is not None
+    assert daily is not None
+    assert {key.weekday() for key in map(_date, weekly.get_partition_keys())} == {0}
+    assert daily.get_last_partition_key() == Settings().today.isoformat()
+
+
+def test_loading_the_code_location_imports_no_heavy_package() -> None:
+    loaded = subprocess.run(
+        [sys.executable, "-c", "import athlete_assets.definitions, sys; print('\\n'.join(sys.modules))"],
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout.split()
+    heavy = {"mlflow", "catboost", "matplotlib", "databricks.feature_engineering", "dagster_mlflow", "pysail"}
+    assert not heavy & set(loaded)
+
+
+def _date(key: str) -> date:
+
+    return date.fromisoformat(key)
