@@ -132,7 +132,7 @@ def test_the_ratio_is_null_before_28_days_of_history(sail: SparkSession) -> None
 
 
 def test_the_ratio_is_null_where_there_is_nothing_to_divide_by(sail: SparkSession) -> None:
-    """One activity of 1 TSS: (1 - e^(-1/42)) e^(-(n-1)/42) is under 0.01 from the 37th day on. Null, where peers say 0."""
+    """One activity of 1 TSS: (1 - e^(-1/42)) e^(-(n-1)/42) is under 0.01 from the 37th day on: null (peers: 0)."""
     rows = states_of_loads(sail, [1.0] + [0.0] * 364)
     assert rows["acwr"].notna().tolist() == [28 <= n <= 36 for n in range(1, 366)]
     assert rows["is_overtraining_risk"].notna().tolist() == [28 <= n <= 36 for n in range(1, 366)]
