@@ -10,7 +10,7 @@ import dagster as dg
 
 from athlete_assets import tables
 from athlete_assets.days import Days
-from athlete_assets.monitoring.checks import Finding, contract_findings
+from athlete_assets.monitoring.checks import DESCRIPTIONS, Finding, contract_findings
 from athlete_assets.settings import Settings
 from athlete_assets.store.base import Store
 from athlete_assets.tables import Table
@@ -119,7 +119,10 @@ def _key(check: dg.AssetCheckResult) -> dg.AssetCheckKey:
 
 def check_specs(table: Table, names: Iterable[str], blocking: bool = True) -> list[dg.AssetCheckSpec]:
     """Specs of the checks that the writing step itself evaluates."""
-    return [dg.AssetCheckSpec(name, asset=asset_key(table), blocking=blocking) for name in names]
+    return [
+        dg.AssetCheckSpec(name, asset=asset_key(table), description=DESCRIPTIONS[name], blocking=blocking)
+        for name in names
+    ]
 
 
 def checked_window(

@@ -18,6 +18,16 @@ from athlete_assets.tables import Table
 
 SHARE_TOLERANCE = 1e-9
 
+DESCRIPTIONS = {
+    "schema": "The stored columns are the contract's, in order and of its types.",
+    "keys": "No key stands twice, and no column that must be known is null.",
+    "ranges": "Every value lies in the range that the contract calls possible.",
+    "zone_shares": "The five heart-rate zone shares sum to 1, or are all unknown.",
+    "counts_add_up": "Each silver row of the window is accepted or rejected: none is lost, none counted twice.",
+    "times_ordered": "Predicted times increase with distance and lie within their own intervals.",
+}
+"""What each check promises, by its name."""
+
 
 @dataclass(frozen=True)
 class Finding:
