@@ -215,7 +215,14 @@ def _create(store: LocalStore, table: Table) -> None:
 
 
 def _upsert(delta: DeltaTable, rows: pa.Table, table: Table) -> None:
-    same = " AND ".join(f"old.{key} = fresh.{key}" for key in table.keys)  # never true of a null key: those are new
+    # never true of a null key: rows without one are new; the range lets files of other athletes be skipped
+    smallest, largest = pc.min_max(rows.column("athlete_id")).as_py().values()
+    same = " AND ".join(
+        [
+            *(f"old.{key} = fresh.{key}" for key in table.keys),
+            f"old.athlete_id >= {_literal(smallest)} AND old.athlete_id <= {_literal(largest)}",
+        ]
+    )
     (
         delta.merge(
             rows,

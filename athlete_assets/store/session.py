@@ -77,6 +77,7 @@ def _apache_spark() -> SparkSession:
         "spark.connect.grpc.binding.address": "127.0.0.1",
         "spark.connect.grpc.binding.port": str(port),
         "spark.sql.shuffle.partitions": "4",
+        "spark.databricks.delta.snapshotPartitions": "2",  # 50 tasks a table version otherwise
         "spark.ui.enabled": "false",
     }
     submit = [str(Path(pyspark.__file__).parent / "bin" / "spark-submit"), "--master", "local[2]"]
