@@ -140,6 +140,10 @@ class Settings(BaseModel):
             )
         return settings
 
+    def remembered(self) -> dict[str, str]:
+        """What `settings.env` of this home says, by variable."""
+        return _home_file(self.home / HOME_FILE)
+
     def remember(self, **values: str) -> None:
         """Writes settings that belong to this home into its `settings.env`, keeping the others that are there."""
         path = self.home / HOME_FILE

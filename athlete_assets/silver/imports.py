@@ -32,6 +32,7 @@ MAX_TEXT_BYTES = 1 << 30
 """bytes; a longer CSV belongs into Parquet."""
 MAX_EXPORT_CSV_BYTES = 256 << 20
 """bytes; activities.csv of 100,000 activities has about 60 MB."""
+MAX_PARQUET_ROWS = 50_000_000
 MAX_ZIP_ENTRIES = 500_000
 MAX_ZIP_RATIO = 200
 """Uncompressed over compressed bytes; an activities.csv has about 5."""
@@ -41,6 +42,15 @@ ACCEPTED = (
     "a Strava account export (export_*.zip or its activities.csv), or a CSV or Parquet file with the columns of "
     "silver.strava_activities"
 )
+
+EXPORT_HEADERS = dict(
+    zip(
+        strava_export.REQUIRED,
+        ("Activity ID", "Activity Date", "Activity Type", "Elapsed Time", "Distance"),
+        strict=True,
+    )
+)
+"""What the required fields of an export are called in English."""
 
 Kind = Literal["strava_export", "silver", "runs"]
 
@@ -285,6 +295,14 @@ def _layout(names: Sequence[str]) -> Layout | None:
 def _unknown_columns(names: Sequence[str], where: str) -> str:
     """The sentence for a file of no known kind: names the kind that it resembles most, and what that lacks."""
     present = {name.lower() for name in names}
+    fields = strava_export.fields_of(names)
+    if len(fields) > len(EXPORT_HEADERS):
+        missing = [name for field, name in EXPORT_HEADERS.items() if field not in fields]
+        if missing:
+            return (
+                f"{where}: looks like a Strava export but lacks the column {missing[0]!r} (or its translation); found "
+                f"{listed(names)}; ask Strava for a new export"
+            )
     nearest = max(LAYOUTS, key=lambda layout: len(present & set(layout.required)) / len(layout.required))
     lacking = [name for name in nearest.required if name not in present]
     if len(lacking) <= len(nearest.required) // 2:
@@ -294,8 +312,8 @@ def _unknown_columns(names: Sequence[str], where: str) -> str:
         )
     return (
         f"{where}: has the columns {listed(names)}, which are those of no file that can be read; expected "
-        "'Activity ID', 'Activity Date', 'Activity Type', 'Elapsed Time' and 'Distance' in English, Portuguese, "
-        "German, Spanish, French, Italian or Dutch (set Strava to one of them and export again), or "
+        f"{', '.join(map(repr, EXPORT_HEADERS.values()))} in English, Portuguese, German, Spanish, French, Italian or "
+        "Dutch (set Strava to one of these languages and export again), or the columns "
         f"{', '.join(LAYOUTS[0].required)}"
     )
 
@@ -376,7 +394,10 @@ def _read_parquet(path: Path, athlete_id: str | None) -> ImportedRuns:
         for name in present.values():
             if names.count(name) > 1 or sum(other.lower() == name.lower() for other in names) > 1:
                 raise InputError(f"{path.name}, column {name}: stands there more than once; keep one")
-        found = pq.ParquetFile(path).read(columns=list(present.values()))
+        file = pq.ParquetFile(path)
+        if file.metadata.num_rows > MAX_PARQUET_ROWS:
+            raise InputError(f"{path.name}: has {file.metadata.num_rows} rows; split it into smaller files")
+        found = file.read(columns=list(present.values()))
     except (pa.ArrowException, OSError, ValueError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise InputError(f"{path.name}: is not a readable Parquet file ({reason}); write it again") from None

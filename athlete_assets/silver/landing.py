@@ -25,9 +25,9 @@ from deltalake import DeltaTable, QueryBuilder, WriterProperties, write_deltalak
 from athlete_assets import tables
 from athlete_assets.days import monday_of
 from athlete_assets.errors import ContractError, InputError
-from athlete_assets.settings import HOME_FILE, PREFIX, Settings, _home_file
+from athlete_assets.settings import PREFIX, Settings
 from athlete_assets.store.arrow import arrow_schema, fitted
-from athlete_assets.store.local import LocalStore, committed
+from athlete_assets.store.local import LocalStore, committed, create_delta
 from athlete_assets.tables import Table
 
 INGESTED = "silver_ingestion_timestamp"
@@ -100,9 +100,9 @@ def land(store: LocalStore, imported: SilverRows) -> LandingReport:
     first_day, last_day = _calendar_span(activities, store.settings)
     _refuse_start_after(last_day, store.settings)
     with _landing_lock(store):
-        splits_new, splits_changed, _ = _merge(store, tables.STRAVA_SUB_ACTIVITY, splits)
-        athletes_new, athletes_changed, _ = _merge(store, tables.STRAVA_ATHLETE, athletes)
-        new, changed, _ = _merge(store, tables.STRAVA_ACTIVITIES, activities)
+        splits_new, splits_changed = _merge(store, tables.STRAVA_SUB_ACTIVITY, splits)
+        athletes_new, athletes_changed = _merge(store, tables.STRAVA_ATHLETE, athletes)
+        new, changed = _merge(store, tables.STRAVA_ACTIVITIES, activities)
         read = imported.activities.num_rows
         return LandingReport(
             read,
@@ -176,12 +176,17 @@ def _landing_lock(store: LocalStore) -> Iterator[None]:
 # ------------------------------------------------------------------------------------------------ what is different
 
 
-def _merge(store: LocalStore, table: Table, rows: pa.Table) -> tuple[int, int, int | None]:
-    """Writes what is new or changed in one commit; counts of new and changed rows, and the table's version."""
-    if not store.exists(table):
-        _create(store, table)
+def _merge(store: LocalStore, table: Table, rows: pa.Table) -> tuple[int, int]:
+    """Writes what is new or changed in one commit; counts of new and of changed rows."""
+    create_delta(
+        store.path(table),
+        arrow_schema(table),
+        description=table.comment,
+        partition_by=[],
+        properties={"delta.enableChangeDataFeed": "true"},
+    )
     if not rows.num_rows:
-        return 0, 0, store.version(table)
+        return 0, 0
     delta = store.delta(table)
     existing = _of_same_athletes(delta, table, rows)
     new, changed = _differences(existing, rows, table)
@@ -199,19 +204,7 @@ def _merge(store: LocalStore, table: Table, rows: pa.Table) -> tuple[int, int, i
             ),
             table,
         )
-    return len(new), len(changed), store.version(table)
-
-
-def _create(store: LocalStore, table: Table) -> None:
-    """Creates the table, empty, as one that records its changes."""
-    DeltaTable.create(
-        str(store.path(table)),
-        arrow_schema(table),
-        mode="ignore",
-        name=table.name,
-        description=table.comment,
-        configuration={"delta.enableChangeDataFeed": "true"},
-    )
+    return len(new), len(changed)
 
 
 def _upsert(delta: DeltaTable, rows: pa.Table, table: Table) -> None:
@@ -393,7 +386,7 @@ def _start_is_given(settings: Settings) -> bool:
 
 
 def _remembered_start(settings: Settings) -> date | None:
-    text = _home_file(settings.home / HOME_FILE).get(f"{PREFIX}START_DATE")
+    text = settings.remembered().get(f"{PREFIX}START_DATE")
     return date.fromisoformat(text) if text else None
 
 
@@ -401,7 +394,7 @@ def _remember(settings: Settings, first_day: date | None) -> date | None:
     """Notes the time zone, and the Monday on or before the first activity as first partition unless an earlier one
     is known or one was set; that Monday where it was noted."""
     values = {}
-    if f"{PREFIX}TIME_ZONE" not in _home_file(settings.home / HOME_FILE):
+    if f"{PREFIX}TIME_ZONE" not in settings.remembered():
         values["time_zone"] = settings.time_zone
     remembered = _remembered_start(settings)
     start = max(monday_of(first_day), FIRST_PARTITION) if first_day else None

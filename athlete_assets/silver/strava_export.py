@@ -102,7 +102,8 @@ def read_export(table: CsvTable, settings: Settings, athlete_id: str) -> tuple[p
     }
     schema = arrow_schema(tables.STRAVA_ACTIVITIES)
     activities = pa.table({field.name: pa.array(content[field.name], field.type) for field in schema}, schema=schema)
-    return activities, _notes(columns, unknown_sports)
+    notes = [f"Local times follow the setting ATHLETE_TIME_ZONE={settings.time_zone}; the export gives UTC."]
+    return activities, [*notes, *_notes(columns, unknown_sports)]
 
 
 def _notes(columns: dict[str, Cells], unknown_sports: Counter[str]) -> list[str]:
@@ -159,7 +160,7 @@ def _manual(columns: dict[str, Cells], count: int) -> list[bool | None]:
 
 
 def _workout_types(columns: dict[str, Cells], sports: Sequence[str | None]) -> list[int | None]:
-    """The workout type where the export has it; else 1 for a run marked as a competition (exports since 2026)."""
+    """The workout type where the export has it; else that of a race where the activity is marked as a competition."""
     if "workout_type" in columns:
         return integers(columns["workout_type"], bits=32)
     if "competition" in columns:

@@ -92,6 +92,7 @@ def test_an_athlete_can_be_named_for_an_export(tmp_path: Path) -> None:
     path = zipped(tmp_path, {"activities.csv": export(RUN)})
     assert read_runs(path, SETTINGS, "ada").activities["athlete_id"].to_pylist() == ["ada"]
     unnamed = read_runs(path, SETTINGS)
+    assert any("follow the setting ATHLETE_TIME_ZONE=Europe/Berlin" in note for note in unnamed.notes)
     assert unnamed.activities["athlete_id"].to_pylist() == ["me"]
     assert any("belong to 'me'" in note for note in unnamed.notes)
 
@@ -358,6 +359,7 @@ def test_a_path_that_is_no_file_is_named(tmp_path: Path) -> None:
         (export().encode(), "has a header but no rows"),
         (b"Date,Steps\n2024-01-01,9000\n", r"line 1: has the columns 'Date', 'Steps'.*expected 'Activity ID'"),
         (b"hello", "line 1: has the columns 'hello'"),
+        (export(RUN, header=[name for name in RUN if name != "Distance"]).encode(), "export but lacks .*'Distance'"),
         (b"\x00\x01\x02\x03" * 50, "holds the control character"),
         (b"\x89PNG\r\n\x1a\n" + bytes(range(256)), "holds the control character"),
         (b"PAR1 but not really", "is not a readable Parquet file"),
@@ -368,6 +370,15 @@ def test_a_path_that_is_no_file_is_named(tmp_path: Path) -> None:
 def test_a_file_of_something_else_is_refused(tmp_path: Path, data: bytes, message: str) -> None:
     with pytest.raises(InputError, match=rf"^runs\.csv.*{message}"):
         read_runs(written(tmp_path, data), SETTINGS)
+
+
+def test_a_parquet_file_that_unpacks_to_too_many_rows_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(imports, "MAX_PARQUET_ROWS", 1)
+    pq.write_table(silver_table(silver_row(), silver_row(id=2)), tmp_path / "runs.parquet")
+    with pytest.raises(InputError, match=r"runs\.parquet: has 2 rows; split it"):
+        read_runs(tmp_path / "runs.parquet", SETTINGS)
 
 
 def test_an_empty_parquet_file_has_no_rows(tmp_path: Path) -> None:
@@ -417,6 +428,18 @@ def test_an_export_with_arbitrary_cells_gives_rows_or_one_sentence(data: st.Data
     names = st.sampled_from([name for name in RUN if name not in ("Activity Name", "Activity Description")])
     rows = data.draw(st.lists(st.dictionaries(names, cell, max_size=4), min_size=1, max_size=3))
     result_or_input_error(export(*({**RUN, **row} for row in rows)).encode("utf-8", "replace"))
+
+
+@given(st.data())
+@settings(max_examples=100, deadline=None)
+def test_a_silver_csv_with_arbitrary_cells_gives_rows_or_one_sentence(data: st.DataObject) -> None:
+    frame = silver_table(silver_row(), silver_row(id=2)).to_pandas().astype(object)
+    cell = st.one_of(
+        st.text(max_size=12), st.sampled_from(["", "1", "1.234", "2024-05-01 10:00", "9999-12-31T23:59:59-12:00"])
+    )
+    for name, text in data.draw(st.dictionaries(st.sampled_from(list(frame.columns)), cell, max_size=4)).items():
+        frame.loc[0, name] = text
+    result_or_input_error(frame.to_csv(index=False).encode("utf-8", "replace"))
 
 
 @given(st.sampled_from(["csv", "export", "zip", "parquet"]), st.data())
