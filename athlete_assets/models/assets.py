@@ -104,13 +104,14 @@ def _registered(
             {f"{key}.{part}": getattr(i, part) for key, i in intervals.items() for part in ("log_p10", "log_p90")}
         )
         mlflow.log_metrics({f"races.{key}": i.races for key, i in intervals.items()})
-        logged = mlflow.pyfunc.log_model(
-            name="model",
-            python_model=baseline.as_mlflow_model(intervals),
-            signature=signature,
-            registered_model_name=name,
-            pip_requirements=[],
-        )
+        with registry.quietly():
+            logged = mlflow.pyfunc.log_model(
+                name="model",
+                python_model=baseline.as_mlflow_model(intervals),
+                signature=signature,
+                registered_model_name=name,
+                pip_requirements=[],
+            )
         run_id = run.info.run_id
     version = str(logged.registered_model_version)
     registry.client(settings).set_registered_model_alias(name, registry.CHAMPION, version)

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import logging
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -31,6 +35,20 @@ class Serving:
     def inputs(self) -> list[str]:
         """The names of the model's input columns."""
         return list(self.model.metadata.get_input_schema().input_names())
+
+
+@contextmanager
+def quietly() -> Iterator[None]:
+    """Keeps mlflow's advice about type hints, pickles and input examples out of the run's log; errors still show."""
+    logger = logging.getLogger("mlflow")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        try:
+            yield
+        finally:
+            logger.setLevel(level)
 
 
 def client(settings: Settings) -> MlflowClient:
