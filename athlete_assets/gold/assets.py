@@ -57,7 +57,7 @@ def gold_assets(settings: Settings) -> list[dg.AssetsDefinition]:
         for chunk in chunks_of(context, store, window):
             features = store.read(tables.ROLLING, chunk).toArrow()
             rows = predicted(features, champion)
-            log = log_entries(features, rows, champion, datetime.now(timezone.utc), context.run_id)
+            log = log_entries(features, rows, champion, datetime.now(timezone.utc), context.run.run_id)
             store.replace(tables.PREDICTIONS, store.spark.createDataFrame(rows), chunk)
             store.append(tables.INFERENCE_LOG, store.spark.createDataFrame(log))
         ordered = checks.times_ordered(store.read(tables.PREDICTIONS, window))

@@ -93,7 +93,7 @@ def _registered(
     with mlflow.start_run(run_name="time_estimator", nested=True) as run:
         mlflow.set_tags(
             {
-                "dagster_run_id": context.run_id,
+                "dagster_run_id": context.run.run_id,
                 **{
                     f"delta_version.{table.name}": str(store.version(table))
                     for table in (tables.ACTIVITY, tables.ROLLING)
