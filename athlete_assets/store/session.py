@@ -67,6 +67,10 @@ def _apache_spark() -> SparkSession:
         )
     import pyspark
 
+    import athlete_assets
+
+    # Python workers must import the code that sent them work, not an installed copy of it
+    python_path = [str(Path(athlete_assets.__file__).parents[1]), *filter(None, [os.environ.get("PYTHONPATH")])]
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -86,7 +90,7 @@ def _apache_spark() -> SparkSession:
     with open(log, "w") as output:
         server = subprocess.Popen(
             [*submit, "spark-internal"],
-            env={**os.environ, "PYSPARK_PYTHON": sys.executable},
+            env={**os.environ, "PYSPARK_PYTHON": sys.executable, "PYTHONPATH": os.pathsep.join(python_path)},
             stdout=output,
             stderr=subprocess.STDOUT,
         )

@@ -217,11 +217,10 @@ def test_every_contract_can_be_created_and_read_empty(store: LocalStore, sail: S
 # ------------------------------------------------------------------------------------------------------------ reading
 
 
-def test_reading_a_window_gives_exactly_its_days(spark: SparkSession, store: LocalStore) -> None:
-    store.__dict__["spark"] = spark
-    store.replace_arrow(tables.DAILY, daily("a", JANUARY_TO_MARCH), JANUARY_TO_MARCH)
+def test_reading_a_window_gives_exactly_its_days(engine_store: LocalStore) -> None:
+    engine_store.replace_arrow(tables.DAILY, daily("a", JANUARY_TO_MARCH), JANUARY_TO_MARCH)
     window = span("2024-01-31", "2024-02-02")
-    days = store.read(tables.DAILY, window).select("activity_date").toArrow().column(0).to_pylist()
+    days = engine_store.read(tables.DAILY, window).select("activity_date").toArrow().column(0).to_pylist()
     assert sorted(days) == [midnight(day) for day in window]
 
 
@@ -237,10 +236,9 @@ def silver(store: LocalStore, rows: pa.Table) -> None:
     write_deltalake(str(store.path(tables.STRAVA_ATHLETE)), rows)
 
 
-def test_missing_optional_columns_are_null(spark: SparkSession, store: LocalStore) -> None:
-    store.__dict__["spark"] = spark
-    silver(store, pa.table({"athlete_id": ["a"], "sex": ["F"], "shoe": ["red"]}))
-    assert store.read(tables.STRAVA_ATHLETE).toArrow().to_pylist() == [
+def test_missing_optional_columns_are_null(engine_store: LocalStore) -> None:
+    silver(engine_store, pa.table({"athlete_id": ["a"], "sex": ["F"], "shoe": ["red"]}))
+    assert engine_store.read(tables.STRAVA_ATHLETE).toArrow().to_pylist() == [
         {
             "athlete_id": "a",
             "sex": "F",
@@ -264,14 +262,11 @@ def test_a_column_of_another_type_names_table_column_and_types(sail: SparkSessio
         store.read(tables.STRAVA_ATHLETE)
 
 
-def test_what_upstream_holds_in_another_shape_is_read_as_the_contract_says(
-    spark: SparkSession, store: LocalStore
-) -> None:
+def test_what_upstream_holds_in_another_shape_is_read_as_the_contract_says(engine_store: LocalStore) -> None:
     """A start_date that is a DATE, local times marked as UTC, whole-number ids and metres: one meaning, no loss."""
-    store.__dict__["spark"] = spark
     moment = datetime(2024, 3, 9, 23, 30, tzinfo=timezone.utc)
     write_deltalake(
-        str(store.path(tables.STRAVA_ACTIVITIES)),
+        str(engine_store.path(tables.STRAVA_ACTIVITIES)),
         pa.table(
             {
                 "athlete_id": pa.array([7], pa.int64()),
@@ -286,7 +281,7 @@ def test_what_upstream_holds_in_another_shape_is_read_as_the_contract_says(
             }
         ),
     )
-    read = store.read(tables.STRAVA_ACTIVITIES).toArrow()
+    read = engine_store.read(tables.STRAVA_ACTIVITIES).toArrow()
     assert read.schema.types == arrow_schema(tables.STRAVA_ACTIVITIES).types
     row = read.to_pylist()[0]
     assert row["athlete_id"] == "7"

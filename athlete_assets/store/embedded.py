@@ -1,0 +1,582 @@
+"""The embedded feature store: Delta folders and a local MLflow, with the meaning of FeatureEngineeringClient."""
+
+from __future__ import annotations
+
+import tempfile
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import timedelta
+from functools import cached_property
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+from deltalake import CommitProperties, DeltaTable, write_deltalake
+
+from athlete_assets.errors import ContractError
+from athlete_assets.store.feature_spec import FeatureColumn, FeatureSpec, SourceColumn
+from athlete_assets.store.feature_store import (
+    LOADER,
+    PREDICTION,
+    RAW_MODEL,
+    FeatureStore,
+    FeatureTable,
+    model_folder,
+    refuse_null_timestamps,
+)
+from athlete_assets.store.local import (
+    PRIMARY_KEYS_PROPERTY,
+    TIMESTAMP_KEY_PROPERTY,
+    LocalStore,
+    committed,
+    create_delta,
+)
+from athlete_assets.store.point_in_time import features_as_of, features_of
+
+if TYPE_CHECKING:
+    from mlflow.models import ModelSignature
+    from pyspark.sql import DataFrame
+    from pyspark.sql.types import StructType
+
+TAG_PROPERTY = "feature_store.tag."
+UNSUPPORTED_TYPES = ("timestamp_ntz", "void", "interval")
+"""Types that the real feature store refuses in a feature table."""
+NO_RESULT_TYPE = "NO_RESULT_TYPE"
+"""The real client's default of the model parameter `result_type`."""
+
+
+class EmbeddedFeatureStore(FeatureStore):
+    """Feature tables below a LocalStore's home, `<home>/<catalog>/<schema>/<table>`; models in the active MLflow."""
+
+    def __init__(self, store: LocalStore, *, model_registry_uri: str | None = None) -> None:
+        self.store = store
+        self.model_registry_uri = model_registry_uri
+
+    # ---------------------------------------------------------------------------------------------------- tables
+
+    def create_table(
+        self,
+        *,
+        name: str,
+        primary_keys: str | Sequence[str],
+        df: DataFrame | None = None,
+        timeseries_column: str | None = None,
+        partition_columns: str | Sequence[str] | None = None,
+        schema: StructType | None = None,
+        description: str | None = None,
+        tags: Mapping[str, str] | None = None,
+    ) -> FeatureTable:
+        path = self._path(name)
+        keys, partitions = _listed(primary_keys), _listed(partition_columns)
+        if schema is None and df is None:
+            raise ContractError(f"{name}: either schema or df must be given")
+        if schema is not None and df is not None and set(schema.fields) != set(df.schema.fields):
+            raise ContractError(f"{name}: schema and df are both given and differ")
+        spark_schema = schema if schema is not None else df.schema  # type: ignore[union-attr]
+        types = {column.name: column.dataType.simpleString() for column in spark_schema.fields}
+        if len(set(keys)) != len(keys):
+            raise ContractError(f"{name}: primary keys {keys} name a column twice")
+        if timeseries_column is not None and timeseries_column not in keys:
+            raise ContractError(f"{name}: timeseries column {timeseries_column} must be one of the primary keys")
+        if not [key for key in keys if key != timeseries_column]:
+            raise ContractError(f"{name}: a feature table needs a primary key that is not its timeseries column")
+        for column in (*keys, *partitions):
+            if column not in types:
+                raise ContractError(f"{name}: key or partition column {column} is not in the schema")
+        for column, type in types.items():
+            if type.startswith(UNSUPPORTED_TYPES):
+                raise ContractError(f"{name}: column {column} is {type}, which a feature table cannot hold")
+        if timeseries_column is not None and types[timeseries_column] != "timestamp":
+            raise ContractError(
+                f"{name}: timeseries column {timeseries_column} is {types[timeseries_column]}; it must be a timestamp, "
+                "or point-in-time lookups go wrong on Databricks"
+            )
+        if not DeltaTable.is_deltatable(str(path)):
+            entity_keys = [key for key in keys if key != timeseries_column]
+            ordered = entity_keys + ([timeseries_column] if timeseries_column else [])
+            create_delta(
+                path,
+                self._arrow_schema(spark_schema, ordered),
+                description=description or "",
+                partition_by=partitions,
+                properties={
+                    PRIMARY_KEYS_PROPERTY: ",".join(ordered),
+                    **({TIMESTAMP_KEY_PROPERTY: timeseries_column} if timeseries_column else {}),
+                    **{f"{TAG_PROPERTY}{key}": value for key, value in (tags or {}).items()},
+                },
+            )
+            if df is not None:
+                self.write_table(name=name, df=df, mode="overwrite")
+        return self.get_table(name=name)
+
+    def write_table(self, *, name: str, df: DataFrame, mode: str = "merge") -> None:
+        if mode not in ("merge", "overwrite"):
+            raise ContractError(f"{name}: mode {mode!r} must be merge or overwrite")
+        table = self.get_table(name=name)
+        rows = _fitted(df.toArrow(), pa.schema(self._delta(name).schema()), table)
+        path = str(self._path(name))
+        if mode == "overwrite":
+            committed(lambda: write_deltalake(path, rows, mode="overwrite"), name)
+        else:
+            committed(lambda: _merge(path, rows, list(table.primary_keys)), name)
+
+    def read_table(self, *, name: str) -> DataFrame:
+        self._delta(name)
+        return self.store.spark.read.format("delta").load(str(self._path(name)))
+
+    def get_table(self, *, name: str) -> FeatureTable:
+        delta = self._delta(name)
+        metadata = delta.metadata()
+        keys = metadata.configuration.get(PRIMARY_KEYS_PROPERTY)
+        if not keys:
+            raise ContractError(f"{name} is not a feature table: it has no primary key")
+        timestamp_key = metadata.configuration.get(TIMESTAMP_KEY_PROPERTY)
+        return FeatureTable(
+            name=name,
+            table_id=str(metadata.id),
+            description=metadata.description or "",
+            primary_keys=tuple(keys.split(",")),
+            timestamp_keys=(timestamp_key,) if timestamp_key else (),
+            partition_columns=tuple(metadata.partition_columns),
+            features=tuple(column.name for column in delta.schema().fields),
+            tags={
+                key.removeprefix(TAG_PROPERTY): value or ""
+                for key, value in metadata.configuration.items()
+                if key.startswith(TAG_PROPERTY)
+            },
+        )
+
+    # ---------------------------------------------------------------------------------------------------- training
+
+    def create_training_set(
+        self,
+        *,
+        df: DataFrame,
+        feature_lookups: Sequence[Any],
+        label: str | Sequence[str] | None,
+        exclude_columns: Sequence[str] | None = None,
+    ) -> EmbeddedTrainingSet:
+        labels, excluded = _listed(label), set(exclude_columns or ())
+        _refuse_repeated("column of the frame", df.columns)
+        _refuse_repeated("label", labels)
+        for name in labels:
+            if name not in df.columns:
+                raise ContractError(f"label {name} is not a column of the frame")
+            if name in excluded:
+                raise ContractError(f"label {name} cannot be excluded")
+        features = [feature for lookup in feature_lookups for feature in self._exploded(lookup)]
+        names = [feature.output_name for feature in features]
+        _refuse_repeated("feature", names)
+        for name in names:
+            if name in df.columns:
+                raise ContractError(f"feature {name} has the name of a column of the frame; rename or drop one of them")
+        lookback_s = _lookback_s(feature_lookups)
+        self._refuse_wrong_keys(df, features)
+        refuse_null_timestamps(df, _timestamp_keys(features))
+        features = [feature for feature in features if feature.output_name not in excluded]
+        lookup_keys = {key for feature in features for key in feature.lookup_key}
+        types = dict(df.dtypes)
+        sources = [
+            SourceColumn(name, types[name], include=name not in excluded)
+            for name in df.columns
+            if name not in labels and (name not in excluded or name in lookup_keys)
+        ]
+        if not sources and not features:
+            raise ContractError("a training set needs at least one column or feature that is not excluded")
+        used = sorted({feature.table_name for feature in features})
+        spec = FeatureSpec(
+            tuple(sources),
+            tuple(features),
+            {name: self.get_table(name=name).table_id for name in used},
+            {name: lookback_s[name] for name in used if name in lookback_s},
+        )
+        return EmbeddedTrainingSet(self, df, spec, tuple(labels))
+
+    def with_features(self, df: DataFrame, spec: FeatureSpec) -> DataFrame:
+        """The frame with the spec's features, less those that it brings itself. One join for each table and keys."""
+        groups: dict[tuple[str, tuple[str, ...], str | None], list[FeatureColumn]] = defaultdict(list)
+        for feature in spec.features:
+            if feature.output_name not in df.columns:
+                groups[feature.table_name, feature.lookup_key, feature.timestamp_lookup_key].append(feature)
+        joined = df
+        for (name, lookup_key, at), features in groups.items():
+            table = self.get_table(name=name)
+            keys = dict(zip(lookup_key, table.entity_keys, strict=True))
+            outputs = {feature.output_name: feature.feature_name for feature in features}
+            rows = self.read_table(name=name)
+            if at is None:
+                joined = joined.join(features_of(rows, keys=keys, outputs=outputs), on=list(keys), how="left")
+                continue
+            # asked of the frame as it came: asking the joined one would repeat every earlier join in the plan
+            found = features_as_of(
+                df,
+                rows,
+                keys=keys,
+                at=at,
+                timestamp_key=table.timestamp_keys[0],
+                outputs=outputs,
+                lookback_s=spec.lookback_s.get(name),
+            )
+            joined = joined.join(found, on=[*keys, at], how="left")
+        return joined
+
+    # ------------------------------------------------------------------------------------------------------ models
+
+    def log_model(
+        self,
+        *,
+        model: Any,
+        artifact_path: str,
+        flavor: ModuleType,
+        training_set: Any,
+        registered_model_name: str | None = None,
+        **kwargs: Any,
+    ) -> None:
+        import mlflow
+        import yaml
+        from mlflow.models import Model, ModelSignature
+
+        if mlflow.active_run() is None:
+            raise ContractError("log_model needs an active MLflow run; call it inside mlflow.start_run()")
+        await_registration_for = kwargs.pop("await_registration_for", 300)
+        spec: FeatureSpec = training_set.feature_spec
+        signature = _signature(spec, training_set.label_types, kwargs.pop("output_schema", None))
+        with tempfile.TemporaryDirectory() as scratch:
+            data = Path(scratch) / "feature_store"
+            raw = Model(signature=ModelSignature(outputs=signature.outputs) if signature.outputs else None)
+            if flavor.FLAVOR_NAME == mlflow.pyfunc.FLAVOR_NAME:
+                flavor.save_model(str(data / RAW_MODEL), mlflow_model=raw, python_model=model, **kwargs)
+            else:
+                flavor.save_model(model, str(data / RAW_MODEL), mlflow_model=raw, **kwargs)
+            if mlflow.pyfunc.FLAVOR_NAME not in raw.flavors:
+                raise ContractError(f"flavor {flavor.__name__} cannot be scored: it has no python_function form")
+            spec.save(data)
+            environment = raw.flavors[mlflow.pyfunc.FLAVOR_NAME][mlflow.pyfunc.ENV]
+            conda = environment[mlflow.pyfunc.EnvType.CONDA] if isinstance(environment, dict) else environment
+            logged = mlflow.pyfunc.log_model(
+                name=artifact_path,
+                loader_module=LOADER,
+                data_path=str(data),
+                conda_env=yaml.safe_load((data / RAW_MODEL / conda).read_text()),
+                signature=signature,
+            )
+        if registered_model_name is not None:
+            if self.model_registry_uri:
+                mlflow.set_registry_uri(self.model_registry_uri)
+            mlflow.register_model(
+                logged.model_uri, registered_model_name, await_registration_for=await_registration_for
+            )
+
+    def score_batch(self, *, model_uri: str, df: DataFrame, result_type: str = "double") -> DataFrame:
+        import mlflow
+        from pyspark.sql import functions as F
+
+        if PREDICTION in df.columns:
+            raise ContractError(f"the frame already has a column {PREDICTION}")
+        _refuse_repeated("column of the frame", df.columns)
+        if self.model_registry_uri:
+            mlflow.set_registry_uri(self.model_registry_uri)
+        folder = model_folder(model_uri)
+        spec = FeatureSpec.load(folder)
+        for source in spec.sources:
+            if source.name not in df.columns:
+                raise ContractError(f"{model_uri} needs the column {source.name}, which the frame lacks")
+        missing = [feature for feature in spec.features if feature.output_name not in df.columns]
+        self._refuse_changed(missing, model_uri)
+        self._refuse_wrong_keys(df, missing)
+        refuse_null_timestamps(df, _timestamp_keys(missing))
+        predicted = self.with_features(df, spec).withColumn(
+            PREDICTION, _predict(folder / RAW_MODEL, result_type)(F.struct(*spec.input_names))
+        )
+        return predicted.select(*df.columns, *(n for n in spec.input_names if n not in df.columns), PREDICTION)
+
+    # ----------------------------------------------------------------------------------------------------- refusals
+
+    def _exploded(self, lookup: Any) -> Iterator[FeatureColumn]:
+        """The features of one FeatureLookup; all that are not keys where it names none, partition columns first."""
+        if not hasattr(lookup, "lookup_key") or not hasattr(lookup, "table_name"):
+            raise ContractError(f"{type(lookup).__name__} is not a FeatureLookup; functions are not supported")
+        if lookup.default_values:
+            raise ContractError(f"{lookup.table_name}: default_values are not supported: null is not a value")
+        table = self.get_table(name=lookup.table_name)
+        types = dict(self.read_table(name=lookup.table_name).dtypes)
+        names = lookup.feature_names or [
+            *(name for name in table.partition_columns if name not in table.primary_keys),
+            *sorted(set(table.features) - set(table.primary_keys) - set(table.partition_columns)),
+        ]
+        # the real class keeps its renames to itself
+        renamed = getattr(lookup, "_rename_outputs", {})
+        for name in names:
+            if name not in types:
+                raise ContractError(f"{table.name}: no feature {name}")
+            yield FeatureColumn(
+                renamed.get(name, name),
+                table.name,
+                name,
+                tuple(_listed(lookup.lookup_key)),
+                lookup.timestamp_lookup_key,
+                types[name],
+            )
+
+    def _refuse_wrong_keys(self, df: DataFrame, features: Sequence[FeatureColumn]) -> None:
+        types = dict(df.dtypes)
+        for name, lookup_key, at in {(f.table_name, f.lookup_key, f.timestamp_lookup_key) for f in features}:
+            table = self.get_table(name=name)
+            table_types = dict(self.read_table(name=name).dtypes)
+            if len(lookup_key) != len(table.entity_keys):
+                raise ContractError(
+                    f"{name}: its keys are {list(table.entity_keys)}, the lookup's are {list(lookup_key)}"
+                )
+            if at is None and table.timestamp_keys:
+                raise ContractError(
+                    f"{name} is a time-series table: the lookup needs a timestamp_lookup_key for "
+                    f"{table.timestamp_keys[0]}"
+                )
+            if at is not None and not table.timestamp_keys:
+                raise ContractError(
+                    f"{name} is not a time-series table: the lookup must not have a timestamp_lookup_key"
+                )
+            for key, table_key in zip((*lookup_key, *([at] if at else [])), table.primary_keys, strict=True):
+                if key not in types:
+                    raise ContractError(f"{name}: lookup key {key} is not a column of the frame")
+                if types[key] != table_types[table_key]:
+                    raise ContractError(
+                        f"{name}: key {table_key} is {table_types[table_key]}, lookup key {key} is {types[key]}"
+                    )
+
+    def _refuse_changed(self, features: Sequence[FeatureColumn], model_uri: str) -> None:
+        for name in sorted({feature.table_name for feature in features}):
+            types = dict(self.read_table(name=name).dtypes)
+            for feature in features:
+                if feature.table_name == name and feature.feature_name not in types:
+                    raise ContractError(f"{model_uri} needs the feature {feature.feature_name}, which {name} lacks")
+
+    def _path(self, name: str) -> Path:
+        parts = name.split(".")
+        if len(parts) != 3 or not all(part and part.strip("./ ") == part and "/" not in part for part in parts):
+            raise ContractError(f"feature table {name!r} must be named catalog.schema.table")
+        return self.store.settings.home.resolve().joinpath(*parts)
+
+    def _delta(self, name: str) -> DeltaTable:
+        path = self._path(name)
+        if not DeltaTable.is_deltatable(str(path)):
+            raise ContractError(f"feature table {name} does not exist")
+        return DeltaTable(str(path))
+
+    def _arrow_schema(self, schema: StructType, keys: Sequence[str]) -> pa.Schema:
+        found = self.store.spark.createDataFrame([], schema).toArrow().schema
+        comments = {column.name: column.metadata.get("comment") for column in schema.fields}
+        return pa.schema(
+            [
+                pa.field(
+                    column.name,
+                    _plain(column.type),
+                    column.nullable and column.name not in keys,
+                    metadata={"comment": comments[column.name]} if comments[column.name] else None,
+                )
+                for column in found
+            ]
+        )
+
+
+class EmbeddedTrainingSet:
+    """A frame, the features to look up for it, and its labels."""
+
+    def __init__(
+        self, features: EmbeddedFeatureStore, df: DataFrame, feature_spec: FeatureSpec, labels: tuple[str, ...]
+    ) -> None:
+        self._features = features
+        self._df = df
+        self.feature_spec = feature_spec
+        self.labels = labels
+
+    @cached_property
+    def label_types(self) -> dict[str, str]:
+        """Spark type by label."""
+        types = dict(self._df.dtypes)
+        return {name: types[name] for name in self.labels}
+
+    def load_df(self) -> DataFrame:
+        joined = self._features.with_features(self._df, self.feature_spec)
+        return joined.select(*self.feature_spec.input_names, *self.labels)
+
+
+def _predict(folder: Path, result_type: str) -> Any:
+    """A UDF that gives the model's output for a struct of its inputs, converted as mlflow's `spark_udf` does.
+
+    Not `spark_udf` itself: through Spark Connect it copies the model to a folder named after its URI and the process,
+    where threads of one process (Sail's partitions) overwrite each other's copy, and a moved alias finds the old one.
+    """
+    import pandas as pd
+    from pyspark.sql.functions import pandas_udf
+
+    path, kind = str(folder), result_type.strip().lower()
+    fields = _struct_fields(result_type)
+
+    def load() -> Any:
+        import mlflow
+
+        return mlflow.pyfunc.load_model(path)
+
+    def one_column(output: Any) -> pd.Series:
+        import numpy as np
+
+        table = pd.DataFrame(output)
+        if kind.startswith("array<"):
+            return pd.Series(table.to_numpy().tolist())
+        if kind == "string":
+            return table.iloc[:, 0].map(str)
+        numbers: dict[str, tuple[Any, Any]] = {
+            "int": ([np.byte, np.ubyte, np.short, np.ushort, np.int32], np.int32),
+            "integer": ([np.byte, np.ubyte, np.short, np.ushort, np.int32], np.int32),
+            "long": ([np.byte, np.ubyte, np.short, np.ushort, int], np.int64),
+            "bigint": ([np.byte, np.ubyte, np.short, np.ushort, int], np.int64),
+            "float": ([np.number], np.float32),
+            "double": ([np.number], np.float64),
+            "boolean": ([bool, np.bool_], np.bool_),
+        }
+        accepted, wanted = numbers[kind]
+        fitting = table.select_dtypes(accepted)
+        if not len(fitting.columns):
+            raise TypeError(f"the model gives {list(table.dtypes)}, none of which is {kind}")
+        return fitting.iloc[:, 0].astype(wanted)
+
+    if fields:
+
+        def predict_struct(batches: Iterator[pd.DataFrame]) -> Iterator[pd.DataFrame]:
+            model = load()
+            for batch in batches:
+                output = pd.DataFrame(model.predict(batch))
+                yield output[fields] if set(fields) <= set(output.columns) else output.set_axis(fields, axis=1)
+
+        predict_struct.__annotations__ = {"batches": Iterator[pd.DataFrame], "return": Iterator[pd.DataFrame]}
+        return pandas_udf(predict_struct, returnType=result_type)  # type: ignore[call-overload]
+
+    def predict(batches: Iterator[pd.DataFrame]) -> Iterator[pd.Series]:
+        model = load()
+        for batch in batches:
+            yield one_column(model.predict(batch))
+
+    predict.__annotations__ = {"batches": Iterator[pd.DataFrame], "return": Iterator[pd.Series]}
+    return pandas_udf(predict, returnType=result_type)  # type: ignore[call-overload]
+
+
+def _struct_fields(result_type: str) -> list[str]:
+    """Field names of a struct such as `p10 double, p50 double` or `struct<p10:double,p50:double>`; else empty."""
+    text = result_type.strip()
+    if text.lower().startswith("struct<"):
+        return [part.split(":")[0].strip() for part in text[len("struct<") : -1].split(",")]
+    if " " in text and not text.lower().startswith("array<"):
+        return [part.split()[0].strip("`") for part in text.split(",")]
+    return []
+
+
+def _signature(spec: FeatureSpec, label_types: Mapping[str, str], output_schema: Any) -> ModelSignature:
+    """What the model takes and gives: the frame's columns required, the features optional, the labels as output."""
+    from mlflow.models import ModelSignature
+    from mlflow.types import ColSpec, DataType, ParamSchema, ParamSpec, Schema
+    from mlflow.types.schema import TensorSpec
+
+    types = {
+        "smallint": DataType.integer,
+        "int": DataType.integer,
+        "bigint": DataType.long,
+        "float": DataType.float,
+        "double": DataType.double,
+        "boolean": DataType.boolean,
+        "date": DataType.datetime,
+        "timestamp": DataType.datetime,
+        "string": DataType.string,
+        "binary": DataType.binary,
+    }
+    inputs: list[ColSpec | TensorSpec] = [
+        ColSpec(types[source.data_type], source.name, required=True)
+        for source in spec.sources
+        if source.data_type in types
+    ]
+    inputs += [
+        ColSpec(types[feature.data_type], feature.output_name, required=False)
+        for feature in spec.features
+        if feature.data_type in types
+    ]
+    outputs: list[ColSpec | TensorSpec] = [
+        ColSpec(types[type], name, required=True) for name, type in label_types.items() if type in types
+    ]
+    return ModelSignature(
+        inputs=Schema(inputs),
+        outputs=output_schema or (Schema(outputs) if outputs else None),
+        params=ParamSchema([ParamSpec("result_type", DataType.string, NO_RESULT_TYPE)]),
+    )
+
+
+def _fitted(rows: pa.Table, schema: pa.Schema, table: FeatureTable) -> pa.Table:
+    """The rows in the table's columns and types; keys present and unique."""
+    if sorted(rows.column_names) != sorted(schema.names):
+        odd = sorted(set(rows.column_names) ^ set(schema.names))
+        raise ContractError(f"{table.name}: column {odd[0]} is in the frame or in the table, but not in both")
+    columns = []
+    for column in schema:
+        values = rows.column(column.name)
+        plain = _plain(values.type)
+        if plain != _plain(column.type):
+            raise ContractError(f"{table.name}: column {column.name} is {plain}, the table holds {column.type}")
+        if column.name in table.primary_keys and values.null_count:
+            raise ContractError(f"{table.name}: key {column.name} is null in {values.null_count} rows")
+        columns.append(values.cast(plain))
+    fitted = pa.table(columns, names=schema.names)
+    if fitted.num_rows != fitted.group_by(list(table.primary_keys)).aggregate([]).num_rows:
+        raise ContractError(f"{table.name}: rows repeat the key ({', '.join(table.primary_keys)})")
+    return fitted
+
+
+def _merge(path: str, rows: pa.Table, keys: list[str]) -> None:
+    """Upserts by rewriting the table in one commit; raises CommitFailedError where another commit came between.
+
+    Not delta-rs's own merge: its files hold string views, which Sail cannot read in a NOT NULL column.
+    """
+    delta = DeltaTable(path)
+    before = delta.to_pyarrow_table()
+    numbered = before.select(keys).append_column("__row", pa.array(range(before.num_rows), pa.int64()))
+    kept = numbered.join(rows.select(keys), keys, join_type="left anti")["__row"].sort()
+    merged = pa.concat_tables([before.take(kept).cast(rows.schema), rows])
+    # without retries: a retried overwrite would keep what another writer appended, and lose its replacements
+    write_deltalake(delta, merged, mode="overwrite", commit_properties=CommitProperties(max_commit_retries=0))
+
+
+def _plain(type: pa.DataType) -> pa.DataType:
+    """The Arrow type that Delta holds for one that an engine gives: large strings and views are strings."""
+    if pa.types.is_large_string(type) or pa.types.is_string_view(type):
+        return pa.string()
+    if pa.types.is_large_binary(type) or pa.types.is_binary_view(type):
+        return pa.binary()
+    if pa.types.is_list(type) or pa.types.is_large_list(type):
+        return pa.list_(_plain(type.value_type))
+    if pa.types.is_timestamp(type):
+        return pa.timestamp("us", type.tz)
+    return type
+
+
+def _lookback_s(lookups: Sequence[Any]) -> dict[str, float]:
+    """Seconds by table; one window a table, as the spec records it."""
+    windows: dict[str, set[timedelta | None]] = defaultdict(set)
+    for lookup in lookups:
+        windows[lookup.table_name].add(lookup.lookback_window)
+    for name, found in windows.items():
+        if len(found) > 1:
+            raise ContractError(f"{name}: its lookups must have one and the same lookback_window, found {len(found)}")
+    return {name: window.total_seconds() for name, found in windows.items() for window in found if window is not None}
+
+
+def _timestamp_keys(features: Sequence[FeatureColumn]) -> list[str]:
+    return sorted({feature.timestamp_lookup_key for feature in features if feature.timestamp_lookup_key})
+
+
+def _listed(names: str | Sequence[str] | None) -> list[str]:
+    return [] if names is None else [names] if isinstance(names, str) else list(names)
+
+
+def _refuse_repeated(what: str, names: Sequence[str]) -> None:
+    for name in names:
+        if list(names).count(name) > 1:
+            raise ContractError(f"{what} {name} is named twice")
