@@ -18,6 +18,7 @@ from athlete_assets.store.arrow import arrow_schema, fitted
 from athlete_assets.tables import Table
 
 MONDAY = date(2024, 1, 1)
+ATHLETES = "abcdefghijkl"
 
 
 @dataclass(frozen=True)
@@ -72,9 +73,7 @@ def activity_rows(spark: SparkSession, activities: Iterable[Activity]) -> DataFr
     return frame(spark, activity_table(activities))
 
 
-def daily_rows(
-    spark: SparkSession, loads: Sequence[float], first: date = MONDAY, athlete: str = "a", **columns: Sequence[Any]
-) -> DataFrame:
+def daily_table(loads: Sequence[float], first: date = MONDAY, athlete: str = "a", **columns: Sequence[Any]) -> pa.Table:
     """One athlete's DAILY rows on consecutive days with the given loads; a day with a load is one 10 km run."""
     rows: list[dict[str, Any]] = []
     for offset, load in enumerate(loads):
@@ -99,7 +98,12 @@ def daily_rows(
             "month": f"{on:%Y-%m}",
         }
         rows.append(row | {name: values[offset] for name, values in columns.items()})
-    return frame(spark, pa.Table.from_pylist(rows, schema=arrow_schema(tables.DAILY)))
+    return pa.Table.from_pylist(rows, schema=arrow_schema(tables.DAILY))
+
+
+def daily_rows(spark: SparkSession, loads: Sequence[float], **options: Any) -> DataFrame:
+    """`daily_table` in a session."""
+    return frame(spark, daily_table(loads, **options))
 
 
 def no_rows(spark: SparkSession, table: Table) -> DataFrame:
@@ -134,9 +138,9 @@ def assert_same(left: pd.DataFrame, right: pd.DataFrame, tolerance: float = 1e-9
 
 
 @st.composite
-def training(draw: st.DrawFn, days: int, athletes: str = "abc", busiest: int = 60) -> list[Activity]:
+def training(draw: st.DrawFn, days: int, athletes: str = ATHLETES, busiest: int = 250) -> list[Activity]:
     """A few athletes' activities over the days: several on one day, other sports, unknown loads, long gaps."""
-    count = draw(st.integers(1, busiest))
+    count = draw(st.integers(max(1, busiest // 4), busiest))
     random = draw(st.randoms(use_true_random=False))
     starts = {athlete: random.randrange(days) for athlete in athletes}
     activities = []
