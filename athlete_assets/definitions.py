@@ -6,12 +6,15 @@ import warnings
 
 import dagster as dg
 
+from athlete_assets import automation
 from athlete_assets.features.assets import feature_assets
 from athlete_assets.gold.assets import gold_assets
 from athlete_assets.models.assets import TIME_ESTIMATOR, model_assets
+from athlete_assets.monitoring.alert_sensor import alert_sensors
 from athlete_assets.progress import progress_logger
 from athlete_assets.settings import Settings
 from athlete_assets.silver.assets import silver_assets
+from athlete_assets.silver.sensor import silver_sensors
 
 __all__ = ["TIME_ESTIMATOR", "build", "defs"]
 
@@ -26,6 +29,13 @@ def build(settings: Settings) -> dg.Definitions:
             *feature_assets(settings),
             *model_assets(settings),
             *gold_assets(settings),
+        ],
+        jobs=automation.jobs(settings),
+        schedules=automation.schedules(settings),
+        sensors=[
+            *silver_sensors(settings),
+            *automation.follow_sensors(settings),
+            *alert_sensors(settings),
         ],
         resources=local.resources(settings),
         # one process: the embedded engine and the imports are paid once a run, not once a step

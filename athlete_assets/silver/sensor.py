@@ -1,0 +1,255 @@
+"""Sensors on new silver data: one looks at the tables themselves, one at what other pipelines report to Dagster."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict
+from datetime import date
+
+import dagster as dg
+from dagster._core.events import (
+    DagsterEvent,
+    DagsterEventBatchMetadata,
+    DagsterEventType,
+    StepMaterializationData,
+    generate_event_batch_id,
+)
+
+from athlete_assets import tables
+from athlete_assets.days import ONE_DAY, Days
+from athlete_assets.errors import AthleteAssetsError
+from athlete_assets.models.assets import TIME_ESTIMATOR
+from athlete_assets.settings import Settings
+from athlete_assets.silver.changes import (
+    NEIGHBOUR_DAYS,
+    WATCHED,
+    Position,
+    Report,
+    Silver,
+    Touched,
+    affected_days,
+    bounded,
+    known_days,
+    merged,
+)
+from athlete_assets.store.local import LocalStore
+from athlete_assets.table_assets import asset_key
+
+RANGE_START, RANGE_END = "dagster/asset_partition_range_start", "dagster/asset_partition_range_end"
+CAUSE = "athlete_assets/cause"
+"""Run tag: what asked for the run."""
+REPORTED_BY = "reported_by"
+WINDOWS_A_TICK = 8
+"""Runs that one look may ask for; more windows than that are joined where the gap between them is smallest."""
+EVENTS_A_TICK = 5000
+
+DAILY_TABLES = (tables.ACTIVITY, tables.REJECTS, tables.DAILY)
+GOLD_TABLES = (tables.PREDICTIONS, tables.INFERENCE_LOG, tables.METRICS_SUMMARY)
+
+
+def silver_sensors(settings: Settings) -> list[dg.SensorDefinition]:
+    """`silver_changes` looks at the tables and runs from the start; `silver_reports` is there to be switched on."""
+    return [_silver_changes(settings), _silver_reports(settings)]
+
+
+def _silver_changes(settings: Settings) -> dg.SensorDefinition:
+    @dg.sensor(
+        name="silver_changes",
+        asset_selection=_selection(),
+        minimum_interval_seconds=settings.sensor_interval_s,
+        default_status=dg.DefaultSensorStatus.RUNNING,
+        description="Notices new, changed, late and deleted rows in silver and requests the partitions that follow.",
+    )
+    def silver_changes(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
+        store = LocalStore(settings)
+        silver = Silver(store)
+        found = {table.name: silver.position(table) for table in WATCHED}
+        now = {name: position for name, position in found.items() if position is not None}
+        if not context.cursor:
+            # What is there already was, or will be, materialised by hand: only what changes from here on is news.
+            baseline = {table.name: _with_ingestion(silver, table, now) for table in WATCHED if table.name in now}
+            context.update_cursor(_cursor(baseline))
+            return dg.SkipReason("first look: changes from here on are followed")
+        before = {name: Position(**given) for name, given in json.loads(context.cursor).items()}
+        if {name: (at.id, at.version) for name, at in now.items()} == {
+            name: (at.id, at.version) for name, at in before.items()
+        }:
+            return dg.SkipReason("silver is as it was")
+        upto = bounded(before, now)
+        touched = silver.touched(before, upto)  # where it raises, the cursor stays and the tick says why
+        for note in touched.notes:
+            context.log.warning(note)
+        report(context.instance, touched.reports, upto)
+        moved = {table.name for table in WATCHED if upto.get(table.name) != before.get(table.name)}
+        newest = {
+            table.name: _with_ingestion(silver, table, upto) if table.name in moved else upto[table.name]
+            for table in WATCHED
+            if table.name in upto
+        }
+        context.update_cursor(_cursor({**before, **newest}))
+        windows = affected_days(touched, lambda athletes: known_days(store, athletes), settings)
+        if not windows:
+            return dg.SkipReason(f"new versions, but no row differs ({_versions(upto)})")
+        context.log.info(f"{_told(touched)}; affected: {', '.join(map(str, windows))}")
+        cause = f"silver {_versions(upto)}"
+        return dg.SensorResult(run_requests=requests(windows, cause, context.instance, settings))
+
+    return silver_changes
+
+
+def _silver_reports(settings: Settings) -> dg.SensorDefinition:
+    @dg.sensor(
+        name="silver_reports",
+        asset_selection=_selection(),
+        minimum_interval_seconds=settings.sensor_interval_s,
+        default_status=dg.DefaultSensorStatus.STOPPED,
+        description="Requests the partitions that follow from silver materialisations which a pipeline reports to "
+        "Dagster. Switch it on where `silver_changes` cannot see the tables.",
+    )
+    def silver_reports(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
+        """Reads every materialisation since the cursor; Dagster's @asset_sensor would see the newest alone."""
+        watched = (tables.STRAVA_ACTIVITIES, tables.STRAVA_SUB_ACTIVITY)
+        instance = context.instance
+        if not context.cursor:
+            newest = [instance.fetch_materializations(asset_key(table), limit=1).records for table in watched]
+            context.update_cursor(str(max((records[0].storage_id for records in newest if records), default=0)))
+            return dg.SkipReason("first look: materialisations from here on are followed")
+        days: set[date] = set()
+        last = int(context.cursor)
+        ends = []
+        for table in watched:
+            records = instance.fetch_materializations(
+                dg.AssetRecordsFilter(asset_key(table), after_storage_id=last), limit=EVENTS_A_TICK, ascending=True
+            ).records
+            # A table with more than one tick's worth holds the cursor back: the rest comes with the next tick.
+            ends.append(records[-1].storage_id if len(records) == EVENTS_A_TICK else None)
+            for record in records:
+                materialisation = record.asset_materialization
+                if materialisation is None or REPORTED_BY in materialisation.metadata:
+                    continue
+                days |= _days_of(materialisation.partition, settings)
+            last = max([last, *(record.storage_id for record in records)])
+        end = min((end for end in ends if end is not None), default=last)
+        context.update_cursor(str(end))
+        if not days:
+            return dg.SkipReason("nothing was reported")
+        # A report names days, not athletes, so any athlete's calendar may begin there: all days from there on follow.
+        first = max(min(days) - NEIGHBOUR_DAYS * ONE_DAY, settings.start_date)
+        window = Days(first, settings.today)
+        return dg.SensorResult(run_requests=requests([window], f"reported {end}", instance, settings))
+
+    return silver_reports
+
+
+def requests(
+    windows: Sequence[Days], cause: str, instance: dg.DagsterInstance, settings: Settings
+) -> list[dg.RunRequest]:
+    """One run of the daily tables for each window; idempotent run keys.
+
+    Where one window reaches today, rolling features are in the same run, and where it is today alone, gold too: a run
+    is a process and an engine to start. What a run leaves out follows when it has succeeded (`automation`).
+    """
+    few = _few(windows)
+    made = []
+    for window in few:
+        selected = list(DAILY_TABLES)
+        if len(few) == 1 and window.last == settings.today:
+            selected.append(tables.ROLLING)
+            if len(window) == 1:
+                selected += gold_tables(instance)
+        made.append(run_request(selected, window, cause, "daily"))
+    return made
+
+
+def run_request(selected: Iterable[tables.Table], window: Days, cause: str, what: str) -> dg.RunRequest:
+    """One run of the tables over the window's partitions."""
+    return dg.RunRequest(
+        run_key=f"{what} {window} after {cause}",
+        asset_selection=[asset_key(table) for table in selected],
+        tags={RANGE_START: str(window.first), RANGE_END: str(window.last), CAUSE: cause},
+    )
+
+
+def gold_tables(instance: dg.DagsterInstance) -> list[tables.Table]:
+    """The gold tables that can be written now: predictions wait for the first model."""
+    if instance.get_latest_materialization_event(TIME_ESTIMATOR) is None:
+        return [tables.METRICS_SUMMARY]
+    return list(GOLD_TABLES)
+
+
+def report(instance: dg.DagsterInstance, reports: Sequence[Report], upto: dict[str, Position]) -> None:
+    """Reports the touched silver partitions as materialisations, in one batch: a backload may touch thousands."""
+    batch = generate_event_batch_id()
+    for number, change in enumerate(reports, start=1):
+        metadata: dict[str, object] = {
+            "delta_version": upto[change.table.name].version,
+            "rows_new": change.rows_new,
+            "rows_gone": change.rows_gone,
+            REPORTED_BY: "silver_changes",
+        }
+        if change.newest_ingestion:
+            metadata["newest_ingestion"] = dg.MetadataValue.timestamp(change.newest_ingestion)
+        materialisation = dg.AssetMaterialization(
+            asset_key(change.table),
+            partition=str(change.day),
+            metadata=metadata,  # type: ignore[arg-type]
+            tags={"dagster/data_version": str(upto[change.table.name].version)},
+        )
+        # As DagsterInstance.report_runless_asset_event does, which takes one event and commits it alone.
+        event = DagsterEvent(
+            event_type_value=DagsterEventType.ASSET_MATERIALIZATION.value,
+            event_specific_data=StepMaterializationData(materialisation),
+            job_name="",
+        )
+        instance.report_dagster_event(
+            event, run_id="", batch_metadata=DagsterEventBatchMetadata(batch, number == len(reports))
+        )
+
+
+def _selection() -> list[dg.AssetKey]:
+    return [asset_key(table) for table in (*DAILY_TABLES, tables.ROLLING, *GOLD_TABLES)]
+
+
+def _few(windows: Sequence[Days]) -> list[Days]:
+    """At most WINDOWS_A_TICK windows that hold all the days."""
+    few = merged(windows)
+    while len(few) > WINDOWS_A_TICK:
+        _, at = min(((few[n + 1].first - few[n].last).days, n) for n in range(len(few) - 1))
+        few[at : at + 2] = [Days(few[at].first, few[at + 1].last)]
+    return few
+
+
+def _with_ingestion(silver: Silver, table: tables.Table, positions: dict[str, Position]) -> Position:
+    at = positions[table.name]
+    return Position(at.id, at.version, silver.newest_ingestion(table))
+
+
+def _cursor(positions: dict[str, Position]) -> str:
+    return json.dumps({name: asdict(position) for name, position in positions.items()})
+
+
+def _versions(positions: dict[str, Position]) -> str:
+    ordered = [positions[table.name] for table in WATCHED if table.name in positions]
+    return ".".join(f"{at.id[:4]}{at.version}" for at in ordered)
+
+
+def _told(touched: Touched) -> str:
+    days = {day for days in touched.days.values() for day in days}
+    told = [f"{len(days)} days of {len(touched.days)} athletes differ"]
+    if touched.restated:
+        told.append(f"{len(touched.restated)} athletes changed what they state")
+    if touched.outside:
+        told.append(f"{touched.outside} rows lie outside the calendar")
+    return ", ".join(told)
+
+
+def _days_of(partition: str | None, settings: Settings) -> set[date]:
+    """The reported day; a report without a partition says that any day may differ."""
+    if partition is None:
+        return {settings.start_date}
+    try:
+        day = date.fromisoformat(partition)
+    except ValueError:
+        raise AthleteAssetsError(f"silver was reported with partition {partition!r}; a day is yyyy-MM-dd") from None
+    return {day} if settings.start_date <= day <= settings.today else set()
