@@ -388,10 +388,145 @@ ROLLING = Table(
     feature_table=True,
 )
 
-# ----------------------------------------------------------------------------------------------------------- gold
+# ------------------------------------------------------------------------------------------------ features of models
 
 DISTANCES_M: dict[str, float] = {"5k": 5000.0, "10k": 10000.0, "half": 21097.5, "marathon": 42195.0}
 """The four race distances by the name that columns carry."""
+
+EFFORT_DISTANCES_M: dict[str, float] = {
+    "5k": 5000.0,
+    "8k": 8000.0,
+    "10k": 10000.0,
+    "12k": 12000.0,
+    "15k": 15000.0,
+    "half": 21097.5,
+    "30k": 30000.0,
+    "marathon": 42195.0,
+}
+"""The distances at which efforts are collected: those between the race distances teach how speed falls with length."""
+
+
+def _equivalent(name: str, comment: str) -> Column:
+    return Column(name, DOUBLE, f"{comment}, as a 10 km time by Riegel's exponent 1.06.", "s", low=0)
+
+
+def _history_at(name: str) -> tuple[Column, ...]:
+    """What the athlete ran at one distance (2 % shorter to 6 % longer, scaled to it)."""
+    return (
+        Column(f"best_{name}_60d_s", DOUBLE, f"Fastest {name} run of the last 60 days.", "s", low=0),
+        Column(f"best_{name}_before_s", DOUBLE, f"Fastest {name} run of the 60 days before those.", "s", low=0),
+        Column(f"best_{name}_365d_s", DOUBLE, f"Fastest {name} run of the last 365 days.", "s", low=0),
+        Column(f"median_{name}_365d_s", DOUBLE, f"Median over days of the {name} runs of the last 365.", "s", low=0),
+        Column(f"latest_{name}_s", DOUBLE, f"The newest {name} run of the last 365 days.", "s", low=0),
+        Column(f"latest_{name}_age_days", DOUBLE, "Days since that run.", "d", low=0),
+        Column(f"days_with_{name}_60d", DOUBLE, f"Days with a {name} run among the last 60.", "d", low=0),
+        Column(f"days_with_{name}_365d", DOUBLE, f"Days with a {name} run among the last 365.", "d", low=0),
+    )
+
+
+PERFORMANCE = Table(
+    "feature_store",
+    "athlete_performance_features",
+    "What an athlete's runs up to the end of each calendar day say about race times. Runs above a world record's VDOT "
+    "(a vehicle, a bad GPS track) are left out.",
+    (
+        _ATHLETE,
+        _key("as_of_date", TIMESTAMP, "The day at whose end the state is taken."),
+        Column(
+            "recent_effort_distance_m",
+            DOUBLE,
+            "Distance of the run of at least 3 km with the best Riegel equivalent of the last 60 days; "
+            "where there is none of the last 180; else of the last 365.",
+            "m",
+            low=0,
+        ),
+        Column("recent_effort_time_s", DOUBLE, "Its moving time.", "s", low=0),
+        Column("recent_effort_age_days", DOUBLE, "Days since that run.", "d", low=0),
+        *(
+            _equivalent(f"best_{days}d_10k_s", f"The best run of at least 3 km of the last {days} days")
+            for days in (14, 30, 90, 180, 365)
+        ),
+        _equivalent("quarter_60d_10k_s", "The run that a quarter of the days with one of the last 60 beat"),
+        _equivalent("median_60d_10k_s", "The median over days of the last 60"),
+        _equivalent("tenth_180d_10k_s", "The run that a tenth of the days with one of the last 180 beat"),
+        _equivalent("median_180d_10k_s", "The median over days of the last 180"),
+        Column("run_days_60d", DOUBLE, "Days with a run of at least 3 km among the last 60.", "d", low=0),
+        *(column for name in EFFORT_DISTANCES_M for column in _history_at(name)),
+        *(
+            Column(f"run_distance_{days}d_km", DOUBLE, f"Distance of all runs of the last {days} days.", "km", low=0)
+            for days in (7, 28, 90, 365)
+        ),
+        *(
+            Column(f"run_days_{days}d", DOUBLE, f"Days with a run among the last {days}.", "d", low=0)
+            for days in (14, 28, 90)
+        ),
+        Column("longest_run_28d_km", DOUBLE, "Longest run of the last 28 days.", "km", low=0),
+        Column("longest_run_90d_km", DOUBLE, "Longest run of the last 90 days.", "km", low=0),
+        Column("days_since_run", DOUBLE, "Days since the newest run of the last 365 days.", "d", low=0),
+        Column("run_history_days", DOUBLE, "Days since the oldest run of the last 365 days.", "d", low=0),
+        Column(
+            "hard_hr_bpm",
+            DOUBLE,
+            "Mean heart rate of the hardest runs: p95 over days of the last 180; null under 8 days with heart rate.",
+            "bpm",
+        ),
+        Column("usual_hr_share", DOUBLE, "Mean heart rate of the runs of the last 120 days over hard_hr_bpm.", "1"),
+        Column(
+            "hr_slope",
+            DOUBLE,
+            "Gain of log speed for 30 bpm more, over the runs of the last 120 days; null under 6 runs with heart rate.",
+            "1",
+        ),
+        _equivalent("hr_predicted_10k_s", "Speed at hard_hr_bpm on the line of speed over heart rate (120 days)"),
+        _equivalent("usual_120d_10k_s", "Mean of the runs with heart rate of the last 120 days"),
+        _equivalent("usual_30d_10k_s", "Mean of the last 30 days, moved along that line to the mean heart rate"),
+        _equivalent("hard_best_180d_10k_s", "The best of the runs of the last 180 days close to hard_hr_bpm"),
+        _equivalent("hard_median_180d_10k_s", "The median over days of the runs close to hard_hr_bpm"),
+        Column("hard_days_180d", DOUBLE, "Days with such a run among the last 180.", "d", low=0),
+        _month("as_of_date"),
+    ),
+    keys=("athlete_id", "as_of_date"),
+    day_column="as_of_date",
+    feature_table=True,
+)
+
+RACE_EFFORTS = Table(
+    "feature_store",
+    "race_efforts",
+    "Runs that were efforts over a distance, chosen by effort and never by their own result: what the time estimator "
+    "learns from and is judged by.",
+    (
+        _ATHLETE,
+        _key("activity_id", BIGINT, "The activity."),
+        _key("activity_date", TIMESTAMP, "Calendar day of the effort."),
+        Column(
+            "lookup_timestamp",
+            TIMESTAMP,
+            "Midnight of the day before: features are looked up as known then.",
+            nullable=False,
+        ),
+        Column("distance", STRING, "The distance by name (EFFORT_DISTANCES_M).", nullable=False),
+        Column("target_m", DOUBLE, "That distance.", "m", nullable=False),
+        Column("run_distance_m", DOUBLE, "The distance recorded.", "m", nullable=False),
+        Column("time_s", DOUBLE, "Time scaled to the distance by Riegel's exponent.", "s", nullable=False, low=0),
+        Column(
+            "effort",
+            STRING,
+            "Why it counts: race (marked by the athlete), heart_rate (top decile at the distance), block_best (best of "
+            "at least 3 tries in 60 days).",
+            nullable=False,
+        ),
+        Column("tier", INT, "1 race, 2 heart_rate, 3 block_best: the most certain reason.", nullable=False),
+        Column("weight", DOUBLE, "Weight in training.", "1", nullable=False, low=0, high=1),
+        Column("avg_hr", DOUBLE, "Mean heart rate.", "bpm"),
+        _month("activity_date"),
+    ),
+    keys=("athlete_id", "activity_id"),
+    day_column="activity_date",
+    feature_table=True,
+)
+
+# ----------------------------------------------------------------------------------------------------------- gold
 
 
 def _prediction_columns() -> tuple[Column, ...]:
@@ -488,7 +623,8 @@ INFERENCE_LOG = Table(
 )
 
 SILVER = (STRAVA_ACTIVITIES, STRAVA_SUB_ACTIVITY, STRAVA_ATHLETE)
-FEATURES = (ACTIVITY, DAILY, WEEKLY, ROLLING)
+FEATURES = (ACTIVITY, DAILY, WEEKLY, ROLLING, PERFORMANCE)
+LABELS = (RACE_EFFORTS,)
 GOLD = (PREDICTIONS, METRICS_SUMMARY)
 MONITORING = (INFERENCE_LOG,)
-ALL = (*SILVER, REJECTS, *FEATURES, *GOLD, *MONITORING)
+ALL = (*SILVER, REJECTS, *FEATURES, *LABELS, *GOLD, *MONITORING)

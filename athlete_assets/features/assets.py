@@ -1,4 +1,4 @@
-"""The four feature tables as assets: each reads a window, calls its transform, replaces the window, checks the rows."""
+"""The feature tables as assets: each reads a window, calls its transform, replaces the window, checks the rows."""
 
 from collections.abc import Iterator
 
@@ -8,7 +8,7 @@ from pyspark.sql import functions as F
 
 from athlete_assets import partitions, tables
 from athlete_assets.days import ONE_DAY, Days, midnight
-from athlete_assets.features import activity, daily, rolling, weekly
+from athlete_assets.features import activity, daily, performance, rolling, weekly
 from athlete_assets.monitoring import checks
 from athlete_assets.partitions import days_of
 from athlete_assets.settings import Settings
@@ -27,7 +27,7 @@ from athlete_assets.tables import Table
 
 
 def feature_assets(settings: Settings) -> list[dg.AssetsDefinition]:
-    """activity_features (with the rejects), athlete_daily_, athlete_weekly_ and athlete_rolling_features."""
+    """activity_features (with the rejects), athlete_daily_, _weekly_, _rolling_ and _performance_features."""
     days, weeks = partitions.daily(settings), partitions.weekly(settings)
 
     @table_assets(
@@ -106,7 +106,27 @@ def feature_assets(settings: Settings) -> list[dg.AssetsDefinition]:
             store.replace(tables.ROLLING, rows, chunk)
         yield checked_window(store, tables.ROLLING, window)
 
-    return [activity_features, athlete_daily_features, athlete_weekly_features, athlete_rolling_features]
+    @table_assets(
+        [table_spec(tables.PERFORMANCE, settings, deps=[asset_key(tables.DAILY), asset_key(tables.ACTIVITY)])],
+        checks=check_specs(tables.PERFORMANCE, CONTRACT_CHECKS),
+        partitions_def=days,
+    )
+    def athlete_performance_features(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult]:
+        store = store_of(context)
+        window = days_of(context)
+        for chunk in chunks_of(context, store, window):
+            activities = store.read(tables.ACTIVITY, chunk.starting_earlier(performance.LOOKBACK_DAYS))
+            rows = performance.performance_features(store.read(tables.DAILY, chunk), activities, chunk)
+            store.replace(tables.PERFORMANCE, rows, chunk)
+        yield checked_window(store, tables.PERFORMANCE, window)
+
+    return [
+        activity_features,
+        athlete_daily_features,
+        athlete_weekly_features,
+        athlete_rolling_features,
+        athlete_performance_features,
+    ]
 
 
 def _up_to(rows: DataFrame, table: Table, days: Days) -> DataFrame:

@@ -1,0 +1,380 @@
+"""athlete_performance_features: what the runs up to the end of each day say about race times.
+
+Times are compared as equivalents over 10 km (Riegel), so that a 5 km run and a half marathon stand in one column. One
+NumPy pass over a hash bucket of athletes, as in `rolling`; nothing reaches back further than LOOKBACK_DAYS, so a day's
+row is the same whatever range it is computed in.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+from pyspark import cloudpickle
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
+import athlete_assets
+from athlete_assets import tables
+from athlete_assets.days import Days, midnight
+from athlete_assets.features import kernels
+from athlete_assets.features.columns import known, within
+from athlete_assets.models.formulas import HIGHEST_VDOT, RIEGEL_EXPONENT, vdot
+
+# Workers of a cluster cannot import this package where only the driver has it: the kernels travel with the function.
+cloudpickle.register_pickle_by_value(athlete_assets)
+
+Floats = NDArray[np.float64]
+
+LOOKBACK_DAYS = 365
+"""ACTIVITY rows that the first day of a range needs before it."""
+BUCKETS = 32
+REFERENCE_M = 10_000.0
+
+EFFORT_FROM_M, SHORT_FROM_M, EFFORT_TO_M = 3_000.0, 1_500.0, 60_000.0
+"""Runs that count as efforts; those from SHORT_FROM_M on only where heart rate says how hard they were."""
+BEST_DAYS = (14, 30, 90, 180, 365)
+RECENT_DAYS = (60, 180, 365)
+BLOCK_DAYS = 60
+HISTORY_DAYS = 365
+NEAR_DISTANCE = (0.98, 1.06)
+"""Share of a distance that a run may have to count as a run over it; GPS tracks read long rather than short."""
+
+HARD_HR_DAYS, HARD_HR_QUANTILE, HARD_HR_MIN_DAYS = 180, 0.95, 8
+HARD_HR_MARGIN_BPM = 4.0
+HR_LINE_DAYS, HR_LINE_MIN_RUNS, HR_RECENT_DAYS, HR_RECENT_MIN_RUNS = 120, 6, 30, 3
+HR_FROM_M = 2_000.0
+HR_CENTRE_BPM, HR_SCALE_BPM = 145.0, 30.0
+HR_SLOPE_PRIOR, HR_SLOPE_PRIOR_WEIGHT = 0.12, 0.5
+"""The line of log speed over heart rate is drawn towards a gain of 12 % for 30 bpm: real runs span few heart rates."""
+
+MICROSECONDS_A_DAY = 86_400_000_000
+DAY, RUN = 0, 1
+"""Kinds of input row: an athlete's day that gets a row, and a run."""
+
+
+def performance_features(daily: DataFrame, activities: DataFrame, days: Days) -> DataFrame:
+    """PERFORMANCE rows of the days: one for each DAILY row in them, the state at its end.
+
+    activities: ACTIVITY rows of the days and of LOOKBACK_DAYS before them; earlier and later ones are ignored.
+    """
+    spine = daily.where(within(tables.DAILY, days)).select(
+        "athlete_id",
+        F.unix_date(F.col("activity_date").cast("date")).alias("day"),
+        F.lit(DAY).alias("kind"),
+        *(F.lit(None).cast("double").alias(name) for name in ("metres", "seconds", "graded_seconds", "bpm")),
+    )
+    metres = known("distance_km") * 1000
+    runs = activities.where(
+        within(tables.ACTIVITY, days.starting_earlier(LOOKBACK_DAYS))
+        & F.col("sport_type").isin(*tables.RUN_SPORTS)
+        & (metres > 0)
+        & (known("moving_time_min") > 0)
+    ).select(
+        "athlete_id",
+        F.unix_date(F.col("activity_date").cast("date")).alias("day"),
+        F.lit(RUN).alias("kind"),
+        metres.alias("metres"),
+        (known("moving_time_min") * 60).alias("seconds"),
+        (known("grade_adjusted_pace_min_km") * known("distance_km") * 60).alias("graded_seconds"),
+        known("avg_hr").alias("bpm"),
+    )
+    first, length = int(midnight(days.first).timestamp()) // 86_400, len(days)
+
+    def states(bucket: pa.Table) -> pa.Table:
+        return bucket_states(bucket, first, length)
+
+    return (
+        spine.unionAll(runs)
+        .groupBy(F.pmod(F.hash("athlete_id"), F.lit(BUCKETS)).alias("bucket"))
+        .applyInArrow(states, tables.PERFORMANCE.ddl)
+    )
+
+
+def bucket_states(bucket: pa.Table, first: int, length: int) -> pa.Table:
+    """PERFORMANCE rows of `length` days from epoch day `first` for the athletes of a bucket of input rows."""
+    athletes = bucket.column("athlete_id").combine_chunks().dictionary_encode()
+    athlete = athletes.indices.to_numpy(zero_copy_only=False).astype(np.intp)
+    day = bucket.column("day").to_numpy().astype(np.int64) - first
+    is_run = bucket.column("kind").to_numpy() == RUN
+    is_row = np.zeros((length, len(athletes.dictionary)), dtype=bool)
+    is_row[day[~is_run], athlete[~is_run]] = True
+    runs = _Runs.of(bucket, athlete, day, is_run, len(athletes.dictionary), length)
+    columns = {
+        **_recent_effort(runs),
+        **_levels(runs),
+        **_distance_history(runs),
+        **_volume(runs),
+        **_heart_rate(runs),
+    }
+    return _table(columns, is_row, athletes.dictionary, first)
+
+
+@dataclass(frozen=True)
+class _Runs:
+    """A bucket's runs, sorted, so that sums have one order. `row` is the day's row from LOOKBACK_DAYS before the range."""
+
+    row: NDArray[np.int64]
+    athlete: NDArray[np.intp]
+    metres: Floats
+    seconds: Floats
+    bpm: Floats
+    equivalent: Floats
+    """Natural logarithm of the equivalent over REFERENCE_M (s)."""
+    graded: Floats
+    """The same of the flat time of equal effort, where split elevation is known."""
+    is_plausible: NDArray[np.bool_]
+    shape: tuple[int, int]
+    length: int
+
+    @classmethod
+    def of(
+        cls,
+        bucket: pa.Table,
+        athlete: NDArray[Any],
+        day: NDArray[Any],
+        is_run: NDArray[Any],
+        athletes: int,
+        length: int,
+    ) -> _Runs:
+        row = day[is_run] + LOOKBACK_DAYS
+        athlete = athlete[is_run]
+        metres, seconds, graded, bpm = (
+            bucket.column(name).to_numpy()[is_run].astype(np.float64)
+            for name in ("metres", "seconds", "graded_seconds", "bpm")
+        )
+        order = np.lexsort((bpm, metres, seconds, athlete, row))
+        row, athlete, metres, seconds, graded, bpm = (
+            values[order] for values in (row, athlete, metres, seconds, graded, bpm)
+        )
+        scale = -RIEGEL_EXPONENT * np.log(metres / REFERENCE_M)
+        graded = np.where(np.isfinite(graded) & (graded > 0), graded, seconds)
+        with np.errstate(invalid="ignore"):
+            is_plausible = (metres >= SHORT_FROM_M) & (metres <= EFFORT_TO_M) & (vdot(metres, seconds) <= HIGHEST_VDOT)
+        return cls(
+            row=row,
+            athlete=athlete,
+            metres=metres,
+            seconds=seconds,
+            bpm=bpm,
+            equivalent=np.log(seconds) + scale,
+            graded=np.log(graded) + scale,
+            is_plausible=is_plausible,
+            shape=(LOOKBACK_DAYS + length, athletes),
+            length=length,
+        )
+
+    @property
+    def is_effort(self) -> NDArray[np.bool_]:
+        return self.is_plausible & (self.metres >= EFFORT_FROM_M)
+
+    def best_of_day(self, values: Floats, chosen: NDArray[np.bool_]) -> Floats:
+        """(days, athletes): the smallest value of the chosen runs of each day; infinite without one."""
+        result = np.full(self.shape, np.inf)
+        np.minimum.at(result, (self.row[chosen], self.athlete[chosen]), values[chosen])
+        return result
+
+    def sum_of_day(self, values: Floats, chosen: NDArray[np.bool_]) -> Floats:
+        """(days, athletes): the sum over the chosen runs of each day; 0 without one."""
+        cell = self.row[chosen] * self.shape[1] + self.athlete[chosen]
+        return np.bincount(cell, values[chosen], minlength=self.shape[0] * self.shape[1]).reshape(self.shape)
+
+    def count_of_day(self, chosen: NDArray[np.bool_]) -> Floats:
+        return self.sum_of_day(np.ones(len(self.row)), chosen)
+
+    def window(self, combine: Any, values: Floats, days: int, before: int = 0) -> Floats:
+        """(length, athletes): the values combined over the last `days` days, ending `before` days before each day."""
+        end = len(values) - before
+        return kernels.sliding(combine, values[:end], days)[-self.length :]
+
+    def best(self, best_of_day: Floats, days: int, before: int = 0) -> Floats:
+        """Smallest value of the window; NaN without one."""
+        best = self.window(np.minimum, best_of_day, days, before)
+        return np.where(np.isfinite(best), best, np.nan)
+
+    def days_with(self, best_of_day: Floats, days: int) -> Floats:
+        return self.window(np.add, np.isfinite(best_of_day).astype(np.float64), days)
+
+    def quantile(self, of_day: Floats, days: int, quantile: float) -> Floats:
+        """Quantile of the finite values of the window's days, interpolated; NaN without one."""
+        import pandas as pd
+
+        values = pd.DataFrame(np.where(np.isfinite(of_day), of_day, np.nan))
+        return values.rolling(days, min_periods=1).quantile(quantile).to_numpy()[-self.length :]
+
+
+def _recent_effort(runs: _Runs) -> dict[str, Floats]:
+    """The run behind the baseline: recent form where there is some, older bests where there is not."""
+    order = np.argsort(-runs.equivalent, kind="stable")  # of a day's runs the best is written last, and stays
+    order = order[runs.is_effort[order]]
+    cells = runs.row[order], runs.athlete[order]
+    best_of_day, metres, seconds = np.full(runs.shape, np.inf), np.full(runs.shape, np.nan), np.full(runs.shape, np.nan)
+    best_of_day[cells], metres[cells], seconds[cells] = (
+        runs.equivalent[order],
+        runs.metres[order],
+        runs.seconds[order],
+    )
+    chosen = np.full((runs.length, runs.shape[1]), -1)
+    for days in RECENT_DAYS:
+        offset = len(best_of_day) - (runs.length + days - 1)
+        tail = best_of_day[offset:]
+        best = kernels.sliding_argmin(tail, days) + offset
+        exists = np.isfinite(np.take_along_axis(best_of_day, best, axis=0))
+        chosen = np.where((chosen < 0) & exists, best, chosen)
+    exists = chosen >= 0
+    at = np.maximum(chosen, 0)
+    today = LOOKBACK_DAYS + np.arange(runs.length)[:, None]
+    return {
+        "recent_effort_distance_m": np.where(exists, np.take_along_axis(metres, at, axis=0), np.nan),
+        "recent_effort_time_s": np.where(exists, np.take_along_axis(seconds, at, axis=0), np.nan),
+        "recent_effort_age_days": np.where(exists, today - at, np.nan),
+    }
+
+
+def _levels(runs: _Runs) -> dict[str, Floats]:
+    """Best and typical equivalents over windows."""
+    of_day = runs.best_of_day(runs.equivalent, runs.is_effort)
+    return {
+        **{f"best_{days}d_10k_s": np.exp(runs.best(of_day, days)) for days in BEST_DAYS},
+        "quarter_60d_10k_s": np.exp(runs.quantile(of_day, 60, 0.25)),
+        "median_60d_10k_s": np.exp(runs.quantile(of_day, 60, 0.5)),
+        "tenth_180d_10k_s": np.exp(runs.quantile(of_day, 180, 0.1)),
+        "median_180d_10k_s": np.exp(runs.quantile(of_day, 180, 0.5)),
+        "run_days_60d": runs.days_with(of_day, 60),
+    }
+
+
+def _distance_history(runs: _Runs) -> dict[str, Floats]:
+    """Times at each distance of EFFORT_DISTANCES_M, scaled to it."""
+    columns = {}
+    rows = np.arange(runs.shape[0])[:, None]
+    for name, target in tables.EFFORT_DISTANCES_M.items():
+        share = runs.metres / target
+        near = runs.is_plausible & (share >= NEAR_DISTANCE[0]) & (share <= NEAR_DISTANCE[1])
+        of_day = runs.best_of_day(runs.equivalent, near)
+        scale = (target / REFERENCE_M) ** RIEGEL_EXPONENT
+        newest = runs.window(np.maximum, np.where(np.isfinite(of_day), rows, -1), HISTORY_DAYS)
+        exists = newest >= 0
+        latest = np.take_along_axis(of_day, np.maximum(newest, 0), axis=0)
+        columns |= {
+            f"best_{name}_60d_s": np.exp(runs.best(of_day, BLOCK_DAYS)) * scale,
+            f"best_{name}_before_s": np.exp(runs.best(of_day, BLOCK_DAYS, before=BLOCK_DAYS)) * scale,
+            f"best_{name}_365d_s": np.exp(runs.best(of_day, HISTORY_DAYS)) * scale,
+            f"median_{name}_365d_s": np.exp(runs.quantile(of_day, HISTORY_DAYS, 0.5)) * scale,
+            f"latest_{name}_s": np.where(exists, np.exp(latest) * scale, np.nan),
+            f"latest_{name}_age_days": np.where(
+                exists, LOOKBACK_DAYS + np.arange(runs.length)[:, None] - newest, np.nan
+            ),
+            f"days_with_{name}_60d": runs.days_with(of_day, BLOCK_DAYS),
+            f"days_with_{name}_365d": runs.days_with(of_day, HISTORY_DAYS),
+        }
+    return columns
+
+
+def _volume(runs: _Runs) -> dict[str, Floats]:
+    every = np.ones(len(runs.row), dtype=bool)
+    distance = runs.sum_of_day(runs.metres / 1000, every)
+    is_active = runs.count_of_day(every) > 0
+    longest = -runs.best_of_day(-runs.metres / 1000, every)
+    rows = np.arange(runs.shape[0])[:, None]
+    today = LOOKBACK_DAYS + np.arange(runs.length)[:, None]
+    newest = runs.window(np.maximum, np.where(is_active, rows, -1), HISTORY_DAYS)
+    oldest = runs.window(np.minimum, np.where(is_active, rows, runs.shape[0]), HISTORY_DAYS)
+    exists = newest >= 0
+
+    def longest_of(days: int) -> Floats:
+        value = runs.window(np.maximum, longest, days)
+        return np.where(np.isfinite(value), value, np.nan)
+
+    return {
+        **{f"run_distance_{days}d_km": runs.window(np.add, distance, days) for days in (7, 28, 90, 365)},
+        **{f"run_days_{days}d": runs.window(np.add, is_active.astype(np.float64), days) for days in (14, 28, 90)},
+        "longest_run_28d_km": longest_of(28),
+        "longest_run_90d_km": longest_of(90),
+        "days_since_run": np.where(exists, today - newest, np.nan),
+        "run_history_days": np.where(exists, today - oldest, np.nan),
+    }
+
+
+def _heart_rate(runs: _Runs) -> dict[str, Floats]:
+    """How hard the athlete runs, and what speed the hardest heart rate would give.
+
+    Speed is that of equal effort on the flat where split elevation is known. Least squares of log speed on heart rate,
+    both about fixed centres so that the sums keep their digits, with a prior on the slope.
+    """
+    has_hr = runs.is_plausible & np.isfinite(runs.bpm) & (runs.metres >= HR_FROM_M)
+    hardest = -runs.best_of_day(-np.where(has_hr, runs.bpm, 0.0), has_hr)
+    hard = _whole_range(runs, hardest)
+    hard_today = hard[-runs.length :]
+    speed = -runs.graded + np.log(3_000.0)
+    effort = (np.where(has_hr, runs.bpm, HR_CENTRE_BPM) - HR_CENTRE_BPM) / HR_SCALE_BPM
+    of_day = {
+        "n": runs.count_of_day(has_hr),
+        "x": runs.sum_of_day(effort, has_hr),
+        "v": runs.sum_of_day(speed, has_hr),
+        "xx": runs.sum_of_day(effort**2, has_hr),
+        "xv": runs.sum_of_day(effort * speed, has_hr),
+    }
+    n, x, v, xx, xv = (runs.window(np.add, values, HR_LINE_DAYS) for values in of_day.values())
+    recent_n, recent_x, recent_v = (runs.window(np.add, of_day[name], HR_RECENT_DAYS) for name in ("n", "x", "v"))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        mean_x, mean_v = x / n, v / n
+        slope = (xv - n * mean_x * mean_v + HR_SLOPE_PRIOR * HR_SLOPE_PRIOR_WEIGHT) / (
+            xx - n * mean_x**2 + HR_SLOPE_PRIOR_WEIGHT
+        )
+        at_hard = mean_v + slope * ((hard_today - HR_CENTRE_BPM) / HR_SCALE_BPM - mean_x)
+        recent = recent_v / recent_n - slope * (recent_x / recent_n - mean_x)
+        share = (mean_x * HR_SCALE_BPM + HR_CENTRE_BPM) / hard_today
+    has_line = n >= HR_LINE_MIN_RUNS
+
+    def seconds(log_speed: Floats, is_known: Floats) -> Floats:
+        return np.where(is_known, 3_000.0 * np.exp(-log_speed), np.nan)
+
+    # against the hardest heart rate as known on the evening before the run
+    before = np.vstack([np.full((1, runs.shape[1]), np.nan), hard[:-1]])
+    with np.errstate(invalid="ignore"):
+        is_hard = has_hr & (runs.bpm >= before[runs.row, runs.athlete] - HARD_HR_MARGIN_BPM)
+    hard_runs = runs.best_of_day(runs.equivalent, is_hard)
+    return {
+        "hard_hr_bpm": hard_today,
+        "usual_hr_share": np.where(has_line, share, np.nan),
+        "hr_slope": np.where(has_line, slope, np.nan),
+        "hr_predicted_10k_s": seconds(at_hard, has_line & np.isfinite(hard_today)),
+        "usual_120d_10k_s": seconds(mean_v, has_line),
+        "usual_30d_10k_s": seconds(recent, has_line & (recent_n >= HR_RECENT_MIN_RUNS)),
+        "hard_best_180d_10k_s": np.exp(runs.best(hard_runs, HARD_HR_DAYS)),
+        "hard_median_180d_10k_s": np.exp(runs.quantile(hard_runs, HARD_HR_DAYS, 0.5)),
+        "hard_days_180d": runs.days_with(hard_runs, HARD_HR_DAYS),
+    }
+
+
+def _whole_range(runs: _Runs, hardest_of_day: Floats) -> Floats:
+    """p95 of the days' hardest mean heart rates, (LOOKBACK_DAYS + length, athletes); NaN under HARD_HR_MIN_DAYS days.
+
+    Rows within HARD_HR_DAYS of the start lack history. They decide only whether runs as old as that are hard, which
+    the last HARD_HR_DAYS before the range, all that any column looks at, never are: LOOKBACK_DAYS is twice as long.
+    """
+    import pandas as pd
+
+    values = pd.DataFrame(np.where(np.isfinite(hardest_of_day), hardest_of_day, np.nan))
+    return values.rolling(HARD_HR_DAYS, min_periods=HARD_HR_MIN_DAYS).quantile(HARD_HR_QUANTILE).to_numpy()
+
+
+def _table(columns: dict[str, Floats], is_row: NDArray[np.bool_], athletes: pa.Array, first: int) -> pa.Table:
+    """The cells (day, athlete) that are rows, athlete by athlete, in the contract's columns and types."""
+    athlete, day = np.nonzero(is_row.T)
+    epoch_day = first + day
+    month, month_index = np.unique(epoch_day.astype("datetime64[D]").astype("datetime64[M]"), return_inverse=True)
+    made: dict[str, pa.Array] = {
+        "athlete_id": athletes.take(pa.array(athlete)).cast(pa.string()),
+        "as_of_date": pa.array(epoch_day * MICROSECONDS_A_DAY).cast(pa.timestamp("us", "UTC")),
+        "month": pa.array(month.astype(str), pa.string()).take(pa.array(month_index)),
+    }
+    for name in tables.PERFORMANCE.column_names:
+        if name not in made:
+            value = columns[name][day, athlete]
+            made[name] = pa.array(value, mask=np.isnan(value))
+    return pa.table({name: made[name] for name in tables.PERFORMANCE.column_names})
