@@ -60,7 +60,7 @@ def materialise_everything(settings: Settings) -> int:
     everything = built.resolve_implicit_global_asset_job_def()
     days, weeks = partitions.daily(settings), partitions.weekly(settings)
     today = _all(days)[1]
-    daily_tables = (tables.ACTIVITY, tables.REJECTS, tables.DAILY, tables.ROLLING)
+    daily_tables = (tables.ACTIVITY, tables.REJECTS, tables.DAILY, tables.ROLLING, tables.PERFORMANCE)
     steps: list[tuple[str, list[dg.AssetKey], tuple[str, str] | None]] = [
         ("daily features", [asset_key(table) for table in daily_tables], _all(days)),
         ("weekly features", [asset_key(tables.WEEKLY)], _all(weeks)),

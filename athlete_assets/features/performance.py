@@ -115,7 +115,7 @@ def bucket_states(bucket: pa.Table, first: int, length: int) -> pa.Table:
 
 @dataclass(frozen=True)
 class _Runs:
-    """A bucket's runs, sorted, so that sums have one order. `row` is the day's row from LOOKBACK_DAYS before the range."""
+    """A bucket's runs, sorted, so that sums have one order. `row` counts days from LOOKBACK_DAYS before the range."""
 
     row: NDArray[np.int64]
     athlete: NDArray[np.intp]
@@ -188,7 +188,8 @@ class _Runs:
     def window(self, combine: Any, values: Floats, days: int, before: int = 0) -> Floats:
         """(length, athletes): the values combined over the last `days` days, ending `before` days before each day."""
         end = len(values) - before
-        return kernels.sliding(combine, values[:end], days)[-self.length :]
+        combined: Floats = kernels.sliding(combine, values[:end], days)
+        return combined[-self.length :]
 
     def best(self, best_of_day: Floats, days: int, before: int = 0) -> Floats:
         """Smallest value of the window; NaN without one."""
@@ -203,7 +204,8 @@ class _Runs:
         import pandas as pd
 
         values = pd.DataFrame(np.where(np.isfinite(of_day), of_day, np.nan))
-        return values.rolling(days, min_periods=1).quantile(quantile).to_numpy()[-self.length :]
+        quantiles: Floats = values.rolling(days, min_periods=1).quantile(quantile).to_numpy(dtype=np.float64)
+        return quantiles[-self.length :]
 
 
 def _recent_effort(runs: _Runs) -> dict[str, Floats]:
@@ -249,7 +251,7 @@ def _levels(runs: _Runs) -> dict[str, Floats]:
 
 def _distance_history(runs: _Runs) -> dict[str, Floats]:
     """Times at each distance of EFFORT_DISTANCES_M, scaled to it."""
-    columns = {}
+    columns: dict[str, Floats] = {}
     rows = np.arange(runs.shape[0])[:, None]
     for name, target in tables.EFFORT_DISTANCES_M.items():
         share = runs.metres / target
@@ -330,7 +332,7 @@ def _heart_rate(runs: _Runs) -> dict[str, Floats]:
         share = (mean_x * HR_SCALE_BPM + HR_CENTRE_BPM) / hard_today
     has_line = n >= HR_LINE_MIN_RUNS
 
-    def seconds(log_speed: Floats, is_known: Floats) -> Floats:
+    def seconds(log_speed: Floats, is_known: NDArray[np.bool_]) -> Floats:
         return np.where(is_known, 3_000.0 * np.exp(-log_speed), np.nan)
 
     # against the hardest heart rate as known on the evening before the run

@@ -80,7 +80,7 @@ def test_windows_include_their_first_day_and_not_the_one_before(sail: SparkSessi
 
 
 def test_recent_form_goes_before_an_older_best(sail: SparkSession) -> None:
-    """A 40-minute 10 km 100 days ago does not speak for an athlete who ran 50 minutes last week; after 60 days it does."""
+    """40 minutes of 100 days ago do not speak for an athlete who ran 50 last week; 60 days later they do again."""
     runs = [Activity("a", day(0), km=10.0, minutes=40.0), Activity("a", day(93), km=10.0, minutes=50.0)]
     rows = states(sail, runs, Days(day(93), day(160))).set_index("as_of_date")
     assert rows["recent_effort_time_s"].iloc[7] == pytest.approx(3_000)
