@@ -180,7 +180,8 @@ class _Runs:
     def sum_of_day(self, values: Floats, chosen: NDArray[np.bool_]) -> Floats:
         """(days, athletes): the sum over the chosen runs of each day; 0 without one."""
         cell = self.row[chosen] * self.shape[1] + self.athlete[chosen]
-        return np.bincount(cell, values[chosen], minlength=self.shape[0] * self.shape[1]).reshape(self.shape)
+        sums = np.bincount(cell, values[chosen], minlength=self.shape[0] * self.shape[1])
+        return sums.astype(np.float64).reshape(self.shape)
 
     def count_of_day(self, chosen: NDArray[np.bool_]) -> Floats:
         return self.sum_of_day(np.ones(len(self.row)), chosen)
