@@ -25,6 +25,6 @@ class _Lines(logging.Handler):
 
 @dg.logger(None, description="One line a step, for people at a terminal")
 def progress_logger(context: dg.InitLoggerContext) -> logging.Logger:
-    logger = logging.Logger("progress", level=logging.INFO)
+    logger = logging.Logger("progress", level=logging.DEBUG)
     logger.addHandler(_Lines())
     return logger
