@@ -1,40 +1,414 @@
-"""Which silver rows are used: the first, plainest rules (keys, dates, durations)."""
+"""The quality rules: every silver activity is either accepted, or rejected with the names of all rules that it broke.
+
+Two records are the same activity ("duplicate") when they are one athlete's, their times of motion overlap by more
+than a second, their distances differ by at most a tenth of the larger (where neither has one: their durations), and
+either their starts lie within a minute or their sports can be confused. In 22,265 real runs each of the 705 pairs
+that start within a minute and agree in distance is one run recorded twice, also where one service calls it a Ride and
+the other a Run; the only others are repetitions of an interval session, uploaded one by one, where the first ended
+before the second began.
+
+Of two records of one activity the one with more information stays: a sport, heart rate, elevation, the longer
+distance, then the smaller id. Within a day they are taken in that order, and each that duplicates one already kept is
+dropped: a chain of records that overlap pairwise loses no more than its copies. A record of a later day never drops
+one of an earlier day, so that the features of a day stay what they were when the next day arrives. A record that the
+day before may drop does not drop, nor does any record that it is chained to, one of the day after. The verdict on a
+day thus rests on that day and the two before it and on nothing else, whatever window it is asked for in.
+
+A key (athlete_id, id) that silver holds twice is one activity: the earlier day stays; within a day the newest
+ingestion.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import date
+from functools import partial
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
+from athlete_assets import tables
+from athlete_assets.buckets import per_athletes
 from athlete_assets.days import Days, midnight
 from athlete_assets.settings import Settings
+from athlete_assets.silver.sports import ANY_SPORT, family, strava_sport
 
-RULES = ("missing_key", "missing_date", "non_positive_duration", "implausible_duration")
-RUNS = ("Run", "TrailRun", "VirtualRun")
+CONTEXT_DAYS = 2
+"""Days before a window on which its verdicts rest."""
+FIRST_PLAUSIBLE_DAY = date(2000, 1, 1)
+IMPLAUSIBLE_SPEED_FROM_M = 1000.0
+"""m; over a shorter distance a few metres of GPS error make any speed."""
+LEAST_OVERLAP_S = 1.0
+"""s; times are recorded to the second, so two laps in a row may seem to overlap by one."""
+
+MICROSECONDS = 1_000_000
+DAY_US = 86_400 * MICROSECONDS
+NUMBERS = ("distance", "moving_time", "elapsed_time", "total_elevation_gain", "average_heartrate", "max_heartrate")
+
+Mask = NDArray[np.bool_]
+Floats = NDArray[np.float64]
+Integers = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Limits:
+    """The settings that the rules need, as plain numbers: days are days since 1970."""
+
+    first_day: int
+    last_day: int
+    max_run_speed_mps: float
+    max_duration_s: float
+    min_heart_rate_bpm: float
+    max_heart_rate_bpm: float
+    duplicate_start_s: float
+    duplicate_distance_share: float
+
+    @classmethod
+    def of(cls, settings: Settings) -> Limits:
+        return cls(
+            first_day=_day_number(settings.start_date),
+            last_day=_day_number(settings.today),
+            max_run_speed_mps=settings.max_run_speed_mps,
+            max_duration_s=settings.max_duration_h * 3600,
+            min_heart_rate_bpm=settings.min_heart_rate_bpm,
+            max_heart_rate_bpm=settings.max_heart_rate_bpm,
+            duplicate_start_s=settings.duplicate_start_s,
+            duplicate_distance_share=settings.duplicate_distance_share,
+        )
+
+
+@dataclass(frozen=True)
+class Activities:
+    """The columns that the rules read, as arrays; NaN and the masks say what is missing."""
+
+    has_key: Mask
+    has_date: Mask
+    day: Integers
+    """Days since 1970; meaningless without a date."""
+    duration: Floats
+    """s: moving time, or elapsed time where it is unknown."""
+    distance: Floats
+    is_run: Mask
+
+
+ROW_RULES: dict[str, Callable[[Activities, Limits], Mask]] = {
+    "missing_key": lambda a, limits: ~a.has_key,
+    "missing_date": lambda a, limits: ~a.has_date,
+    "date_before_2000": lambda a, limits: a.has_date & (a.day < _day_number(FIRST_PLAUSIBLE_DAY)),
+    "before_start_date": lambda a, limits: a.has_date & (a.day < limits.first_day),
+    "future_date": lambda a, limits: a.has_date & (a.day > limits.last_day),
+    "missing_duration": lambda a, limits: np.isnan(a.duration),
+    "non_positive_duration": lambda a, limits: a.duration <= 0,
+    "implausible_duration": lambda a, limits: a.duration > limits.max_duration_s,
+    # 0 m on an ergometer or in a gym is no error, of a run it is; less than nothing is one in any sport
+    "non_positive_distance": lambda a, limits: (a.distance < 0) | (a.is_run & (a.distance <= 0)),
+    "implausible_speed": lambda a, limits: (
+        a.is_run
+        & (a.distance >= IMPLAUSIBLE_SPEED_FROM_M)
+        & (a.duration > 0)
+        & (a.distance > limits.max_run_speed_mps * a.duration)
+    ),
+}
+"""The rules that one row breaks by itself, by the name that lands in reject_reasons."""
+
+RULES = (*ROW_RULES, "duplicate")
+"""The names of all rules, in the order in which reject_reasons lists them."""
 
 
 def in_window(activities: DataFrame, days: Days, settings: Settings) -> DataFrame:
-    day = F.to_date("start_date_local")
-    return activities.where(day.between(F.lit(days.first), F.lit(days.last)) | day.isNull())
+    """The silver activities that the verdicts on the days rest on, and those outside the calendar.
+
+    These are the rows of the days and of CONTEXT_DAYS before them; earlier rows that hold one of their keys; and the
+    rows without a date, or with one before settings.start_date or after settings.today.
+    """
+    day = F.to_date(F.col("start_date_local"))
+    outside = day.isNull() | (day < F.lit(settings.start_date)) | (day > F.lit(settings.today))
+    reach = days.starting_earlier(CONTEXT_DAYS)
+    near = activities.where(outside | day.between(F.lit(reach.first), F.lit(reach.last)))
+    if reach.first <= settings.start_date:
+        return near
+    keys = ["athlete_id", "id"]
+    earlier = activities.where(~outside & (day < F.lit(reach.first)))
+    return near.unionByName(earlier.join(near.select(*keys).distinct(), on=keys, how="left_semi"))
 
 
 def classified(activities: DataFrame, settings: Settings) -> DataFrame:
-    broken = {
-        "missing_key": F.col("athlete_id").isNull() | F.col("id").isNull(),
-        "missing_date": F.col("start_date_local").isNull(),
-        "non_positive_duration": F.coalesce(F.col("moving_time") <= 0, F.lit(True)),
-        "implausible_duration": F.col("moving_time") > settings.max_duration_h * 3600,
-    }
-    reasons = F.array_compact(F.array(*(F.when(rule, F.lit(name)) for name, rule in broken.items())))
-    day = F.to_timestamp(F.to_date("start_date_local"))
-    return activities.select("*", day.alias("activity_date"), reasons.alias("reject_reasons"))
+    """Each silver activity once, with activity_date (null outside the calendar) and reject_reasons (empty: accepted).
+
+    sport_type is in Strava's spelling; heart rates outside the settings' limits, and numbers that are NaN or infinite,
+    are null. Pass `in_window` of the days that are wanted; the verdicts on other days lack their context.
+    """
+    judge = partial(judged, limits=Limits.of(settings))
+    return per_athletes(activities.select(*tables.STRAVA_ACTIVITIES.column_names), judge, _VERDICT_DDL)
 
 
 def accepted(verdicts: DataFrame) -> DataFrame:
+    """The classified activities that break no rule."""
     return verdicts.where(F.size("reject_reasons") == 0)
 
 
 def rejects(verdicts: DataFrame, days: Days) -> DataFrame:
-    day = F.col("activity_date")
-    inside = day.isNull() | day.between(F.lit(midnight(days.first)), F.lit(midnight(days.last)))
-    month = F.coalesce(F.date_format("activity_date", "yyyy-MM"), F.lit("none"))
-    return verdicts.where((F.size("reject_reasons") > 0) & inside).select("*", month.alias("month"))
+    """REJECTS rows: the rejected activities of the days, and all that lie outside the calendar."""
+    in_days = F.col("activity_date").between(F.lit(midnight(days.first)), F.lit(midnight(days.last)))
+    month = F.coalesce(F.date_format("activity_date", "yyyy-MM"), F.lit(tables.OUTSIDE_CALENDAR))
+    return (
+        verdicts.where(F.size("reject_reasons") > 0)
+        .where(F.col("activity_date").isNull() | in_days)
+        .select(*[F.col(name) for name in tables.REJECTS.column_names if name != "month"], month.alias("month"))
+    )
+
+
+_VERDICT_DDL = ", ".join(
+    f"`{column.name}` {column.type}" for column in tables.REJECTS.columns if column.name != "month"
+)
+
+
+def judged(rows: pa.Table, limits: Limits) -> pa.Table:
+    """`classified` for one table that holds all rows of its athletes; rows stay in their order."""
+    rows = _cleaned(rows, limits)
+    activities = _activities(rows)
+    broken = np.column_stack([rule(activities, limits) for rule in ROW_RULES.values()])
+    good = np.flatnonzero(~broken.any(axis=1))
+    again = np.zeros(rows.num_rows, dtype=bool)
+    again[duplicates(rows, good, limits)] = True
+    calendar = activities.has_date & (activities.day >= limits.first_day) & (activities.day <= limits.last_day)
+    dates = pa.array(activities.day * DAY_US, mask=~calendar).cast(pa.timestamp("us", "UTC"))
+    return rows.append_column("activity_date", dates).append_column(
+        "reject_reasons", _names(np.column_stack([broken, again]))
+    )
+
+
+def _cleaned(rows: pa.Table, limits: Limits) -> pa.Table:
+    for name in NUMBERS:
+        values = _floats(rows, name)
+        values = np.where(np.isfinite(values), values, np.nan)
+        if name.endswith("heartrate"):
+            values = np.where(
+                (values >= limits.min_heart_rate_bpm) & (values <= limits.max_heart_rate_bpm), values, np.nan
+            )
+        rows = rows.set_column(rows.column_names.index(name), name, pa.array(values, mask=np.isnan(values)))
+    spelled = pc.dictionary_encode(rows["sport_type"].combine_chunks())
+    sports = pa.array([strava_sport(spelling) for spelling in spelled.dictionary.to_pylist()], pa.string())
+    return rows.set_column(rows.column_names.index("sport_type"), "sport_type", sports.take(spelled.indices))
+
+
+def _activities(rows: pa.Table) -> Activities:
+    local = rows["start_date_local"]
+    named = pc.greater(pc.utf8_length(pc.utf8_trim_whitespace(rows["athlete_id"])), 0)
+    return Activities(
+        has_key=_mask(pc.and_(pc.fill_null(named, False), pc.is_valid(rows["id"]))),
+        has_date=_mask(pc.is_valid(local)),
+        day=_integers(local) // DAY_US,
+        duration=_duration(rows),
+        distance=_floats(rows, "distance"),
+        is_run=_mask(pc.is_in(rows["sport_type"], pa.array(tables.RUN_SPORTS))),
+    )
+
+
+def _names(broken: Mask) -> pa.ListArray:
+    """The names of the broken rules of each row, in the order of the rules."""
+    _, rules = np.nonzero(broken)
+    ends = np.concatenate([[0], np.cumsum(broken.sum(axis=1))])
+    return pa.ListArray.from_arrays(pa.array(ends, pa.int32()), pa.array(RULES).take(pa.array(rules)))
+
+
+# ------------------------------------------------------------------------------------------------------ duplicates
+
+
+def duplicates(rows: pa.Table, judged_rows: Integers, limits: Limits) -> Integers:
+    """Positions of the duplicates among the rows at the given positions, which break no other rule."""
+    again = _repeated_keys(rows, judged_rows)
+    first = judged_rows[~np.isin(judged_rows, again)]
+    rows = rows.select(_READ_FOR_DUPLICATES).take(pa.array(first))
+    day = _integers(rows["start_date_local"]) // DAY_US
+    older, newer = _same_activity(rows, day, limits)
+    return np.concatenate([again, first[_dropped(older, newer, day, _preference(rows))]])
+
+
+_READ_FOR_DUPLICATES = ["athlete_id", "id", "start_date", "start_date_local", "sport_type", *NUMBERS]
+
+
+def _repeated_keys(rows: pa.Table, judged_rows: Integers) -> Integers:
+    """Positions of the rows whose key an earlier day, or in the same day a newer ingestion, also holds."""
+    athlete, number = _codes(rows["athlete_id"]), _integers(rows["id"])
+    order = judged_rows[np.lexsort((number[judged_rows], athlete[judged_rows]))]
+    same = (athlete[order][1:] == athlete[order][:-1]) & (number[order][1:] == number[order][:-1])
+    repeated = np.zeros(rows.num_rows, dtype=bool)
+    repeated[order[1:][same]] = repeated[order[:-1][same]] = True
+    among = np.flatnonzero(repeated)
+    if not len(among):
+        return among
+    copies = rows.take(pa.array(among))
+    copies = copies.append_column("day", pa.array(_integers(copies["start_date_local"]) // DAY_US))
+    copies = copies.append_column("preference", pa.array(_preference(copies)))
+    # then by every column, so that the row that stays does not depend on the order in which the rows are read
+    ranked = pc.sort_indices(
+        copies.set_column(copies.column_names.index("manual"), "manual", copies["manual"].cast(pa.int8())).set_column(
+            copies.column_names.index("trainer"), "trainer", copies["trainer"].cast(pa.int8())
+        ),
+        sort_keys=[
+            ("athlete_id", "ascending"),
+            ("id", "ascending"),
+            ("day", "ascending"),
+            ("silver_ingestion_timestamp", "descending"),
+            ("preference", "ascending"),
+            *[(column.name, "ascending") for column in tables.STRAVA_ACTIVITIES.columns[2:-1]],
+        ],
+    ).to_numpy()
+    ranked = among[ranked]
+    again = (athlete[ranked][1:] == athlete[ranked][:-1]) & (number[ranked][1:] == number[ranked][:-1])
+    return ranked[1:][again]
+
+
+def _preference(rows: pa.Table) -> Integers:
+    """Each row's rank by how much it tells, 0 the most; of equals the smaller id. Equal ranks only for equal rows."""
+    elevation, distance = _floats(rows, "total_elevation_gain"), _floats(rows, "distance")
+    keys = (
+        _integers(rows["id"]),
+        -np.where(distance > 0, distance, 0.0),
+        ~(elevation > 0),  # 0 is what services write for "unknown"
+        np.isnan(_floats(rows, "average_heartrate")) & np.isnan(_floats(rows, "max_heartrate")),
+        _families(rows) == ANY_SPORT,
+    )
+    order = np.lexsort(keys)
+    differs = np.zeros(rows.num_rows, dtype=bool)
+    for key in keys:
+        differs[1:] |= key[order][1:] != key[order][:-1]
+    rank = np.empty(rows.num_rows, dtype=np.int64)
+    rank[order] = np.cumsum(differs)
+    return rank
+
+
+def _same_activity(rows: pa.Table, day: Integers, limits: Limits) -> tuple[Integers, Integers]:
+    """Pairs of rows that are one activity recorded twice, as two arrays of positions."""
+    athlete, sport = _codes(rows["athlete_id"]), _families(rows)
+    duration, distance = _duration(rows), _floats(rows, "distance")
+    distance = np.where(distance > 0, distance, np.nan)
+    local, utc = _integers(rows["start_date_local"]), _integers(rows["start_date"])
+    # a DATE upstream arrives as its midnight and says nothing of the hour
+    has_utc = _mask(pc.is_valid(rows["start_date"])) & (utc % DAY_US != 0)
+
+    def pairs_by(clock: Integers, among: Integers) -> tuple[Integers, Integers]:
+        start = clock[among]
+        end = start + (duration[among] * MICROSECONDS).astype(np.int64)
+        first, second = _overlapping(athlete[among], start, end)
+        gap = np.abs(start[first] - start[second]) / MICROSECONDS
+        overlap = (np.minimum(end[first], end[second]) - np.maximum(start[first], start[second])) / MICROSECONDS
+        first, second = among[first], among[second]
+        share = limits.duplicate_distance_share
+        as_far = _within(distance[first], distance[second], share)
+        as_long = np.isnan(distance[first]) & np.isnan(distance[second])
+        as_long &= _within(duration[first], duration[second], share)
+        alike = (sport[first] == sport[second]) | (sport[first] == ANY_SPORT) | (sport[second] == ANY_SPORT)
+        same = (overlap > LEAST_OVERLAP_S) & (as_far | as_long) & ((gap <= limits.duplicate_start_s) | alike)
+        same &= np.abs(day[first] - day[second]) <= 1
+        return first[same], second[same]
+
+    first, second = pairs_by(utc, np.flatnonzero(has_utc))
+    if not has_utc.all():  # where one of two rows has no UTC start, both are read off the athlete's own clock
+        more_first, more_second = pairs_by(local, np.arange(rows.num_rows))
+        mixed = ~(has_utc[more_first] & has_utc[more_second])
+        first, second = np.append(first, more_first[mixed]), np.append(second, more_second[mixed])
+    return first, second
+
+
+def _overlapping(athlete: Integers, start: Integers, end: Integers) -> tuple[Integers, Integers]:
+    """Pairs of positions of one athlete's rows of which the second starts before the first ends."""
+    order = np.lexsort((start, athlete))
+    athlete, start, end = athlete[order], start[order], end[order]
+    first, second = [np.empty(0, dtype=np.int64)], [np.empty(0, dtype=np.int64)]
+    candidate = np.arange(len(order) - 1)
+    step = 1
+    while len(candidate):  # a row that the one `step` after it does not reach, later ones do not reach either
+        candidate = candidate[candidate + step < len(order)]
+        reached = candidate + step
+        candidate = candidate[(athlete[candidate] == athlete[reached]) & (start[reached] < end[candidate])]
+        first.append(order[candidate])
+        second.append(order[candidate + step])
+        step += 1
+    return np.concatenate(first), np.concatenate(second)
+
+
+def _within(one: Floats, other: Floats, share: float) -> Mask:
+    return np.abs(one - other) <= share * np.maximum(one, other)
+
+
+def _dropped(one: Integers, other: Integers, day: Integers, preference: Integers) -> Integers:
+    """Positions of the rows that a kept row duplicates, given the pairs that are one activity.
+
+    Greedy by day, then preference. Only a chain of records that nothing of the day before touches may drop records of
+    the day after: else the verdict on a day could rest on the whole history through a chain across many midnights.
+    """
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
+    if not len(one):
+        return np.empty(0, dtype=np.int64)
+    involved, ends = np.unique(np.concatenate([one, other]), return_inverse=True)
+    one, other = ends[: len(one)], ends[len(one) :]
+    day, preference = day[involved], preference[involved]
+    within_day = day[one] == day[other]
+    links = coo_array(
+        (np.ones(within_day.sum()), (one[within_day], other[within_day])), shape=(len(involved), len(involved))
+    )
+    count, chain = connected_components(links, directed=False)
+    touched = np.zeros(count, dtype=bool)
+    touched[chain[np.where(day[one] > day[other], one, other)[~within_day]]] = True
+    settled = ~touched[chain]
+
+    neighbours: dict[int, list[int]] = {}
+    for a, b in zip(one.tolist(), other.tolist(), strict=True):
+        neighbours.setdefault(a, []).append(b)
+        neighbours.setdefault(b, []).append(a)
+    kept = np.zeros(len(involved), dtype=bool)
+    for row in np.lexsort((preference, day)).tolist():
+        kept[row] = not any(
+            kept[neighbour] and (day[neighbour] == day[row] or (day[neighbour] < day[row] and settled[neighbour]))
+            for neighbour in neighbours[row]
+        )
+    return involved[~kept]
+
+
+# ---------------------------------------------------------------------------------------------------------- arrays
+
+
+def _families(rows: pa.Table) -> NDArray[np.str_]:
+    encoded = pc.dictionary_encode(rows["sport_type"].combine_chunks(), null_encoding="encode")
+    families = [family(sport) for sport in encoded.dictionary.to_pylist()]
+    return np.array(families, dtype=np.str_)[encoded.indices.to_numpy()]
+
+
+def _codes(strings: pa.ChunkedArray) -> Integers:
+    encoded = pc.dictionary_encode(strings.combine_chunks(), null_encoding="encode")
+    return encoded.indices.to_numpy().astype(np.int64)
+
+
+def _duration(rows: pa.Table) -> Floats:
+    moving = _floats(rows, "moving_time")
+    return np.where(np.isnan(moving), _floats(rows, "elapsed_time"), moving)
+
+
+def _floats(rows: pa.Table, name: str) -> Floats:
+    return rows[name].cast(pa.float64()).to_numpy()
+
+
+def _integers(column: pa.ChunkedArray) -> Integers:
+    """64-bit integers, timestamps as microseconds; 0 where null."""
+    if pa.types.is_timestamp(column.type):
+        column = column.cast(pa.timestamp("us", column.type.tz))
+    return pc.fill_null(column.cast(pa.int64()), 0).to_numpy()
+
+
+def _mask(column: Any) -> Mask:
+    return column.to_numpy(zero_copy_only=False)
+
+
+def _day_number(day: date) -> int:
+    """Days since 1970."""
+    return (day - date(1970, 1, 1)).days
