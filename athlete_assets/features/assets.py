@@ -46,7 +46,7 @@ def feature_assets(settings: Settings) -> list[dg.AssetsDefinition]:
         splits, athletes = store.read(tables.STRAVA_SUB_ACTIVITY), store.read(tables.STRAVA_ATHLETE)
         for chunk in chunks_of(context, store, window):
             history = chunk.starting_earlier(activity.history_days(settings))
-            verdicts = quality.classified(quality.in_window(silver, history, settings), settings)
+            verdicts = quality.verdicts(silver, history, settings)
             store.replace(tables.REJECTS, quality.rejects(verdicts, chunk), chunk)
             features = activity.activity_features(verdicts, splits, athletes, chunk, settings)
             store.replace(tables.ACTIVITY, features, chunk)

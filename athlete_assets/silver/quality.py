@@ -22,7 +22,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, timedelta
 from functools import partial
 from typing import Any
 
@@ -30,7 +30,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
-from pyspark.sql import DataFrame
+from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from athlete_assets import tables
@@ -39,6 +39,7 @@ from athlete_assets.days import Days, midnight
 from athlete_assets.settings import Settings
 from athlete_assets.silver.sports import ANY_SPORT, family, strava_sport
 
+RUNS = tables.RUN_SPORTS
 CONTEXT_DAYS = 2
 """Days before a window on which its verdicts rest."""
 FIRST_PLAUSIBLE_DAY = date(2000, 1, 1)
@@ -122,43 +123,58 @@ RULES = (*ROW_RULES, "duplicate")
 
 
 def in_window(activities: DataFrame, days: Days, settings: Settings) -> DataFrame:
-    """The silver activities that the verdicts on the days rest on, and those outside the calendar.
+    """The silver activities of the days, and those outside the calendar.
 
-    These are the rows of the days and of CONTEXT_DAYS before them; earlier rows that hold one of their keys; and the
-    rows without a date, or with one before settings.start_date or after settings.today.
+    Outside the calendar are rows without a date, or with one before settings.start_date or after settings.today.
     """
-    day = F.to_date(F.col("start_date_local"))
-    outside = day.isNull() | (day < F.lit(settings.start_date)) | (day > F.lit(settings.today))
-    reach = days.starting_earlier(CONTEXT_DAYS)
-    near = activities.where(outside | day.between(F.lit(reach.first), F.lit(reach.last)))
-    if reach.first <= settings.start_date:
-        return near
-    keys = ["athlete_id", "id"]
-    earlier = activities.where(~outside & (day < F.lit(reach.first)))
-    return near.unionByName(earlier.join(near.select(*keys).distinct(), on=keys, how="left_semi"))
+    return activities.where(_outside(settings) | _local_day().between(F.lit(days.first), F.lit(days.last)))
+
+
+def verdicts(activities: DataFrame, days: Days, settings: Settings) -> DataFrame:
+    """`classified` for `in_window`, row for row, given all of silver: the verdicts that the whole would get.
+
+    Read for them are also the rows of CONTEXT_DAYS before the days, and all earlier rows that hold one of the keys.
+    """
+    context = in_window(activities, days.starting_earlier(CONTEXT_DAYS), settings)
+    before = activities.where(~_outside(settings) & (_local_day() < F.lit(days.first - timedelta(days=CONTEXT_DAYS))))
+    if days.first - timedelta(days=CONTEXT_DAYS) > settings.start_date:
+        same_key = before.join(context.select("athlete_id", "id").distinct(), on=["athlete_id", "id"], how="left_semi")
+        context = context.unionByName(same_key)
+    day = F.col("activity_date")
+    asked = day.isNull() | day.between(F.lit(midnight(days.first)), F.lit(midnight(days.last)))
+    return classified(context, settings).where(asked)
+
+
+def _local_day() -> Column:
+    return F.to_date("start_date_local")
+
+
+def _outside(settings: Settings) -> Column:
+    day = _local_day()
+    return day.isNull() | (day < F.lit(settings.start_date)) | (day > F.lit(settings.today))
 
 
 def classified(activities: DataFrame, settings: Settings) -> DataFrame:
     """Each silver activity once, with activity_date (null outside the calendar) and reject_reasons (empty: accepted).
 
     sport_type is in Strava's spelling; heart rates outside the settings' limits, and numbers that are NaN or infinite,
-    are null. Pass `in_window` of the days that are wanted; the verdicts on other days lack their context.
+    are null. What is not among the given rows makes none of them a duplicate: for a window, ask `verdicts`.
     """
     judge = partial(judged, limits=Limits.of(settings))
     return per_athletes(activities.select(*tables.STRAVA_ACTIVITIES.column_names), judge, _VERDICT_DDL)
 
 
-def accepted(verdicts: DataFrame) -> DataFrame:
+def accepted(judgement: DataFrame) -> DataFrame:
     """The classified activities that break no rule."""
-    return verdicts.where(F.size("reject_reasons") == 0)
+    return judgement.where(F.size("reject_reasons") == 0)
 
 
-def rejects(verdicts: DataFrame, days: Days) -> DataFrame:
+def rejects(judgement: DataFrame, days: Days) -> DataFrame:
     """REJECTS rows: the rejected activities of the days, and all that lie outside the calendar."""
     in_days = F.col("activity_date").between(F.lit(midnight(days.first)), F.lit(midnight(days.last)))
     month = F.coalesce(F.date_format("activity_date", "yyyy-MM"), F.lit(tables.OUTSIDE_CALENDAR))
     return (
-        verdicts.where(F.size("reject_reasons") > 0)
+        judgement.where(F.size("reject_reasons") > 0)
         .where(F.col("activity_date").isNull() | in_days)
         .select(*[F.col(name) for name in tables.REJECTS.column_names if name != "month"], month.alias("month"))
     )

@@ -19,7 +19,7 @@ from athlete_assets import tables
 from athlete_assets.days import Days, midnight
 from athlete_assets.settings import Settings
 from athlete_assets.silver import quality
-from athlete_assets.silver.quality import Limits, accepted, classified, in_window, judged, rejects
+from athlete_assets.silver.quality import Limits, accepted, in_window, judged, rejects
 from athlete_assets.silver.sports import ANY_SPORT, family, strava_sport
 from athlete_assets_tests.conftest import shared_file
 from athlete_assets_tests.silver.rows import REAL_RUNS_AS_OF, activity, arrow, frame, real_runs
@@ -387,9 +387,10 @@ def test_a_window_gets_the_verdicts_of_the_whole(
 ) -> None:
     days = Days(date(2024, 3, 4) + timedelta(days=first), date(2024, 3, 4) + timedelta(days=first + length))
     silver = frame(sail, arrow(rows))
-    window = classified(in_window(silver, days, SETTINGS), SETTINGS).toArrow()
+    window = quality.verdicts(silver, days, SETTINGS).toArrow()
     whole = judged(arrow(rows), LIMITS)
-    assert told(window_of(window, days)) == told(window_of(whole, days))
+    assert told(window) == told(window_of(whole, days))
+    assert window.num_rows == in_window(silver, days, SETTINGS).count()
 
 
 @given(rows=weeks)
@@ -402,7 +403,7 @@ def test_accepted_and_rejected_add_up_to_what_was_read(sail: SparkSession, rows:
     ]
     silver = frame(sail, arrow([*rows, *outside]))
     days = Days(date(2024, 3, 4), date(2024, 3, 10))
-    judgement = classified(in_window(silver, days, SETTINGS), SETTINGS)
+    judgement = quality.verdicts(silver, days, SETTINGS)
     good, bad = accepted(judgement).toArrow(), rejects(judgement, days).toArrow()
     assert good.num_rows + bad.num_rows == len(rows) + len(outside)
     assert bad.column_names == list(tables.REJECTS.column_names)
@@ -425,16 +426,23 @@ def test_a_rejected_row_comes_with_its_own_day_only(spark: SparkSession) -> None
     )
     monday, tuesday = (Days(date(2024, 3, day), date(2024, 3, day)) for day in (4, 5))
     found = {
-        days: sorted(row.id for row in rejects(classified(in_window(silver, days, SETTINGS), SETTINGS), days).collect())
+        days: sorted(row.id for row in rejects(quality.verdicts(silver, days, SETTINGS), days).collect())
         for days in (monday, tuesday)
     }
     assert found == {monday: [1, 4], tuesday: [2, 4]}
 
 
+def test_an_earlier_day_with_the_same_key_is_found_however_long_ago(spark: SparkSession) -> None:
+    silver = frame(spark, arrow([activity("2019-03-04 12:00:00"), activity("2024-03-04 12:00:00")]))
+    days = Days(date(2024, 3, 4), date(2024, 3, 5))
+    (row,) = quality.verdicts(silver, days, SETTINGS).collect()
+    assert (row.activity_date.year, row.reject_reasons) == (2024, ["duplicate"])
+
+
 def test_no_rows_have_no_verdicts(spark: SparkSession) -> None:
     silver = frame(spark, arrow([]))
     days = Days(date(2024, 3, 4), date(2024, 3, 4))
-    judgement = classified(in_window(silver, days, SETTINGS), SETTINGS)
+    judgement = quality.verdicts(silver, days, SETTINGS)
     assert accepted(judgement).count() == 0
     assert rejects(judgement, days).toArrow().column_names == list(tables.REJECTS.column_names)
 
@@ -451,7 +459,7 @@ def test_real_runs_are_accepted_or_rejected_by_name(spark: SparkSession, shared_
     """On both engines alike, and 2-5 % of them twice: one athlete's from two sources (his 1,544 hold 600 pairs)."""
     settings = Settings(as_of=REAL_RUNS_AS_OF)
     days = Days(settings.start_date, settings.today)
-    judgement = classified(in_window(frame(spark, shared_runs), days, settings), settings)
+    judgement = quality.verdicts(frame(spark, shared_runs), days, settings)
     good, bad = accepted(judgement).toArrow(), rejects(judgement, days).toArrow()
     assert good.num_rows + bad.num_rows == shared_runs.num_rows == 22_265
     named = Counter(name for names in bad["reject_reasons"].to_pylist() for name in names)
@@ -469,5 +477,5 @@ def test_real_runs_hold_no_activity_twice_when_judged_day_by_day(sail: SparkSess
     silver = frame(sail, shared_runs)
     for day in (date(2019, 5, 1), date(2024, 3, 9), date(2025, 8, 30)):
         days = Days(day, day + timedelta(days=6))
-        window = classified(in_window(silver, days, settings), settings).toArrow()
-        assert told(window_of(window, days)) == told(window_of(whole, days))
+        window = quality.verdicts(silver, days, settings).toArrow()
+        assert told(window) == told(window_of(whole, days))
