@@ -42,8 +42,8 @@ def simulate_cohort(athletes: int, years: float, seed: int, settings: Settings) 
     store, done = LocalStore(settings), 0
     for batch in simulator.simulate(athletes, years, seed, settings.today):
         landing.land(store, batch)
-        done += batch.athletes.num_rows
-        say(f"  {done} of {athletes} athletes")
+        done += batch.activities.num_rows
+        say(f"  {done} activities")
 
 
 def materialise_everything(settings: Settings) -> int:

@@ -17,6 +17,10 @@ class _Lines(logging.Handler):
         if event is None:
             if record.levelno >= logging.INFO and step:
                 print(f"    {meta.get('orig_message', record.getMessage())}", file=sys.stdout, flush=True)
+        elif event.event_type_value == "ASSET_CHECK_EVALUATION":
+            check = event.event_specific_data
+            if not check.passed:
+                print(f"    check {check.check_name} FAILED: {check.description}", flush=True)
         elif event.event_type_value in SHOWN_EVENTS:
             print(f"  {SHOWN_EVENTS[event.event_type_value].format(step=step)}", file=sys.stdout, flush=True)
             if event.event_type_value == "STEP_FAILURE":
