@@ -21,3 +21,7 @@ class ContractError(AthleteAssetsError):
 
 class StoreError(AthleteAssetsError):
     """A table store that could not commit or could not be reached: the only failure that is worth a retry."""
+
+
+class ClusterError(AthleteAssetsError):
+    """A Databricks run that ended without the step's own verdict: nothing is known to be wrong with the step."""

@@ -6,6 +6,7 @@ home: time zone and first day), then the defaults below. An unknown ATHLETE_* va
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Mapping
 from datetime import date, datetime
@@ -79,6 +80,43 @@ class Settings(BaseModel):
     alert_email_from: str = Field("", description="sender of the alerts")
     alert_email_to: str = Field("", description="recipients of the alerts, separated by commas")
 
+    # Databricks; credentials are not settings: they are read from DATABRICKS_* and ARM_* when a client is made
+    databricks_launcher: Literal["mended", "stock"] = Field(
+        "mended", description="step launcher: ours, or dagster-databricks' own with its known holes"
+    )
+    databricks_cluster_id: str = Field(
+        "", description="run on this existing cluster; empty: a new cluster for each step"
+    )
+    databricks_spark_version: str = Field(
+        "17.3.x-scala2.13", description="runtime of a new cluster; its Spark must be the pyspark that is installed here"
+    )
+    databricks_policy_id: str = Field("", description="cluster policy of a new cluster")
+    databricks_pool_id: str = Field("", description="instance pool of a new cluster; empty: databricks_node_type")
+    databricks_node_type: str = Field("", description="node type of a new cluster where there is no pool")
+    databricks_workers: int = Field(2, ge=1, description="workers of a new cluster; the least where it scales")
+    databricks_max_workers: int = Field(
+        0, ge=0, description="a new cluster scales up to so many workers; 0: fixed size"
+    )
+    databricks_access_mode: Literal["SINGLE_USER", "USER_ISOLATION"] = Field(
+        "SINGLE_USER", description="access mode of a new cluster: dedicated, or standard (USER_ISOLATION)"
+    )
+    databricks_spark_conf: dict[str, str] = Field({}, description="Spark configuration of a new cluster, as JSON")
+    databricks_tags: dict[str, str] = Field({}, description="tags of a new cluster, for the bill, as JSON")
+    databricks_libraries: str = Field("", description="further libraries for the cluster, name==version, by commas")
+    databricks_secrets: str = Field(
+        "", description="secrets that steps need as environment variables: NAME=scope/key, by commas"
+    )
+    databricks_staging: str = Field(
+        "", description="folder for what a step needs: on a volume (default: monitoring.staging), or a DBFS path"
+    )
+    databricks_timeout_s: int = Field(7200, gt=0, description="s; a longer run is cancelled by Databricks itself")
+    databricks_poll_s: float = Field(5.0, gt=0, description="s between looks at a run")
+    databricks_viewers: str = Field("", description="groups that may see the runs, by commas")
+    databricks_operators: str = Field("", description="groups that may cancel and repeat the runs, by commas")
+    databricks_on_cluster: bool = Field(
+        False, description="set by the launcher inside a step's process: no launcher there, and the cluster's Spark"
+    )
+
     @field_validator("start_date")
     @classmethod
     def _start_on_monday(cls, value: date) -> date:
@@ -87,6 +125,19 @@ class Settings(BaseModel):
         if value.year < 2000:
             raise ValueError("must not be before 2000-01-03")
         return value
+
+    @field_validator("databricks_spark_conf", "databricks_tags", mode="before")
+    @classmethod
+    def _json_object(cls, value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        try:
+            found = json.loads(value)
+        except ValueError:
+            found = None
+        if not isinstance(found, dict):
+            raise ValueError('must be a JSON object such as {"key": "value"}')
+        return {str(key): str(item) for key, item in found.items()}
 
     @field_validator("time_zone")
     @classmethod

@@ -1,0 +1,487 @@
+"""The step launcher: dagster-databricks' own, with the holes of version 0.29.27 closed.
+
+The configuration is the same. What differs, each pinned by a test that injects the fault:
+
+- staging on a Unity Catalog volume where `staging_prefix` begins with /Volumes/ (stock: DBFS only), JSON instead of
+  pickles, removed after success; the code is staged once for all steps that run the same content;
+- an outage of the API while polling is waited out (stock: cancels a healthy run);
+- a run that ends without the step's own verdict (driver lost, launch failure, skipped, no events) follows the op's
+  RetryPolicy (stock: fails at once, or ends as neither success nor failure);
+- trouble after the step's verdict is a warning (stock: success and failure both);
+- each attempt has an idempotency token (stock: a retried submit can start two clusters), and always a time-out;
+- data versions and check targets are this instance's; the run's asset-check selection reaches the cluster.
+"""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import json
+import re
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import dagster as dg
+import requests
+from dagster._core.code_pointer import FileCodePointer, ModuleCodePointer, PackageCodePointer
+from dagster._core.definitions.partitions.definition import DynamicPartitionsDefinition
+from dagster._core.definitions.reconstruct import ReconstructableJob
+from dagster._core.errors import raise_execution_interrupts
+from dagster._core.events import DagsterEventType, EngineEventData
+from dagster._core.execution.plan.external_step import _module_in_package_dir
+from dagster._core.execution.plan.utils import RetryRequestedFromPolicy
+from dagster._serdes import deserialize_value, serialize_value
+from dagster_databricks import databricks_pyspark_step_launcher
+from dagster_databricks.databricks_pyspark_step_launcher import DatabricksPySparkStepLauncher
+from databricks.sdk.errors import (
+    DatabricksError,
+    DeadlineExceeded,
+    InternalError,
+    NotFound,
+    PermissionDenied,
+    TemporarilyUnavailable,
+    TooManyRequests,
+)
+from databricks.sdk.service import iam, jobs
+
+import athlete_assets
+from athlete_assets.deployments.databricks import step_main
+from athlete_assets.deployments.databricks.config import CLUSTER_LIBRARIES, SUPPORTED_PYTHON
+from athlete_assets.deployments.databricks.provenance import Provenance
+from athlete_assets.deployments.databricks.remote import batch_name
+from athlete_assets.deployments.databricks.staging import PackagedCode, staging_at
+from athlete_assets.errors import ClusterError, SettingsError
+
+if TYPE_CHECKING:
+    from dagster._core.events.log import EventLogEntry
+    from dagster._core.execution.context.system import StepExecutionContext
+
+OUTAGES = (InternalError, TemporarilyUnavailable, DeadlineExceeded, TooManyRequests)
+ENDED = (jobs.RunLifeCycleState.TERMINATED, jobs.RunLifeCycleState.SKIPPED, jobs.RunLifeCycleState.INTERNAL_ERROR)
+NO_RETRY = (jobs.RunResultState.CANCELED, jobs.RunResultState.TIMEDOUT)
+"""A person's cancel is meant, and a run that was too long once is too long again."""
+VERDICTS = (DagsterEventType.STEP_SUCCESS, DagsterEventType.STEP_FAILURE, DagsterEventType.STEP_UP_FOR_RETRY)
+SECRET_NAME = re.compile(r"TOKEN|SECRET|PASSWORD|PASSWD|API_?KEY|PRIVATE_?KEY|CREDENTIAL|WEBHOOK", re.IGNORECASE)
+Result = TypeVar("Result")
+
+
+def is_outage(error: BaseException) -> bool:
+    """Whether an error of the client says that the workspace cannot answer now, and nothing about the request."""
+    if isinstance(error, DatabricksError):
+        return isinstance(error, OUTAGES) or type(error) is DatabricksError  # a status without a class of its own: 502
+    return isinstance(error, (requests.ConnectionError, requests.Timeout, TimeoutError))
+
+
+class MendedStepLauncher(DatabricksPySparkStepLauncher):
+    """Runs a step as a one-time Databricks run and brings back its events, each exactly once, with one verdict."""
+
+    outage_patience_s: float = 600.0
+    """The workspace may be out of reach so long before a step gives up on its run."""
+    event_patience_s: float = 60.0
+    """Events may reach the staging folder so much later than the run's end."""
+    after_verdict_s: float = 120.0
+    """A run may go on so long after its step's verdict before it is cancelled: it costs money and does nothing."""
+
+    def __init__(self, **configuration: Any) -> None:
+        super().__init__(**configuration)
+        secret = sorted(name for name in self.env_variables if SECRET_NAME.search(name))
+        if secret:
+            raise SettingsError(
+                f"env_variables {', '.join(secret)}: these are staged in clear; name them in secrets_to_env_variables"
+            )
+        self.poll_s = float(self.databricks_runner.poll_interval_sec)
+        self.client = self.databricks_runner.client.workspace_client
+        self.staging = staging_at(self.client, self.staging_prefix)
+
+    def launch_step(self, step_context: StepExecutionContext) -> Iterator[dg.DagsterEvent]:
+        """Yields the step's events; raises Failure or a retry request where there is no verdict of its own."""
+        attempt = Attempt(self, step_context)
+        try:
+            yield from attempt.events()
+        except Exception as error:
+            policy = step_context.op_retry_policy
+            again = error.allow_retries if isinstance(error, dg.Failure) else is_outage(error)
+            if policy is None or not again:
+                raise
+            raise RetryRequestedFromPolicy(
+                max_retries=policy.max_retries,
+                seconds_to_wait=policy.calculate_delay(step_context.previous_attempt_count + 1),
+            ) from error
+
+    def patiently(self, call: Callable[[], Result]) -> Result:
+        """The call's result, asked again while the workspace is out of reach; then its last error."""
+        deadline = time.monotonic() + self.outage_patience_s
+        pause = 0.5
+        while True:
+            try:
+                return call()
+            except Exception as error:
+                if not is_outage(error) or time.monotonic() + pause > deadline:
+                    raise
+            time.sleep(pause)
+            pause = min(pause * 2, 30.0)
+
+
+@dataclass
+class Verdict:
+    entry: EventLogEntry
+    since: float
+
+
+class Attempt:
+    """One attempt of one step: staged, submitted, followed to its end, cleared away."""
+
+    def __init__(self, launcher: MendedStepLauncher, step_context: StepExecutionContext) -> None:
+        self.launcher = launcher
+        self.staging = launcher.staging
+        self.step_context = step_context
+        self.log = step_context.log
+        self.run_id: int | None = None
+        self.run_url = ""
+        self.ended = False
+        self.batches = 0
+        self.verdict: Verdict | None = None
+        key = re.sub(r"[^\w.-]", "_", step_context.step.key)  # keys of mapped steps contain brackets
+        self.folder = f"{step_context.run_id}/{key}/{step_context.previous_attempt_count}"
+
+    def events(self) -> Iterator[dg.DagsterEvent]:
+        provenance = Provenance(self.step_context)
+        succeeded = False
+        try:
+            with raise_execution_interrupts():
+                started = time.monotonic()
+                archive = self._stage()
+                staged = time.monotonic()
+            self._submit(archive)  # not interruptible: a run that was submitted must be known to be cancelled
+            for told in self._followed():
+                if isinstance(told, dg.DagsterEvent):
+                    yield told
+                else:
+                    yield from self._recorded(provenance.of(told))
+            assert self.verdict is not None
+            succeeded = self.verdict.entry.get_dagster_event().event_type != DagsterEventType.STEP_FAILURE
+            self.log.debug(
+                f"Databricks run {self.run_id}: staged in {staged - started:.1f} s, "
+                f"{time.monotonic() - staged:.1f} s from submission to the end"
+            )
+            yield from self._recorded(provenance.of(self.verdict.entry))
+        finally:
+            if self.run_id is not None and not self.ended:
+                self._cancel()
+            self._bring_logs()
+            self._clear(succeeded)
+
+    # there
+
+    def _stage(self) -> str:
+        """Puts everything in place; returns the staged path of the code."""
+        launcher, step_context = self.launcher, self.step_context
+        job = self._portable_job()
+        code = PackagedCode.of(self._packages(job))
+        archive = f"code/{code.digest}.zip"
+        remote = launcher.create_remote_config()
+        step = {
+            "job": serialize_value(job),
+            "run": serialize_value(step_context.dagster_run),
+            "run_config": step_context.run_config,
+            "step_key": step_context.step.key,
+            "retry_mode": step_context.retry_mode.value,
+            "known_state": serialize_value(step_context.get_known_state()),
+            "dynamic_partitions": self._dynamic_partitions(),
+            "environment": dict(remote.env_variables),
+            "secrets": list(remote.secrets),
+            "storage": dict(remote.storage),
+            "python": SUPPORTED_PYTHON,
+            "pins": {name: version(name) for name in CLUSTER_LIBRARIES},
+            "code_digest": code.digest,
+        }
+        try:
+            launcher.patiently(lambda: self.staging.make_folder("code"))
+            if launcher.patiently(lambda: self.staging.size(archive)) != len(code.content):
+                launcher.patiently(lambda: self.staging.put(archive, code.content))
+            launcher.patiently(lambda: self.staging.make_folder(self.folder))
+            for name, content in (
+                ("step_main.py", Path(step_main.__file__).read_bytes()),
+                ("step.json", json.dumps(step).encode()),
+            ):
+                path = f"{self.folder}/{name}"
+                launcher.patiently(lambda path=path, content=content: self.staging.put(path, content))  # type: ignore[misc]
+        except (NotFound, PermissionDenied) as error:
+            raise dg.Failure(
+                f"the staging folder {self.staging.prefix} cannot be used: {error}. `athlete-assets databricks check` "
+                "says which right or setting is missing",
+                allow_retries=False,
+            ) from error
+        return archive
+
+    def _portable_job(self) -> ReconstructableJob:
+        """The run's job with its whole selection, found by module name: files lie elsewhere on the cluster."""
+        job = self.step_context.job
+        if not isinstance(job, ReconstructableJob):
+            raise SettingsError(
+                "this step cannot be launched from a job that lives in memory only: load the Definitions as a module"
+            )
+        run = self.step_context.dagster_run
+        pointer = job.repository.pointer
+        if isinstance(pointer, FileCodePointer):
+            module = _module_in_package_dir(pointer.python_file, self.launcher.local_dagster_job_package_path)
+            pointer = ModuleCodePointer(module, pointer.fn_name)
+        elif isinstance(pointer, (ModuleCodePointer, PackageCodePointer)):
+            name = pointer.fn_name if isinstance(pointer, ModuleCodePointer) else pointer.attribute
+            pointer = ModuleCodePointer(pointer.module, name)
+        else:
+            raise SettingsError(f"this step cannot be launched from {pointer.describe()}: load the code by module name")
+        repository = job.repository._replace(
+            pointer=pointer,
+            executable_path=None,
+            repository_load_data=self.step_context.plan_data.execution_plan.repository_load_data,
+        )
+        return ReconstructableJob(
+            repository=repository,
+            job_name=job.job_name,
+            op_selection=run.resolved_op_selection,
+            asset_selection=run.asset_selection,
+            asset_check_selection=run.asset_check_selection,
+        )
+
+    def _packages(self, job: ReconstructableJob) -> Mapping[str, Path]:
+        """The package that holds the Definitions, and this one, which runs them; each with the folder it lies in."""
+        pointer = job.repository.pointer
+        assert isinstance(pointer, ModuleCodePointer)
+        package = pointer.module.partition(".")[0]
+        return {
+            athlete_assets.__name__: Path(athlete_assets.__file__).resolve().parents[1],
+            package: Path(self.launcher.local_dagster_job_package_path),
+        }
+
+    def _dynamic_partitions(self) -> Mapping[str, Sequence[str]]:
+        """The keys of the dynamic partitions that the step's assets have: the cluster's instance knows none."""
+        keys: dict[str, Sequence[str]] = {}
+        layer = self.step_context.job_def.asset_layer
+        for key in layer.asset_graph.get_all_asset_keys():
+            definition = layer.get(key).partitions_def
+            for part in getattr(definition, "partitions_defs", None) or [definition]:
+                part = getattr(part, "partitions_def", part)
+                if isinstance(part, DynamicPartitionsDefinition) and part.name:
+                    keys[part.name] = list(self.step_context.instance.get_dynamic_partitions(part.name))
+        return keys
+
+    def _submit(self, archive: str) -> None:
+        launcher = self.launcher
+        token = hashlib.sha256(self.folder.encode()).hexdigest()
+        run_config = {
+            "run_name": f"{self.step_context.job_name}: {self.step_context.step.key}",
+            **launcher.run_config,
+            "idempotency_token": token,  # of this attempt: a submit that is sent twice starts one run
+            "timeout_seconds": launcher.run_config.get("timeout_seconds")
+            or launcher.databricks_runner.max_wait_time_sec,  # an orchestrator that was killed cancels nothing
+        }
+        task = {
+            "spark_python_task": {
+                "python_file": self.staging.uri(f"{self.folder}/step_main.py"),
+                "parameters": [
+                    self.staging.on_cluster(f"{self.folder}/step.json"),
+                    self.staging.on_cluster(archive),
+                ],
+            }
+        }
+        self.run_id = launcher.patiently(lambda: launcher.databricks_runner.submit_run(run_config, task))
+
+    # and back
+
+    def _followed(self) -> Iterator[EventLogEntry | dg.DagsterEvent]:
+        """The step's events as they come, except its verdict, which is kept until the run has ended.
+
+        Raises Failure where the run ends without a verdict, or does not end in time.
+        """
+        launcher = self.launcher
+        started = reached = time.monotonic()
+        ended_at: float | None = None
+        state: jobs.RunState | None = None
+        permitted = False
+        while True:
+            with raise_execution_interrupts():
+                time.sleep(launcher.poll_s)
+                run = self._unless_out_of_reach(lambda: launcher.client.jobs.get_run(self._known_run_id))
+                entries: list[EventLogEntry] = []
+                while batch := self._unless_out_of_reach(self._next_batch):
+                    entries.extend(batch)
+            now = time.monotonic()
+            if run is not None:
+                reached = now
+                state = run.state or state
+                permitted = permitted or self._permitted(run)
+                if not self.run_url and run.run_page_url:
+                    self.run_url = run.run_page_url
+                    yield self._where()
+            for entry in entries:
+                if entry.dagster_event is None or entry.dagster_event.event_type not in VERDICTS:
+                    yield entry
+                elif self.verdict is None:
+                    self.verdict = Verdict(entry, now)
+            if state is not None and state.life_cycle_state in ENDED:
+                self.ended = True
+                ended_at = ended_at or now
+                if self.verdict:
+                    self._warn_of_trouble_after(state)
+                    return
+                failure = self._unless_out_of_reach(lambda: self.staging.get(f"{self.folder}/failure.json"))
+                if failure or now - ended_at >= launcher.event_patience_s:
+                    raise self._no_verdict(state, json.loads(failure) if failure else {})
+            elif self.verdict and now - self.verdict.since > launcher.after_verdict_s:
+                self.log.warning(f"Databricks run {self.run_id} goes on after its step has ended; it is cancelled")
+                return
+            elif now - reached > launcher.outage_patience_s:
+                if self.verdict:
+                    self.log.warning(f"Databricks was out of reach after run {self.run_id} had ended its step")
+                    return
+                raise dg.Failure(
+                    f"Databricks was out of reach for {launcher.outage_patience_s:.0f} s during run {self.run_id}"
+                )
+            elif now - started > launcher.databricks_runner.max_wait_time_sec and not self.verdict:
+                raise dg.Failure(
+                    f"Databricks run {self.run_id} took more than {launcher.databricks_runner.max_wait_time_sec} s and is "
+                    "cancelled; ATHLETE_DATABRICKS_TIMEOUT_S sets the limit",
+                    metadata=self._metadata(),
+                    allow_retries=False,
+                )
+
+    @property
+    def _known_run_id(self) -> int:
+        assert self.run_id is not None
+        return self.run_id
+
+    def _unless_out_of_reach(self, call: Callable[[], Result]) -> Result | None:
+        """The call's result; None, and a line in the log, where the workspace cannot answer now."""
+        try:
+            return call()
+        except Exception as error:
+            if not is_outage(error):
+                raise
+            self.log.debug(f"Databricks cannot answer now, the run goes on: {error}")
+            return None
+
+    def _next_batch(self) -> Sequence[EventLogEntry] | None:
+        """The next batch of events; None where it is not there yet, or not yet whole."""
+        content = self.staging.get(f"{self.folder}/{batch_name(self.batches + 1)}")
+        if not content:
+            return None
+        try:
+            text = gzip.decompress(content).decode()
+        except (OSError, EOFError, UnicodeDecodeError):
+            return None
+        self.batches += 1
+        return deserialize_value(text)  # type: ignore[return-value]
+
+    def _recorded(self, entry: EventLogEntry) -> Iterator[dg.DagsterEvent]:
+        self.step_context.instance.handle_new_event(entry)
+        if entry.is_dagster_event:
+            yield entry.get_dagster_event()
+
+    def _where(self) -> dg.DagsterEvent:
+        return dg.DagsterEvent.from_step(
+            event_type=DagsterEventType.ENGINE_EVENT,
+            step_context=self.step_context,
+            event_specific_data=EngineEventData(self._metadata()),
+            message=f"Waiting for Databricks run {self.run_id}",
+        )
+
+    def _permitted(self, run: jobs.Run) -> bool:
+        """Grants the configured rights on the run and its cluster as soon as there is one; trouble is a warning."""
+        permissions = self.launcher.permissions or {}
+        wanted = {kind: rights for kind, rights in permissions.items() if rights}
+        if not wanted:
+            return True
+        cluster = run.tasks[0].cluster_instance if run.tasks else None
+        if "cluster_permissions" in wanted and (cluster is None or not cluster.cluster_id):
+            return False
+        targets = {
+            "job_permissions": ("jobs", str(run.job_id)),
+            "cluster_permissions": ("clusters", str(cluster.cluster_id) if cluster else ""),
+        }
+        for kind, rights in wanted.items():
+            requested: list[iam.AccessControlRequest] = self.launcher._format_permissions(rights)
+            try:
+                self.launcher.client.permissions.update(*targets[kind], access_control_list=requested)
+            except Exception as error:
+                self.log.warning(f"Databricks run {self.run_id}: could not grant {kind.replace('_', ' ')}: {error}")
+        return True
+
+    # the end
+
+    def _warn_of_trouble_after(self, state: jobs.RunState) -> None:
+        assert self.verdict is not None
+        succeeded = self.verdict.entry.get_dagster_event().event_type == DagsterEventType.STEP_SUCCESS
+        if succeeded and state.result_state != jobs.RunResultState.SUCCESS:
+            self.log.warning(
+                f"Databricks run {self.run_id} ended {_name(state.result_state)} after its step had succeeded: "
+                f"{state.state_message}"
+            )
+
+    def _no_verdict(self, state: jobs.RunState, failure: Mapping[str, Any]) -> dg.Failure:
+        """What happened to a run whose step never said how it ended; `failure` is what its process reported."""
+        outcome = _name(state.result_state or state.life_cycle_state)
+        reason = failure.get("message") or state.state_message or "the step's last event never arrived"
+        error = ClusterError(f"Databricks run {self.run_id} ended {outcome} without the step's own verdict: {reason}")
+        meant = state.result_state in NO_RETRY
+        described = dg.Failure(
+            str(error), metadata=self._metadata(), allow_retries=bool(failure.get("retry", True)) and not meant
+        )
+        described.__cause__ = error
+        return described
+
+    def _metadata(self) -> dict[str, Any]:
+        metadata: dict[str, Any] = {"databricks_run_id": dg.MetadataValue.text(str(self.run_id))}
+        if self.run_url:
+            metadata["databricks_run"] = dg.MetadataValue.url(self.run_url)
+        return metadata
+
+    def _cancel(self) -> None:
+        try:
+            self.launcher.client.jobs.cancel_run(self._known_run_id)
+            self.log.info(f"Databricks run {self.run_id} is cancelled")
+        except Exception as error:
+            self.log.error(f"Databricks run {self.run_id} could not be cancelled; it ends at its time-out: {error}")
+
+    def _bring_logs(self) -> None:
+        """Writes the cluster's output to this process's streams, which dagster captures as the step's compute log."""
+        if self.run_id is None:
+            return
+        for name, stream in (("stdout", sys.stdout), ("stderr", sys.stderr)):
+            try:
+                content = self.staging.get(f"{self.folder}/{name}")
+            except Exception as error:
+                self.log.debug(f"no {name} from Databricks run {self.run_id}: {error}")
+                continue
+            if content:
+                stream.write(content.decode(errors="replace"))
+                stream.flush()
+
+    def _clear(self, succeeded: bool) -> None:
+        """After success nothing stays; after a failure its events and output do, but not the description of the run."""
+        try:
+            if succeeded:
+                self.staging.remove(self.folder)
+            elif self.run_id is None or self.ended:
+                self.staging.remove(f"{self.folder}/step.json")
+        except Exception as error:
+            self.log.warning(f"{self.staging.at(self.folder)} could not be cleared away: {error}")
+
+
+def _name(state: jobs.RunResultState | jobs.RunLifeCycleState | None) -> str:
+    return state.value if state else "in an unknown state"
+
+
+@dg.resource(config_schema=databricks_pyspark_step_launcher.config_schema)
+def mended_databricks_step_launcher(context: dg.InitResourceContext) -> MendedStepLauncher:
+    """The mended launcher as a resource with the configuration of `databricks_pyspark_step_launcher`.
+
+    Credentials in `.configured(...)` become part of the code location's description, which the UI shows: prefer
+    `step_launcher(settings)`, which reads them from the environment when a step begins.
+    """
+    return MendedStepLauncher(**context.resource_config)

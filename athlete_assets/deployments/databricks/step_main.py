@@ -1,0 +1,168 @@
+"""The file that the cluster executes for one step: makes the uploaded package importable, then hands over to it.
+
+Uploaded alone and run as a script with two arguments, the step's JSON and the zip of the packages; until the zip is
+on the path it uses the standard library only. Whatever prevents the step from starting is written to `failure.json`
+beside the step, so that the orchestrator can say it in one sentence.
+"""
+
+import contextlib
+import hashlib
+import importlib.metadata
+import io
+import json
+import os
+import sys
+import tempfile
+import threading
+import traceback
+import zipfile
+from collections.abc import Mapping, Sequence
+from typing import Any, TextIO
+
+LOG_SECONDS = 2.0
+LOG_BYTES = 2**20
+"""The staged copy of each stream keeps its end; the whole of it is in the driver's log."""
+
+
+class NotReady(Exception):
+    """The cluster lacks something that the step needs: no retry can help."""
+
+
+class StepFailed(Exception):
+    """The step ended in failure. Its events are written; this only turns the Databricks run red."""
+
+
+class Copied(io.TextIOBase):
+    """A stream that also writes to a staged file, whole each time: volumes know no append."""
+
+    def __init__(self, stream: TextIO, path: str) -> None:
+        self.stream, self.path = stream, path
+        self.text, self.written = "", ""
+        self.lock = threading.Lock()
+
+    def write(self, text: str) -> int:
+        with self.lock:
+            self.text = (self.text + text)[-LOG_BYTES:]
+        return self.stream.write(text)
+
+    def flush(self) -> None:
+        self.stream.flush()
+
+    def fileno(self) -> int:
+        return self.stream.fileno()
+
+    def save(self) -> None:
+        with self.lock:
+            text = self.text
+        if text != self.written:
+            with open(self.path, "w", encoding="utf-8") as handle:
+                handle.write(text)
+            self.written = text
+
+
+def saved_regularly(streams: Sequence[Copied], stop: threading.Event) -> None:
+    while not stop.wait(LOG_SECONDS):
+        for stream in streams:
+            with contextlib.suppress(OSError):  # the volume is away for a moment; the next round or the end writes it
+                stream.save()
+
+
+def unpacked(archive: str, digest: str) -> None:
+    """Extracts the packages and puts them first on the path, before any installed copy of them."""
+    with open(archive, "rb") as handle:
+        content = handle.read()
+    found = hashlib.sha256(content).hexdigest()
+    if found != digest:
+        raise RuntimeError(f"the staged code is not the code that was sent: digest {found}, expected {digest}")
+    folder = tempfile.mkdtemp(prefix="athlete_assets_code_")
+    with zipfile.ZipFile(io.BytesIO(content)) as packages:
+        packages.extractall(folder)
+    # dagster takes the first entry off the path while it loads a code location: it believes that to be the script's
+    sys.path[:0] = [tempfile.mkdtemp(prefix="athlete_assets_none_"), folder]
+
+
+def checked(python: Sequence[str], pins: Mapping[str, str]) -> None:
+    """Compares the interpreter and the installed libraries with what the orchestrator counts on."""
+    low, high = (tuple(int(part) for part in version.split(".")) for version in python)
+    here = sys.version_info[:2]
+    if not low <= here < high:
+        raise NotReady(
+            f"the cluster runs Python {here[0]}.{here[1]}, and the code needs at least {python[0]} and less than "
+            f"{python[1]}: choose another runtime"
+        )
+    wrong = []
+    for name, version in sorted(pins.items()):
+        try:
+            installed = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            installed = "none"
+        if installed != version:
+            wrong.append(f"{name} {version} (found: {installed})")
+    if wrong:
+        raise NotReady("the cluster lacks libraries that the orchestrator pins: " + ", ".join(wrong))
+
+
+def export(environment: Mapping[str, str], secrets: Sequence[Mapping[str, str]], dbutils: Any) -> None:
+    os.environ.update(environment)
+    for secret in secrets:
+        if dbutils is None:
+            raise NotReady(f"there is no dbutils here, so the secret for {secret['name']} cannot be read")
+        os.environ[secret["name"]] = dbutils.secrets.get(scope=secret["scope"], key=secret["key"])
+
+
+def cluster_global(name: str) -> Any:
+    """A name that the runtime defines; not all of them exist everywhere (`sc` not on standard-access clusters)."""
+    if name in globals():
+        return globals()[name]
+    try:
+        import databricks.sdk.runtime as runtime
+
+        return getattr(runtime, name)
+    except Exception:
+        return None
+
+
+def main(step_path: str, archive: str) -> None:
+    folder = os.path.dirname(step_path)
+    with open(step_path, encoding="utf-8") as handle:
+        step = json.load(handle)
+    streams = [Copied(sys.stdout, folder + "/stdout"), Copied(sys.stderr, folder + "/stderr")]
+    sys.stdout, sys.stderr = streams  # type: ignore[assignment]
+    stop = threading.Event()
+    saver = threading.Thread(target=saved_regularly, args=(streams, stop), daemon=True)
+    saver.start()
+    try:
+        checked(step["python"], step["pins"])
+        unpacked(archive, step["code_digest"])
+        export(step["environment"], step["secrets"], cluster_global("dbutils") if step["secrets"] else None)
+        if step["storage"]:
+            spark_context = cluster_global("sc")
+            if spark_context is None:
+                raise NotReady("storage keys need `sc`, which standard-access clusters lack: use Unity Catalog instead")
+            from dagster_databricks.databricks_pyspark_step_launcher import DatabricksConfig
+
+            DatabricksConfig({}, step["storage"], []).setup_storage(cluster_global("dbutils"), spark_context)
+        from athlete_assets.deployments.databricks.remote import run_step
+
+        succeeded = run_step(step, folder)
+    except BaseException as error:
+        traceback.print_exc()
+        failure = {
+            "message": str(error) if isinstance(error, NotReady) else f"{type(error).__name__}: {error}",
+            "retry": not any(isinstance(part, (NotReady, ImportError)) for part in (error, error.__cause__)),
+        }
+        with open(folder + "/failure.json", "w", encoding="utf-8") as handle:
+            json.dump(failure, handle)
+        raise
+    finally:
+        stop.set()
+        saver.join()
+        sys.stdout, sys.stderr = streams[0].stream, streams[1].stream
+        for stream in streams:
+            stream.save()
+    if not succeeded:
+        raise StepFailed("the step failed or asked for a retry; the reasons are in the Dagster run")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], sys.argv[2])

@@ -1,0 +1,127 @@
+"""Assets whose behaviour a run's tags script. Each writes what it did to the folder in SMALL_OUT."""
+
+import json
+import os
+import sys
+import time
+
+import dagster as dg
+
+DAYS = dg.DailyPartitionsDefinition(start_date="2024-01-01", end_date="2024-03-01")
+TEAMS = dg.DynamicPartitionsDefinition(name="teams")
+LAUNCHER = None
+"""What a test puts here launches the steps; inside a step's process nothing does."""
+
+
+@dg.resource
+def launcher(_):
+    return None if os.environ.get("ATHLETE_DATABRICKS_ON_CLUSTER") else LAUNCHER
+
+
+@dg.resource
+def noticeable(_):
+    yield "resource"
+    if "SMALL_OUT" in os.environ:
+        _wrote("teardown", {"pid": os.getpid()})
+
+
+def _wrote(name, content):
+    with open(f"{os.environ['SMALL_OUT']}/{name}.json", "w") as handle:
+        json.dump(content, handle)
+
+
+def _behave(context):
+    """What the run's tag `small/do` says: nothing, raise, or take some seconds."""
+    print(f"stdout of {context.op.name}")
+    print(f"stderr of {context.op.name}", file=sys.stderr)
+    do = context.run.tags.get("small/do", "")
+    if do == "raise":
+        raise ValueError("the data is wrong")
+    if do == "raise once" and context.retry_number == 0:
+        raise ValueError("wrong once")
+    if do.startswith("sleep"):
+        time.sleep(float(do.split()[1]))
+
+
+COMMON = {"required_resource_keys": {"launcher"}}
+
+
+@dg.asset(code_version="1")
+def source() -> None:
+    """Runs in the orchestrator."""
+
+
+@dg.multi_asset(
+    specs=[dg.AssetSpec("numbers", deps=[source], code_version="2")],
+    name="numbers",
+    can_subset=True,
+    partitions_def=DAYS,
+    backfill_policy=dg.BackfillPolicy.single_run(),
+    retry_policy=dg.RetryPolicy(max_retries=2),
+    check_specs=[
+        dg.AssetCheckSpec("positive", asset="numbers", blocking=True),
+        dg.AssetCheckSpec("few", asset="numbers"),
+    ],
+    required_resource_keys={"launcher", "noticeable"},
+)
+def numbers(context):
+    _behave(context)
+    keys = context.partition_keys
+    where = {"pid": os.getpid(), "cwd": os.getcwd(), "code": __file__, "keys": keys}
+    _wrote("numbers", where | {"attempt": context.retry_number, "secret": os.environ.get("SMALL_SECRET")})
+    selected = {key.name for key in context.selected_asset_check_keys}
+    bad = context.run.tags.get("small/do") == "bad"
+    results = [
+        dg.AssetCheckResult(passed=not bad, check_name="positive"),
+        dg.AssetCheckResult(passed=True, check_name="few", metadata={"keys": len(keys)}),
+    ]
+    yield dg.MaterializeResult(
+        metadata={"rows": len(keys)}, check_results=[result for result in results if result.check_name in selected]
+    )
+
+
+@dg.asset(deps=[numbers], partitions_def=DAYS, code_version="1", **COMMON)
+def totals(context):
+    _behave(context)
+    _wrote("totals", {"keys": context.partition_keys, "pid": os.getpid()})
+
+
+@dg.asset(partitions_def=TEAMS, backfill_policy=dg.BackfillPolicy.single_run(), **COMMON)
+def teams(context):
+    _wrote("teams", {"keys": context.partition_keys})
+    return dg.MaterializeResult()
+
+
+@dg.asset(check_specs=[dg.AssetCheckSpec("apart", asset="checked")], **COMMON)
+def checked(context):
+    _wrote("checked", {"materialised": True})
+    yield dg.MaterializeResult(check_results=[dg.AssetCheckResult(passed=True)])
+
+
+@dg.asset_check(asset="checked", required_resource_keys={"launcher"})
+def alone(context):
+    _wrote("alone", {"pid": os.getpid()})
+    return dg.AssetCheckResult(passed=True)
+
+
+@dg.asset(partitions_def=DAYS, backfill_policy=dg.BackfillPolicy.single_run(), **COMMON)
+def table(context):
+    """A Delta table on the cluster's Spark, its partitions' days as rows."""
+    from pyspark.sql import SparkSession
+
+    spark = SparkSession.builder.getOrCreate()
+    rows = spark.createDataFrame([(key,) for key in context.partition_keys], "day STRING")
+    path = f"{os.environ['SMALL_TABLE']}"
+    rows.write.format("delta").mode("overwrite").save(path)
+    count = spark.read.format("delta").load(path).count()
+    return dg.MaterializeResult(
+        metadata={"rows": count, "spark": spark.version, "master": spark.conf.get("spark.master")}
+    )
+
+
+defs = dg.Definitions(
+    assets=[source, numbers, totals, teams, checked, table],
+    asset_checks=[alone],
+    resources={"launcher": launcher, "noticeable": noticeable},
+    executor=dg.in_process_executor,
+)

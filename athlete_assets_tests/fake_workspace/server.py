@@ -1,0 +1,417 @@
+"""The workspace's HTTP side: one handler a route, errors in the shape that the real API gives them."""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+import shutil
+import socket
+import threading
+import time
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs, unquote, urlsplit
+
+from athlete_assets_tests.fake_workspace.cluster import Clusters, Run
+from athlete_assets_tests.fake_workspace.faults import Fate, Faults
+
+CLIENT_ID, CLIENT_SECRET = "11111111-aaaa-bbbb-cccc-222222222222", "dose-a-client-secret"
+CLUSTER_TOKEN = "cluster-internal"
+
+
+class ApiError(Exception):
+    def __init__(self, status: int, code: str, message: str) -> None:
+        super().__init__(message)
+        self.status, self.code, self.message = status, code, message
+
+
+def not_found(message: str) -> ApiError:
+    return ApiError(404, "RESOURCE_DOES_NOT_EXIST", message)
+
+
+@dataclass
+class Request:
+    """One request as it arrived; `principal` is who the token belongs to."""
+
+    method: str
+    path: str
+    query: dict[str, str]
+    body: bytes
+    headers: dict[str, str]
+    principal: str = ""
+
+    @property
+    def json(self) -> dict[str, Any]:
+        return json.loads(self.body) if self.body else {}
+
+
+@dataclass
+class Answer:
+    body: bytes = b"{}"
+    status: int = 200
+    headers: dict[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, value: Any) -> Answer:
+        return cls(json.dumps(value).encode(), headers={"Content-Type": "application/json"})
+
+
+Handler = Callable[..., Any]
+ROUTES: list[tuple[str, re.Pattern[str], str]] = []
+
+
+def route(method: str, pattern: str) -> Callable[[Handler], Handler]:
+    """Marks a method of a workspace as the handler of `method` requests whose whole path matches `pattern`."""
+
+    def mark(handler: Handler) -> Handler:
+        ROUTES.append((method, re.compile(pattern + r"\Z"), handler.__name__))
+        return handler
+
+    return mark
+
+
+class FakeWorkspace:
+    """A workspace in a folder. Use it as a context manager; `url` is its host."""
+
+    def __init__(self, root: Path, dbfs: bool = True) -> None:
+        self.root = root
+        self.dbfs_enabled = dbfs
+        for name in ("Volumes", "dbfs", "clusters", "warehouse"):
+            (root / name).mkdir(parents=True, exist_ok=True)
+        self.faults = Faults()
+        self.journal: list[Request] = []
+        self.tokens: dict[str, str] = {CLUSTER_TOKEN: "cluster"}
+        self.service_principals = {CLIENT_ID: CLIENT_SECRET}
+        self.secrets: dict[str, dict[str, str]] = {}
+        self.secret_acls: dict[str, dict[str, str]] = {}
+        self.permissions: dict[str, list[dict[str, str]]] = {}
+        self.existing_clusters: dict[str, dict[str, Any]] = {}
+        self.volume_rights: dict[str, set[str]] | None = None
+        """For each volume, who may use it; None: anyone with a token."""
+        self._handles: dict[int, tuple[Path, bytearray]] = {}
+        self._lock = threading.RLock()
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler_class())
+        self._server.daemon_threads = True
+        self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
+        self.clusters = Clusters(root, self.url, CLUSTER_TOKEN)
+
+    def __enter__(self) -> FakeWorkspace:
+        threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.clusters.stop()
+        self._server.shutdown()
+        self._server.server_close()
+
+    # what a test says and asks
+
+    def add_token(self, token: str, principal: str) -> str:
+        self.tokens[token] = principal
+        return token
+
+    def add_volume(self, path: str) -> Path:
+        """Creates the volume `/Volumes/<catalog>/<schema>/<volume>`; its folder here."""
+        folder = self.root / path.lstrip("/")
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder
+
+    def deal(self, *fates: Fate) -> None:
+        """The fates of the next runs, in order; later runs execute undisturbed."""
+        self.clusters.fates.extend(fates)
+
+    @property
+    def runs(self) -> list[Run]:
+        return list(self.clusters.runs.values())
+
+    def requests(self, path: str, method: str = "") -> list[Request]:
+        return [
+            request
+            for request in self.journal
+            if re.search(path, request.path) and (not method or request.method == method)
+        ]
+
+    def staged_files(self) -> dict[str, bytes]:
+        """Every file that lies on a volume or on DBFS now."""
+        return {
+            str(path.relative_to(self.root)): path.read_bytes()
+            for top in ("Volumes", "dbfs")
+            for path in sorted((self.root / top).rglob("*"))
+            if path.is_file()
+        }
+
+    # sign-in
+
+    @route("GET", "/oidc/.well-known/oauth-authorization-server")
+    def oidc_endpoints(self, request: Request) -> Any:
+        return {
+            "authorization_endpoint": f"{self.url}/oidc/v1/authorize",
+            "token_endpoint": f"{self.url}/oidc/v1/token",
+        }
+
+    @route("POST", "/oidc/v1/token")
+    def oidc_token(self, request: Request) -> Any:
+        scheme, _, encoded = request.headers.get("authorization", "").partition(" ")
+        user, _, password = base64.b64decode(encoded).decode().partition(":")
+        if scheme.lower() != "basic" or self.service_principals.get(unquote(user)) != unquote(password):
+            raise ApiError(401, "invalid_client", "Client authentication failed")
+        token = self.add_token(f"oauth-{uuid.uuid4()}", unquote(user))
+        return {"access_token": token, "token_type": "Bearer", "expires_in": 3600}
+
+    @route("GET", "/api/2.0/preview/scim/v2/Me")
+    def me(self, request: Request) -> Any:
+        return {"id": "1", "userName": request.principal, "active": True}
+
+    # DBFS
+
+    def _dbfs(self, path: str) -> Path:
+        if not self.dbfs_enabled:
+            raise ApiError(403, "PERMISSION_DENIED", "Public DBFS root is disabled. Access is denied on path: " + path)
+        return self.root / "dbfs" / path.lstrip("/")
+
+    @route("POST", "/api/2.0/dbfs/create")
+    def dbfs_create(self, request: Request) -> Any:
+        path = self._dbfs(request.json["path"])
+        if path.exists() and not request.json.get("overwrite"):
+            raise ApiError(400, "RESOURCE_ALREADY_EXISTS", f"{path} exists")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle = uuid.uuid4().int % 10**12
+        self._handles[handle] = (path, bytearray())
+        return {"handle": handle}
+
+    @route("POST", "/api/2.0/dbfs/add-block")
+    def dbfs_add_block(self, request: Request) -> Any:
+        self._handles[request.json["handle"]][1].extend(base64.b64decode(request.json["data"]))
+
+    @route("POST", "/api/2.0/dbfs/close")
+    def dbfs_close(self, request: Request) -> Any:
+        path, data = self._handles.pop(request.json["handle"])
+        path.write_bytes(data)
+
+    @route("GET", "/api/2.0/dbfs/read")
+    def dbfs_read(self, request: Request) -> Any:
+        data = self._readable(self._dbfs(request.query["path"]), request.query["path"])
+        offset, length = int(request.query.get("offset", 0)), int(request.query.get("length", 2**20))
+        block = data[offset : offset + length]
+        return {"bytes_read": len(block), "data": base64.b64encode(block).decode()}
+
+    @route("GET", "/api/2.0/dbfs/get-status")
+    def dbfs_get_status(self, request: Request) -> Any:
+        path = self._dbfs(request.query["path"])
+        if not path.exists():
+            raise not_found(f"No file or directory exists on path {request.query['path']}.")
+        return {"path": request.query["path"], "is_dir": path.is_dir(), "file_size": path.stat().st_size}
+
+    @route("POST", "/api/2.0/dbfs/mkdirs")
+    def dbfs_mkdirs(self, request: Request) -> Any:
+        self._dbfs(request.json["path"]).mkdir(parents=True, exist_ok=True)
+
+    @route("POST", "/api/2.0/dbfs/delete")
+    def dbfs_delete(self, request: Request) -> Any:
+        path = self._dbfs(request.json["path"])
+        if path.is_dir():
+            if any(path.iterdir()) and not request.json.get("recursive"):
+                raise ApiError(400, "IO_ERROR", f"{path} is not empty")
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)
+
+    # Files API
+
+    def _volume_file(self, request: Request, path: str) -> Path:
+        parts = [unquote(part) for part in path.strip("/").split("/")]
+        if parts[0] != "Volumes" or ".." in parts:
+            raise ApiError(400, "INVALID_PARAMETER_VALUE", f"Invalid path: {path}")
+        volume = "/" + "/".join(parts[:4])
+        if len(parts) < 4 or not (self.root / volume.lstrip("/")).is_dir():
+            raise ApiError(404, "NOT_FOUND", f"Volume '{'.'.join(parts[1:4])}' does not exist.")
+        if self.volume_rights is not None and request.principal not in self.volume_rights.get(volume, set()):
+            name = ".".join(parts[1:4])
+            raise ApiError(403, "PERMISSION_DENIED", f"User does not have WRITE VOLUME on Volume '{name}'.")
+        return self.root.joinpath(*parts)
+
+    def _readable(self, path: Path, name: str) -> bytes:
+        if not path.is_file() or not self.clusters.events_visible(name):
+            raise not_found(f"The file being accessed is not found: {name}")
+        return path.read_bytes()
+
+    @route("PUT", "/api/2.0/fs/files(/.+)")
+    def file_put(self, request: Request, path: str) -> Any:
+        target = self._volume_file(request, path)
+        if not target.parent.is_dir():
+            raise ApiError(404, "NOT_FOUND", f"The directory being accessed is not found: {path}")
+        if target.exists() and request.query.get("overwrite") == "false":
+            raise ApiError(409, "ALREADY_EXISTS", f"The resource {path} already exists.")
+        target.write_bytes(request.body)
+        return Answer(b"", 204)
+
+    @route("GET", "/api/2.0/fs/files(/.+)")
+    def file_get(self, request: Request, path: str) -> Any:
+        data = self._readable(self._volume_file(request, path), unquote(path))
+        return Answer(data, headers={"Content-Type": "application/octet-stream"})
+
+    @route("HEAD", "/api/2.0/fs/files(/.+)")
+    def file_head(self, request: Request, path: str) -> Any:
+        data = self._readable(self._volume_file(request, path), unquote(path))
+        return Answer(data, headers={"Content-Type": "application/octet-stream"})
+
+    @route("DELETE", "/api/2.0/fs/files(/.+)")
+    def file_delete(self, request: Request, path: str) -> Any:
+        target = self._volume_file(request, path)
+        if not target.is_file():
+            raise ApiError(404, "NOT_FOUND", f"The file being accessed is not found: {path}")
+        target.unlink()
+        return Answer(b"", 204)
+
+    @route("PUT", "/api/2.0/fs/directories(/.+)")
+    def directory_put(self, request: Request, path: str) -> Any:
+        self._volume_file(request, path).mkdir(parents=True, exist_ok=True)
+        return Answer(b"", 204)
+
+    @route("GET", "/api/2.0/fs/directories(/.+)")
+    def directory_get(self, request: Request, path: str) -> Any:
+        folder = self._volume_file(request, path)
+        if not folder.is_dir():
+            raise ApiError(404, "NOT_FOUND", f"The directory being accessed is not found: {path}")
+        return {
+            "contents": [
+                {
+                    "path": "/" + str(entry.relative_to(self.root)),
+                    "name": entry.name,
+                    "is_directory": entry.is_dir(),
+                    "file_size": entry.stat().st_size,
+                    "last_modified": int(entry.stat().st_mtime * 1000),
+                }
+                for entry in sorted(folder.iterdir())
+            ]
+        }
+
+    @route("DELETE", "/api/2.0/fs/directories(/.+)")
+    def directory_delete(self, request: Request, path: str) -> Any:
+        folder = self._volume_file(request, path)
+        if not folder.is_dir():
+            raise ApiError(404, "NOT_FOUND", f"The directory being accessed is not found: {path}")
+        if any(folder.iterdir()):
+            raise ApiError(400, "DIRECTORY_NOT_EMPTY", f"{path} is not empty")
+        folder.rmdir()
+        return Answer(b"", 204)
+
+    # jobs and clusters
+
+    @route("POST", "/api/2.[12]/jobs/runs/submit")
+    def runs_submit(self, request: Request) -> Any:
+        body = request.json
+        if len(body.get("idempotency_token", "")) > 64:
+            raise ApiError(400, "INVALID_PARAMETER_VALUE", "idempotency_token is longer than 64 characters")
+        conf = (body["tasks"][0].get("new_cluster") or {}).get("spark_conf", {})
+        if "spark.master" in conf:
+            raise ApiError(400, "INVALID_PARAMETER_VALUE", "spark.master cannot be set on this cluster")
+        cluster = body["tasks"][0].get("existing_cluster_id")
+        if cluster and cluster not in self.existing_clusters:
+            raise ApiError(400, "INVALID_PARAMETER_VALUE", f"Cluster {cluster} does not exist")
+        return {"run_id": self.clusters.submit(body, request.principal).run_id}
+
+    def _run(self, run_id: Any) -> Run:
+        run = self.clusters.runs.get(int(run_id))
+        if run is None:
+            raise ApiError(400, "INVALID_PARAMETER_VALUE", f"Run {run_id} does not exist.")
+        return run
+
+    @route("GET", "/api/2.[12]/jobs/runs/get")
+    def runs_get(self, request: Request) -> Any:
+        return self._run(request.query["run_id"]).as_dict(self.url)
+
+    @route("POST", "/api/2.[12]/jobs/runs/cancel")
+    def runs_cancel(self, request: Request) -> Any:
+        self.clusters.cancel(self._run(request.json["run_id"]))
+
+    @route("GET", "/api/2.1/clusters/get")
+    def clusters_get(self, request: Request) -> Any:
+        cluster = self.existing_clusters.get(request.query["cluster_id"])
+        if cluster is None:
+            raise ApiError(400, "INVALID_PARAMETER_VALUE", f"Cluster {request.query['cluster_id']} does not exist")
+        return {"cluster_id": request.query["cluster_id"], **cluster}
+
+    @route("PATCH", "/api/2.0/permissions/([a-z]+)/([^/]+)")
+    def permissions_patch(self, request: Request, kind: str, name: str) -> Any:
+        granted = self.permissions.setdefault(f"{kind}/{name}", [])
+        granted.extend(request.json.get("access_control_list", []))
+        return {"object_id": f"/{kind}/{name}", "object_type": kind, "access_control_list": []}
+
+    # secrets
+
+    @route("GET", "/api/2.0/secrets/get")
+    def secrets_get(self, request: Request) -> Any:
+        scope, key = request.query["scope"], request.query["key"]
+        if key not in self.secrets.get(scope, {}):
+            raise not_found(f"Secret does not exist with scope: {scope} and key: {key}")
+        return {"key": key, "value": base64.b64encode(self.secrets[scope][key].encode()).decode()}
+
+    # the server
+
+    def answer(self, request: Request) -> Answer:
+        try:
+            if not request.path.startswith("/oidc/"):
+                scheme, _, token = request.headers.get("authorization", "").partition(" ")
+                if scheme != "Bearer" or token not in self.tokens:
+                    raise ApiError(401, "UNAUTHENTICATED", "Credential was not sent or was of an unsupported type")
+                request.principal = self.tokens[token]
+            for method, pattern, name in ROUTES:
+                match = pattern.match(request.path)
+                if match and method == request.method:
+                    with self._lock:
+                        value = getattr(self, name)(request, *match.groups())
+                    return value if isinstance(value, Answer) else Answer.of(value or {})
+            raise ApiError(404, "ENDPOINT_NOT_FOUND", f"No API found for {request.method} {request.path}")
+        except ApiError as error:
+            refusal = Answer.of({"error_code": error.code, "message": error.message})
+            refusal.status = error.status
+            return refusal
+
+    def _handler_class(self) -> type[BaseHTTPRequestHandler]:
+        workspace = self
+
+        class Loopback(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+            disable_nagle_algorithm = True
+
+            def _serve(self) -> None:
+                url = urlsplit(self.path)
+                body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+                query = {key: values[-1] for key, values in parse_qs(url.query).items()}
+                headers = {key.lower(): value for key, value in self.headers.items()}
+                request = Request(self.command, url.path, query, body, headers)
+                workspace.journal.append(request)
+                fault = workspace.faults.take(self.command, self.path)
+                if fault and fault.action == "slow":
+                    time.sleep(fault.seconds)
+                if fault and fault.action == "status":
+                    answer = Answer.of({"error_code": fault.error_code, "message": fault.message})
+                    answer.status = fault.status
+                    if fault.retry_after is not None:
+                        answer.headers["Retry-After"] = str(fault.retry_after)
+                else:
+                    answer = workspace.answer(request)
+                if fault and fault.action == "drop":
+                    self.close_connection = True
+                    self.connection.shutdown(socket.SHUT_RDWR)
+                    return
+                self.send_response(answer.status)
+                for key, value in answer.headers.items():
+                    self.send_header(key, value)
+                self.send_header("Content-Length", str(len(answer.body)))
+                self.end_headers()
+                if self.command != "HEAD":
+                    self.wfile.write(answer.body)
+
+            do_GET = do_POST = do_PUT = do_DELETE = do_PATCH = do_HEAD = _serve
+
+            def log_message(self, format: str, *arguments: Any) -> None:
+                pass
+
+        return Loopback
