@@ -345,8 +345,8 @@ class Attempt:
                 )
             elif now - started > launcher.databricks_runner.max_wait_time_sec and not self.verdict:
                 raise dg.Failure(
-                    f"Databricks run {self.run_id} took more than {launcher.databricks_runner.max_wait_time_sec} s and is "
-                    "cancelled; ATHLETE_DATABRICKS_TIMEOUT_S sets the limit",
+                    f"Databricks run {self.run_id} took more than {launcher.databricks_runner.max_wait_time_sec} s "
+                    "and is cancelled; ATHLETE_DATABRICKS_TIMEOUT_S sets the limit",
                     metadata=self._metadata(),
                     allow_retries=False,
                 )
