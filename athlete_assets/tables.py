@@ -622,9 +622,32 @@ INFERENCE_LOG = Table(
     day_column="prediction_date",
 )
 
+PREDICTION_OUTCOMES = Table(
+    "monitoring",
+    "prediction_outcomes",
+    "One row an effort at a race distance that was predicted before it was run.",
+    (
+        _ATHLETE,
+        _key("activity_id", BIGINT, "The effort."),
+        _key("activity_date", TIMESTAMP, "Its day."),
+        _key("prediction_date", TIMESTAMP, "The newest day before it that has a prediction."),
+        Column("prediction_age_days", BIGINT, "Days from the prediction to the effort.", "d", nullable=False, low=1),
+        Column("distance", STRING, "5k, 10k, half or marathon.", nullable=False),
+        Column("run_s", DOUBLE, "Time run.", "s", nullable=False, low=0),
+        Column("predicted_s", DOUBLE, "Time predicted (p50).", "s", nullable=False, low=0),
+        Column("p10_s", DOUBLE, "Fast end of the predicted 80 % interval.", "s"),
+        Column("p90_s", DOUBLE, "Slow end of it.", "s"),
+        Column("error_pct", DOUBLE, "Predicted less run, over run; positive is predicted too slow.", "%"),
+        Column("in_interval", BOOLEAN, "The time run lies in the predicted interval."),
+        Column("served_by", STRING, "model or baseline.", nullable=False),
+        Column("model_version", STRING, "Version of the registered time_estimator."),
+    ),
+    keys=("athlete_id", "activity_id"),
+)
+
 SILVER = (STRAVA_ACTIVITIES, STRAVA_SUB_ACTIVITY, STRAVA_ATHLETE)
 FEATURES = (ACTIVITY, DAILY, WEEKLY, ROLLING, PERFORMANCE)
 LABELS = (RACE_EFFORTS,)
 GOLD = (PREDICTIONS, METRICS_SUMMARY)
-MONITORING = (INFERENCE_LOG,)
+MONITORING = (INFERENCE_LOG, PREDICTION_OUTCOMES)
 ALL = (*SILVER, REJECTS, *FEATURES, *LABELS, *GOLD, *MONITORING)
