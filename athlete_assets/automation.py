@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 from typing import Any
@@ -15,13 +15,16 @@ from athlete_assets import partitions, tables
 from athlete_assets.days import ONE_DAY, Days, monday_of
 from athlete_assets.models.assets import TIME_ESTIMATOR
 from athlete_assets.monitoring.alerts import without
+from athlete_assets.monitoring.freshness import FRESHNESS_JOB, deadline_cron, freshness_checks
 from athlete_assets.settings import Settings
 from athlete_assets.silver.changes import merged
 from athlete_assets.silver.sensor import (
     CAUSE,
+    DAILY_TABLES,
     GOLD_TABLES,
     RANGE_END,
     RANGE_START,
+    STATE_TABLES,
     gold_tables,
     run_request,
 )
@@ -50,12 +53,11 @@ UNFINISHED = [
 
 def jobs(settings: Settings) -> list[Any]:
     """Features by day, training, and predictions by day; run by hand, by schedule, or by a sensor."""
-    daily = [tables.ACTIVITY, tables.REJECTS, tables.DAILY, tables.ROLLING]
     return [
         dg.define_asset_job(
             DAILY_JOB,
-            selection=[asset_key(table) for table in daily],
-            description="Activity, daily and rolling features of a range of days.",
+            selection=[asset_key(table) for table in (*DAILY_TABLES, *STATE_TABLES)],
+            description="Activity, daily, rolling and performance features of a range of days.",
             tags={"athlete_assets/stage": "features"},
         ),
         dg.define_asset_job(
@@ -69,6 +71,12 @@ def jobs(settings: Settings) -> list[Any]:
             selection=[asset_key(table) for table in GOLD_TABLES],
             description="Predictions of a day, with the summary of where each athlete stands.",
             tags={"athlete_assets/stage": "gold"},
+        ),
+        dg.define_asset_job(
+            FRESHNESS_JOB,
+            selection=dg.AssetSelection.checks(freshness_checks(settings)),
+            description="Whether yesterday's partition of each table is there.",
+            tags={"athlete_assets/stage": "freshness"},
         ),
     ]
 
@@ -103,7 +111,15 @@ def schedules(settings: Settings) -> list[dg.ScheduleDefinition]:
         default_status=dg.DefaultScheduleStatus.RUNNING,
         description="Trains the models anew; a candidate serves only if it is better.",
     )
-    return [every_day, every_week]
+    at_the_deadline = dg.ScheduleDefinition(
+        name="at_the_deadline",
+        job_name=FRESHNESS_JOB,
+        cron_schedule=deadline_cron(settings, minutes_later=5),
+        execution_timezone=settings.time_zone,
+        default_status=dg.DefaultScheduleStatus.RUNNING,
+        description="Looks whether the daily schedule's partitions are there.",
+    )
+    return [every_day, every_week, at_the_deadline]
 
 
 def _first_missing(instance: dg.DagsterInstance, today: date, settings: Settings) -> date:
@@ -129,8 +145,8 @@ class Following:
     another run, has written them well."""
     daily: list[Days] = field(default_factory=list)
     """Daily windows that weekly features have to follow."""
-    rolling: date | None = None
-    """The first day from which rolling features have to be computed anew."""
+    state: date | None = None
+    """The first day from which the tables that look back have to be computed anew."""
     gold: bool = False
     cause: str = ""
 
@@ -140,7 +156,7 @@ class Following:
                 "ended": self.ended,
                 "owed": {root: _texts(windows) for root, windows in self.owed.items()},
                 "daily": _texts(self.daily),
-                "rolling": str(self.rolling) if self.rolling else None,
+                "state": str(self.state) if self.state else None,
                 "gold": self.gold,
                 "cause": self.cause,
             }
@@ -153,15 +169,25 @@ class Following:
             given["ended"],
             {root: _windows(texts) for root, texts in given["owed"].items()},
             _windows(given["daily"]),
-            date.fromisoformat(given["rolling"]) if given["rolling"] else None,
+            date.fromisoformat(given["state"]) if given["state"] else None,
             given["gold"],
             given["cause"],
         )
 
-    def note(self, run: dg.DagsterRun, written: Mapping[dg.AssetKey, set[date]], good: bool, today: date) -> None:
-        """Adds what follows from an ended run that wrote the given days of each table."""
+    def note(
+        self,
+        run: dg.DagsterRun,
+        written: Mapping[dg.AssetKey, set[date]],
+        good: bool,
+        today: date,
+        backfilled: Collection[dg.AssetKey] = (),
+    ) -> None:
+        """Adds what follows from an ended run that wrote the given days of each table.
+
+        backfilled: the assets of the backfill that the run belongs to; its weekly features are its own business.
+        """
         daily = windows_of(written.get(asset_key(tables.DAILY), set()))
-        rolled = windows_of(written.get(asset_key(tables.ROLLING), set()))
+        states = [windows_of(written.get(asset_key(table), set())) for table in STATE_TABLES]
         root = run.root_run_id or run.run_id
         if not good:
             if daily:
@@ -174,30 +200,30 @@ class Following:
             if not left:
                 del self.owed[other]
         if daily:
-            self.daily = merged([*self.daily, *daily])
-            left = without([Days(daily[0].first, today)], rolled)
-            if left:
-                self.rolling = min(left[0].first, self.rolling or left[0].first)
-        if rolled and self.rolling and not without([Days(self.rolling, today)], rolled):
-            self.rolling = None
-        scored = asset_key(tables.PREDICTIONS) in written
-        if not scored and (TIME_ESTIMATOR in written or any(window.last == today for window in rolled)):
+            if asset_key(tables.WEEKLY) not in backfilled:
+                self.daily = merged([*self.daily, *daily])
+            for known in states:
+                for window in without([Days(daily[0].first, today)], known)[:1]:
+                    self.state = min(window.first, self.state or window.first)
+        if self.state and not any(without([Days(self.state, today)], known) for known in states):
+            self.state = None
+        is_of_today = any(window.last == today for known in states for window in known)
+        if asset_key(tables.PREDICTIONS) not in written and (is_of_today or TIME_ESTIMATOR in written):
             self.gold = True
         self.cause = run.run_id[:8]
 
 
 def follow_sensors(settings: Settings) -> list[dg.SensorDefinition]:
-    """`tables_follow`: weekly and rolling features follow daily ones, gold follows rolling features and a new model."""
-    weekly_key, rolling_key = asset_key(tables.WEEKLY), asset_key(tables.ROLLING)
-    calendars = {"day": partitions.daily(settings), "week": partitions.weekly(settings)}
+    """`tables_follow`: weekly, rolling and performance features follow daily ones; gold follows those and models."""
+    weeks = partitions.weekly(settings)
 
     @dg.sensor(
         name="tables_follow",
-        asset_selection=[weekly_key, rolling_key, *(asset_key(table) for table in GOLD_TABLES)],
+        asset_selection=[asset_key(table) for table in (tables.WEEKLY, *STATE_TABLES, *GOLD_TABLES)],
         minimum_interval_seconds=settings.sensor_interval_s,
         default_status=dg.DefaultSensorStatus.RUNNING,
-        description="Weekly and rolling features follow daily ones; predictions and the summary follow today's rolling "
-        "features and a new model. Reads every run that ended; waits while daily features are being written.",
+        description="Weekly, rolling and performance features follow daily ones; predictions and the summary follow "
+        "today's features and a new model. Reads every run that ended; waits while daily features are being written.",
     )
     def tables_follow(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
         instance, today = context.instance, settings.today
@@ -214,9 +240,9 @@ def follow_sensors(settings: Settings) -> list[dg.SensorDefinition]:
             for record in result.records:
                 run = instance.get_run_by_id(record.event_log_entry.run_id)
                 if run is not None:
-                    written = _written(instance, run)
-                    state.note(run, written, event == dg.DagsterEventType.RUN_SUCCESS, today)
-        if not (state.daily or state.rolling or state.gold):
+                    good = event == dg.DagsterEventType.RUN_SUCCESS
+                    state.note(run, _written(instance, run), good, today, _backfilled(instance, run))
+        if not (state.daily or state.state or state.gold):
             context.update_cursor(state.to_json())
             return dg.SkipReason("nothing new to follow")
         busy = _daily_features_in_work(instance)
@@ -227,12 +253,12 @@ def follow_sensors(settings: Settings) -> list[dg.SensorDefinition]:
         if state.daily:
             requests += [
                 run_request([tables.WEEKLY], window, state.cause, "weekly")
-                for window in weeks_that_follow(state.daily, calendars["week"])
+                for window in weeks_that_follow(state.daily, weeks)
             ]
-        if state.rolling:
-            # gold comes with the run of rolling features, by the next look
-            window = Days(max(state.rolling, settings.start_date), today)
-            requests.append(run_request([tables.ROLLING], window, state.cause, "rolling"))
+        if state.state:
+            # gold follows when that run has ended
+            window = Days(max(state.state, settings.start_date), today)
+            requests.append(run_request(STATE_TABLES, window, state.cause, "state"))
         elif state.gold:
             requests.append(_gold_request(instance, today, state.cause))
         context.update_cursor(Following(ended=state.ended, owed=state.owed).to_json())
@@ -263,6 +289,13 @@ def _written(instance: dg.DagsterInstance, run: dg.DagsterRun) -> dict[dg.AssetK
         run.run_id, of_type=dg.DagsterEventType.ASSET_MATERIALIZATION
     )
     return {key: {date.fromisoformat(day) for day in days if day} for key, days in events.items()}
+
+
+def _backfilled(instance: dg.DagsterInstance, run: dg.DagsterRun) -> Collection[dg.AssetKey]:
+    """The assets of the backfill that the run belongs to."""
+    name = run.tags.get("dagster/backfill")
+    backfill = instance.get_backfill(name) if name else None
+    return (backfill.asset_selection or ()) if backfill else ()
 
 
 def _daily_features_in_work(instance: dg.DagsterInstance) -> str | None:

@@ -12,6 +12,7 @@ from athlete_assets.gold.assets import gold_assets
 from athlete_assets.models.assets import TIME_ESTIMATOR, model_assets
 from athlete_assets.monitoring.alert_sensor import alert_sensors
 from athlete_assets.monitoring.assets import monitoring_assets
+from athlete_assets.monitoring.freshness import freshness_checks
 from athlete_assets.progress import progress_logger
 from athlete_assets.settings import Settings
 from athlete_assets.silver.assets import silver_assets
@@ -32,6 +33,7 @@ def build(settings: Settings) -> dg.Definitions:
             *gold_assets(settings),
             *monitoring_assets(settings),
         ],
+        asset_checks=[freshness_checks(settings)],
         jobs=automation.jobs(settings),
         schedules=automation.schedules(settings),
         sensors=[

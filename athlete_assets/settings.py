@@ -69,6 +69,8 @@ class Settings(BaseModel):
 
     # orchestration
     schedule_at: str = Field("06:00", pattern=r"^([01]\d|2[0-3]):[0-5]\d$", description="HH:MM of the daily run")
+    deadline_h: int = Field(2, ge=1, le=12, description="h after schedule_at by which every table has to be written")
+    silver_warn_days: int = Field(3, ge=1, description="days without a new silver row until a warning; twice: stale")
     sensor_interval_s: int = Field(30, ge=1, description="s between two looks at silver, and at what to alert on")
     ui_url: str = Field("http://127.0.0.1:3000", description="address of the Dagster UI, for the links in alerts")
     alert_webhook_url: str = Field("", repr=False, description="URL that gets each alert as a JSON POST")

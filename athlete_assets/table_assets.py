@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import wraps
 from typing import Any
@@ -10,12 +11,17 @@ import dagster as dg
 
 from athlete_assets import tables
 from athlete_assets.days import Days
+from athlete_assets.errors import StoreError
 from athlete_assets.monitoring.checks import DESCRIPTIONS, Finding, contract_findings
+from athlete_assets.monitoring.freshness import freshness_policy
 from athlete_assets.settings import Settings
 from athlete_assets.store.base import Store
 from athlete_assets.tables import Table
 
 OWNERS = ["team:athlete-data"]
+STORE_RETRIES = 3
+RETRY_SECONDS = 5.0
+"""Wait before the first retry; each further one waits twice as long."""
 Results = Callable[[dg.AssetExecutionContext], Iterable[dg.MaterializeResult]]
 STORE = "store"
 STEP_LAUNCHER = "pyspark_step_launcher"
@@ -39,6 +45,7 @@ def table_spec(table: Table, settings: Settings, **attributes: Any) -> dg.AssetS
     attributes.setdefault("group_name", table.schema)
     attributes.setdefault("kinds", {"delta", "pyspark"})
     attributes.setdefault("owners", OWNERS)
+    attributes.setdefault("freshness_policy", freshness_policy(table, settings))
     return dg.AssetSpec(
         asset_key(table),
         description=table.comment,
@@ -84,12 +91,17 @@ def table_assets(
         @wraps(write)
         def step(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult | dg.AssetCheckResult]:
             selected = context.selected_asset_check_keys
-            for result in write(context):
-                evaluations = [check for check in result.check_results or [] if _key(check) in selected]
-                if result.asset_key in context.selected_asset_keys:
-                    yield result._replace(check_results=evaluations)
-                else:
-                    yield from evaluations
+            try:
+                for result in write(context):
+                    evaluations = [check for check in result.check_results or [] if _key(check) in selected]
+                    if result.asset_key in context.selected_asset_keys:
+                        yield result._replace(check_results=evaluations)
+                    else:
+                        yield from evaluations
+            except StoreError as error:
+                # The one failure that may pass by itself; a wrong row would be wrong again.
+                seconds = RETRY_SECONDS * 2**context.retry_number * random.uniform(0.8, 1.2)
+                raise dg.RetryRequested(max_retries=STORE_RETRIES, seconds_to_wait=seconds) from error
 
         # Dagster reads the annotations of the step, not of the function that it wraps
         step.__annotations__ = {"context": dg.AssetExecutionContext}
@@ -99,6 +111,7 @@ def table_assets(
             can_subset=True,
             partitions_def=partitions_def,
             backfill_policy=dg.BackfillPolicy.single_run() if partitions_def else None,
+            pool=specs[0].key.path[-1],  # one step at a time writes a table, in whichever run
             required_resource_keys={STORE, STEP_LAUNCHER, *resources},
             **options,
         )(step)

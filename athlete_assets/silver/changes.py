@@ -22,14 +22,15 @@ from athlete_assets.days import ONE_DAY, Days
 from athlete_assets.errors import ContractError, StoreError
 from athlete_assets.features import activity
 from athlete_assets.settings import Settings
+from athlete_assets.silver import quality
 from athlete_assets.store.local import LocalStore
 from athlete_assets.tables import Table
 
 INGESTED = "silver_ingestion_timestamp"
 COMMITS_A_LOOK = 500
 """Commits that one look reads; what is beyond them waits for the next."""
-NEIGHBOUR_DAYS = 2
-"""A record may begin so many days before one that it duplicates: activities last up to ATHLETE_MAX_DURATION_H."""
+KEYS_BY_NAME = 2000
+"""Keys that a statement lists; for more of them all rows of their athletes are read."""
 
 WATCHED = (tables.STRAVA_ACTIVITIES, tables.STRAVA_SUB_ACTIVITY, tables.STRAVA_ATHLETE)
 
@@ -115,8 +116,27 @@ class Silver:
     def _activities(self, before: Positions, after: Positions, touched: Touched) -> None:
         table = tables.STRAVA_ACTIVITIES
         net = self._net(table, before.get(table.name), after.get(table.name), touched)
-        if net is not None:
+        if net is not None and net.num_rows:
             self._note_days(net, table, touched)
+            self._note_same_keys(net, touched)
+
+    def _note_same_keys(self, net: pa.Table, touched: Touched) -> None:
+        """Adds the days on which silver holds a changed key once more: of such rows the earliest day's is used."""
+        keys = net.select(["athlete_id", "id"]).group_by(["athlete_id", "id"]).aggregate([])
+        athletes = pc.unique(keys.column("athlete_id")).drop_null()
+        ids = keys.column("id").drop_null()
+        if not len(athletes) or not len(ids):
+            return
+        listed = f" AND id IN ({', '.join(map(str, ids.to_pylist()))})" if len(ids) <= KEYS_BY_NAME else ""
+        rows = _query(
+            self.store.delta(tables.STRAVA_ACTIVITIES),
+            f"SELECT athlete_id, id, start_date_local FROM t WHERE {_between(athletes)}{listed}",
+        )
+        rows = _plain(rows).join(keys, keys=["athlete_id", "id"], join_type="inner")
+        days = rows.column("start_date_local").cast(pa.date32())
+        for athlete, day in zip(rows.column("athlete_id").to_pylist(), days.to_pylist(), strict=True):
+            if day is not None and self.settings.start_date <= day <= self.settings.today:
+                touched.add(athlete, day)
 
     def _splits(self, before: Positions, after: Positions, touched: Touched) -> None:
         """The days of the activities that own the changed splits, where silver has the activity."""
@@ -258,10 +278,10 @@ def affected_days(
 ) -> list[Days]:
     """The days whose activity and daily features may differ now, as windows in order, inside the calendar.
 
-    From each touched day D of an athlete:
-    - the NEIGHBOUR_DAYS around D, because a record may duplicate one that began on the other side of midnight;
-    - `activity.history_days` more days after D, because an activity's threshold pace and maximum heart rate rest on
-      the trailing history (365 days by default);
+    From each touched day D of an athlete, and never a day before it (a row of a day rests on silver up to it alone):
+    - quality.CONTEXT_DAYS after D, because a record may be dropped for one that began before midnight;
+    - `activity.history_days` more days, because an activity's threshold pace and maximum heart rate rest on the
+      trailing history (365 days by default);
     - where D lies before all activities of the athlete that stay: the days up to the first that stays (to today where
       none does), because the dense calendar of athlete_daily_features begins with the first activity. `known_days`
       gives the athletes' days with an activity as the features know them.
@@ -269,10 +289,10 @@ def affected_days(
     week, and the week after (change against the week before); rolling features from the first affected day to today.
     """
     today, start = settings.today, settings.start_date
-    reach = activity.history_days(settings) + NEIGHBOUR_DAYS
+    reach = quality.CONTEXT_DAYS + activity.history_days(settings)
     windows = []
     for days in touched.days.values():
-        windows += [Days(day - NEIGHBOUR_DAYS * ONE_DAY, min(day + timedelta(days=reach), today)) for day in days]
+        windows += [Days(day, min(day + timedelta(days=reach), today)) for day in days]
     far = {
         athlete: days
         for athlete, days in touched.days.items()
@@ -281,7 +301,7 @@ def affected_days(
     asked = {*far, *touched.restated}
     known = known_days(asked) if asked else {}
     for athlete, days in far.items():
-        near = {day + n * ONE_DAY for day in days for n in range(-NEIGHBOUR_DAYS, NEIGHBOUR_DAYS + 1)}
+        near = {day + n * ONE_DAY for day in days for n in range(quality.CONTEXT_DAYS + 1)}
         first_that_stays = min((day for day in known.get(athlete, []) if day not in near), default=today)
         if min(days) < first_that_stays:
             windows.append(Days(min(days), first_that_stays))

@@ -17,12 +17,11 @@ from dagster._core.events import (
 )
 
 from athlete_assets import tables
-from athlete_assets.days import ONE_DAY, Days
+from athlete_assets.days import Days
 from athlete_assets.errors import AthleteAssetsError
 from athlete_assets.models.assets import TIME_ESTIMATOR
 from athlete_assets.settings import Settings
 from athlete_assets.silver.changes import (
-    NEIGHBOUR_DAYS,
     WATCHED,
     Position,
     Report,
@@ -45,6 +44,9 @@ WINDOWS_A_TICK = 8
 EVENTS_A_TICK = 5000
 
 DAILY_TABLES = (tables.ACTIVITY, tables.REJECTS, tables.DAILY)
+"""Tables of which a window of days is enough."""
+STATE_TABLES = (tables.ROLLING, tables.PERFORMANCE)
+"""Tables that look back: what changes on one day reaches all later ones."""
 GOLD_TABLES = (tables.PREDICTIONS, tables.INFERENCE_LOG, tables.METRICS_SUMMARY)
 
 
@@ -135,8 +137,7 @@ def _silver_reports(settings: Settings) -> dg.SensorDefinition:
         if not days:
             return dg.SkipReason("nothing was reported")
         # A report names days, not athletes, so any athlete's calendar may begin there: all days from there on follow.
-        first = max(min(days) - NEIGHBOUR_DAYS * ONE_DAY, settings.start_date)
-        window = Days(first, settings.today)
+        window = Days(min(days), settings.today)
         return dg.SensorResult(run_requests=requests([window], f"reported {end}", instance, settings))
 
     return silver_reports
@@ -147,15 +148,15 @@ def requests(
 ) -> list[dg.RunRequest]:
     """One run of the daily tables for each window; idempotent run keys.
 
-    Where one window reaches today, rolling features are in the same run, and where it is today alone, gold too: a run
-    is a process and an engine to start. What a run leaves out follows when it has succeeded (`automation`).
+    Where one window reaches today, the tables that look back are in the same run, and where it is today alone, gold
+    too: a run is a process and an engine to start. What a run leaves out follows when it has succeeded (`automation`).
     """
     few = _few(windows)
     made = []
     for window in few:
         selected = list(DAILY_TABLES)
         if len(few) == 1 and window.last == settings.today:
-            selected.append(tables.ROLLING)
+            selected += STATE_TABLES
             if len(window) == 1:
                 selected += gold_tables(instance)
         made.append(run_request(selected, window, cause, "daily"))
@@ -208,7 +209,7 @@ def report(instance: dg.DagsterInstance, reports: Sequence[Report], upto: dict[s
 
 
 def _selection() -> list[dg.AssetKey]:
-    return [asset_key(table) for table in (*DAILY_TABLES, tables.ROLLING, *GOLD_TABLES)]
+    return [asset_key(table) for table in (*DAILY_TABLES, *STATE_TABLES, *GOLD_TABLES)]
 
 
 def _few(windows: Sequence[Days]) -> list[Days]:

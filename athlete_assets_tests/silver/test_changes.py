@@ -21,7 +21,7 @@ from athlete_assets_tests.rows import rows
 
 AS_OF = date(2024, 6, 30)
 REACH = 365 + 2
-"""hr_max_window_days and the days around midnight."""
+"""Two days by which a duplicate may begin later, and hr_max_window_days."""
 
 
 @pytest.fixture
@@ -163,6 +163,15 @@ def test_an_athlete_who_states_something_else_is_seen(store: LocalStore) -> None
     assert (touched.restated, touched.days) == ({"a"}, {})
 
 
+def test_a_key_that_silver_holds_twice_touches_both_days(store: LocalStore) -> None:
+    """Of two rows with one key the earlier day's is used: without it the later one counts."""
+    again = (run("a", 1, "2024-05-09"), run("a", 7, "2024-05-10"))
+    write_deltalake(str(store.path(tables.STRAVA_ACTIVITIES)), rows(tables.STRAVA_ACTIVITIES, *BEFORE, *again))
+    before = positions(store)
+    store.delta(tables.STRAVA_ACTIVITIES).delete("start_date_local < '2024-05-02'")
+    assert days(touched_since(store, before)) == {"a": ["2024-05-01", "2024-05-09"]}
+
+
 def test_rows_outside_the_calendar_are_counted(store: LocalStore) -> None:
     land(store, *BEFORE)
     before = positions(store)
@@ -231,27 +240,27 @@ def affected(store: LocalStore, touched: dict[str, list[str]], known: dict[str, 
     return [str(window) for window in affected_days(found, lambda athletes: days_known, store.settings)]
 
 
-def test_a_row_of_today_affects_today_and_its_neighbours(store: LocalStore) -> None:
-    assert affected(store, {"a": ["2024-06-30"]}, {"a": ["2021-01-01"]}) == ["2024-06-28..2024-06-30"]
+def test_a_row_of_today_affects_today_alone(store: LocalStore) -> None:
+    assert affected(store, {"a": ["2024-06-30"]}, {"a": ["2021-01-01"]}) == ["2024-06-30"]
 
 
 def test_a_late_row_affects_the_days_whose_thresholds_look_back_to_it(store: LocalStore) -> None:
     last = date(2021, 3, 4) + timedelta(days=REACH)
-    assert affected(store, {"a": ["2021-03-04"]}, {"a": ["2021-01-01"]}) == [f"2021-03-02..{last}"]
+    assert affected(store, {"a": ["2021-03-04"]}, {"a": ["2021-01-01"]}) == [f"2021-03-04..{last}"]
 
 
 def test_a_late_row_before_the_first_activity_affects_all_days_up_to_that(store: LocalStore) -> None:
-    assert affected(store, {"a": ["2020-03-04"]}, {"a": ["2023-08-01"]}) == ["2020-03-02..2023-08-01"]
+    assert affected(store, {"a": ["2020-03-04"]}, {"a": ["2023-08-01"]}) == ["2020-03-04..2023-08-01"]
 
 
 def test_a_deleted_first_activity_affects_all_days_up_to_the_first_that_stays(store: LocalStore) -> None:
     gone_are_still_known = {"a": ["2020-03-04", "2020-03-20", "2022-08-01", "2023-08-01"]}
     found = affected(store, {"a": ["2020-03-04", "2020-03-20"]}, gone_are_still_known)
-    assert found == ["2020-03-02..2022-08-01"]
+    assert found == ["2020-03-04..2022-08-01"]
 
 
 def test_an_athlete_who_is_deleted_whole_leaves_every_day_since_the_first(store: LocalStore) -> None:
-    assert affected(store, {"a": ["2020-03-04"]}, {"a": ["2020-03-04"]}) == [f"2020-03-02..{AS_OF}"]
+    assert affected(store, {"a": ["2020-03-04"]}, {"a": ["2020-03-04"]}) == [f"2020-03-04..{AS_OF}"]
 
 
 def test_changed_statements_affect_all_of_the_athletes_days(store: LocalStore) -> None:
@@ -261,7 +270,7 @@ def test_changed_statements_affect_all_of_the_athletes_days(store: LocalStore) -
 
 def test_windows_stay_inside_the_calendar_and_are_joined(store: LocalStore) -> None:
     found = affected(store, {"a": ["2020-01-06", "2020-06-01"], "b": ["2024-01-01"]}, {"a": ["2019-01-01"]})
-    assert found == ["2020-01-06..2021-06-03", f"2023-12-30..{AS_OF}"]
+    assert found == ["2020-01-06..2021-06-03", f"2024-01-01..{AS_OF}"]
 
 
 def test_rows_outside_the_calendar_alone_need_any_days_run(store: LocalStore) -> None:

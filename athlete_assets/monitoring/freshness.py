@@ -1,0 +1,92 @@
+"""When a table is stale.
+
+Silver is stale when no row was new or changed for days, as the silver sensor reported it: what counts is content, not
+that some job ran. Everything made from it is stale when it was not written around the daily schedule. Such a policy
+sees only the newest materialisation, so that a backfill of last year makes a table look fresh that lacks yesterday:
+therefore `yesterday_is_there` looks at the partitions themselves.
+"""
+
+# No `from __future__ import annotations`: Dagster reads the annotation of a check's context as it stands.
+
+from collections.abc import Collection, Iterator
+from datetime import date, timedelta
+
+import dagster as dg
+
+from athlete_assets import tables
+from athlete_assets.days import ONE_DAY, monday_of
+from athlete_assets.settings import Settings
+from athlete_assets.tables import Table
+
+YESTERDAY = "yesterday_is_there"
+FRESHNESS_JOB = "yesterday"
+BY_DAY = (
+    tables.ACTIVITY,
+    tables.REJECTS,
+    tables.DAILY,
+    tables.ROLLING,
+    tables.PERFORMANCE,
+    tables.PREDICTIONS,
+)
+
+
+def freshness_policy(table: Table, settings: Settings) -> dg.FreshnessPolicy | None:
+    """Warns after ATHLETE_SILVER_WARN_DAYS and fails after twice that for silver; the others fail at the deadline.
+
+    None for what athletes state about themselves, which may stay as it is for ever.
+    """
+    if table == tables.STRAVA_ATHLETE:
+        return None
+    if table in tables.SILVER:
+        warn = timedelta(days=settings.silver_warn_days)
+        return dg.FreshnessPolicy.time_window(fail_window=2 * warn, warn_window=warn)
+    return dg.FreshnessPolicy.cron(
+        deadline_cron=deadline_cron(settings),
+        lower_bound_delta=timedelta(hours=settings.deadline_h, minutes=30),
+        timezone=settings.time_zone,
+    )
+
+
+def deadline_cron(settings: Settings, minutes_later: int = 0) -> str:
+    """Cron of the moment by which the daily schedule's tables have to be written."""
+    hour, minute = (int(part) for part in settings.schedule_at.split(":"))
+    at = (hour * 60 + minute + settings.deadline_h * 60 + minutes_later) % (24 * 60)
+    return f"{at % 60} {at // 60} * * *"
+
+
+def freshness_checks(settings: Settings) -> dg.AssetChecksDefinition:
+    """`yesterday_is_there` on each table with partitions."""
+    specs = [
+        dg.AssetCheckSpec(
+            YESTERDAY, asset=list(table.path), description="Yesterday's partition (last day's week) was materialised."
+        )
+        for table in (*BY_DAY, tables.WEEKLY)
+    ]
+
+    @dg.multi_asset_check(name=YESTERDAY, specs=specs, can_subset=True)
+    def yesterday_is_there(context: dg.AssetCheckExecutionContext) -> Iterator[dg.AssetCheckResult]:
+        yesterday = settings.today - ONE_DAY
+        for key in sorted(context.selected_asset_check_keys):
+            wanted = monday_of(yesterday) if key.asset_key == dg.AssetKey(list(tables.WEEKLY.path)) else yesterday
+            yield _presence(key.asset_key, wanted, context.instance.get_materialized_partitions(key.asset_key))
+
+    return yesterday_is_there
+
+
+def _presence(asset: dg.AssetKey, wanted: date, there: Collection[str]) -> dg.AssetCheckResult:
+    """Passes, too, for a table that begins after the wanted day: the first predictions have no yesterday."""
+    newest, oldest = max(there, default="none"), min(there, default="none")
+    present = str(wanted) in there
+    begins_later = bool(there) and oldest > str(wanted)
+    if present or begins_later:
+        sentence = f"The partition {wanted} was materialised." if present else f"The table begins later, with {oldest}."
+    else:
+        sentence = f"The partition {wanted} was never materialised; the newest is {newest}."
+    return dg.AssetCheckResult(
+        asset_key=asset,
+        check_name=YESTERDAY,
+        passed=present or begins_later,
+        severity=dg.AssetCheckSeverity.ERROR,
+        description=sentence,
+        metadata={"wanted": str(wanted), "newest": newest, "partitions": len(there)},
+    )
