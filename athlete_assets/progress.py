@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
+from typing import Any
 
 import dagster as dg
 
@@ -24,7 +25,14 @@ class _Lines(logging.Handler):
         elif event.event_type_value in SHOWN_EVENTS:
             print(f"  {SHOWN_EVENTS[event.event_type_value].format(step=step)}", file=sys.stdout, flush=True)
             if event.event_type_value == "STEP_FAILURE":
-                print(f"    {event.event_specific_data.error_display_string.splitlines()[0]}", flush=True)
+                print(f"    {_root_cause(event.event_specific_data.error)}", flush=True)
+
+
+def _root_cause(error: Any) -> str:
+    """The innermost error's own words: Dagster's sentence around it only says that the step failed."""
+    while error is not None and error.cause is not None:
+        error = error.cause
+    return error.message.strip() if error is not None else "its upstream step failed"
 
 
 @dg.logger(None, description="One line a step, for people at a terminal")
