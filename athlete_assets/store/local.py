@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 import pyarrow as pa
-from deltalake import DeltaTable, write_deltalake
+from deltalake import DeltaTable, TableFeatures, write_deltalake
 from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
 
 from athlete_assets.days import Days
@@ -122,7 +122,8 @@ def create_delta(
         return
     with _lock(path):
         if not DeltaTable.is_deltatable(str(path)):
-            committed(
+            name = f"{path.parent.name}.{path.name}"
+            table = committed(
                 lambda: DeltaTable.create(
                     str(path),
                     schema,
@@ -132,8 +133,12 @@ def create_delta(
                     configuration=properties,
                     raise_if_key_not_exists=False,
                 ),
-                f"{path.parent.name}.{path.name}",
+                name,
             )
+            if table.protocol().writer_features is not None:
+                # A naive timestamp makes delta-rs list the table's features, and it leaves NOT NULL out of the list:
+                # Apache Spark then refuses to open the table (DELTA_FEATURES_PROTOCOL_METADATA_MISMATCH).
+                committed(lambda: table.alter.add_feature(TableFeatures.Invariants), name)
 
 
 def committed(write: Callable[[], Result], table: Table | str) -> Result:
