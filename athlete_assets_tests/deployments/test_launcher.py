@@ -14,6 +14,7 @@ import pytest
 from dagster import AssetKey, DagsterEventType
 from dagster._core.definitions.reconstruct import ReconstructableRepository
 from dagster._utils.interrupts import capture_interrupts
+from deltalake import DeltaTable
 
 from athlete_assets.deployments.databricks import launcher as launcher_module
 from athlete_assets.deployments.databricks.staging import PackagedCode
@@ -179,6 +180,21 @@ def test_a_retry_that_the_step_asks_for_is_a_new_run(small: Small, workspace: Fa
     assert len(workspace.runs) == 2
 
 
+@pytest.mark.java
+@pytest.mark.slow
+def test_a_step_writes_a_delta_table_with_the_session_of_the_cluster(
+    small: Small, workspace: FakeWorkspace, apache_spark: object
+) -> None:
+    workspace.deal(Fate(spark=True))
+    small.use(HastyLauncher, max_completion_wait_time_seconds=300)
+    done = small.materialize("table", days=("2024-01-05", "2024-01-08"))
+    assert done.success, done.messages
+    metadata = done.events(DagsterEventType.ASSET_MATERIALIZATION)[0].asset_materialization.metadata
+    assert metadata["rows"].value == 4
+    assert metadata["master"].value == "local[2]", "what the cluster says, not the step"
+    assert len(DeltaTable(str(small.out / "table")).to_pyarrow_table()) == 4
+
+
 # faults of the API
 
 
@@ -243,7 +259,7 @@ def test_a_staging_folder_that_cannot_be_used_is_said_before_a_cluster_starts(
     [
         (Fate("launch_failure"), "CLOUD_PROVIDER_LAUNCH_FAILURE"),
         (Fate("library_failure"), "Library installation failed"),
-        (Fate("skipped"), "ended EXCLUDED"),
+        (Fate("skipped"), "ended SKIPPED"),
         (Fate("nothing"), "ended SUCCESS without the step's own verdict"),
     ],
     ids=lambda value: value.outcome if isinstance(value, Fate) else "",

@@ -149,7 +149,7 @@ class Clusters:
         if run.cancelled:
             return self._end(run, "TERMINATED", "CANCELED", "Run cancelled.", run.termination)
         if fate.outcome == "skipped":
-            return self._end(run, "SKIPPED", "EXCLUDED", "Run skipped: concurrent run limit.", "SKIPPED")
+            return self._end(run, "SKIPPED", None, "Run skipped: concurrent run limit.", "SKIPPED")
         if fate.outcome == "launch_failure":
             message = "Cluster 'job' was terminated. Reason: CLOUD_PROVIDER_LAUNCH_FAILURE (CLOUD_FAILURE)."
             return self._end(run, "INTERNAL_ERROR", "FAILED", message, "CLUSTER_ERROR")
@@ -282,7 +282,7 @@ class Clusters:
             os.killpg(with_group, signal.SIGKILL)
 
     @staticmethod
-    def _end(run: Run, life_cycle: str, result: str, message: str, termination: str) -> None:
+    def _end(run: Run, life_cycle: str, result: str | None, message: str, termination: str) -> None:
         run.result = run.result or result
         run.message, run.termination, run.life_cycle = message, termination, life_cycle
 

@@ -116,7 +116,6 @@ def launcher_arguments(settings: Settings, credentials: Credentials) -> dict[str
         **credentials.arguments,
         "env_variables": step_environment(settings),
         "secrets_to_env_variables": _secrets(settings),
-        "storage": {},
         "local_dagster_job_package_path": str(Path(athlete_assets.__file__).resolve().parents[1]),
         "staging_prefix": staging_prefix(settings),
         "wait_for_logs": False,

@@ -479,9 +479,9 @@ def _name(state: jobs.RunResultState | jobs.RunLifeCycleState | None) -> str:
 
 @dg.resource(config_schema=databricks_pyspark_step_launcher.config_schema)
 def mended_databricks_step_launcher(context: dg.InitResourceContext) -> MendedStepLauncher:
-    """The mended launcher as a resource with the configuration of `databricks_pyspark_step_launcher`.
+    """The mended launcher with the configuration of `databricks_pyspark_step_launcher`, to take its place.
 
-    Credentials in `.configured(...)` become part of the code location's description, which the UI shows: prefer
-    `step_launcher(settings)`, which reads them from the environment when a step begins.
+    Credentials that come by run config are stored with each run: prefer `step_launcher(settings)`, which reads them
+    from the environment when a step begins.
     """
     return MendedStepLauncher(**context.resource_config)
