@@ -89,14 +89,14 @@ class Live:
                     f"not quiet after {GIVE_UP_SECONDS} s; the log ends:\n{self.log.read_text()[-6000:]}"
                 )
             quiet_since = (quiet_since or time.monotonic()) if self.is_quiet() else None
-            time.sleep(0.5)
+            time.sleep(1)
 
     def wait(self, until: Callable[[], Any], what: str) -> Any:
         deadline = time.monotonic() + GIVE_UP_SECONDS
         while not (found := until()):
             if time.monotonic() > deadline:
                 raise AssertionError(f"{what}: not within {GIVE_UP_SECONDS} s; log:\n{self.log.read_text()[-6000:]}")
-            time.sleep(0.5)
+            time.sleep(1)
         return found
 
 
@@ -325,8 +325,8 @@ def test_a_broken_check_sends_one_alert_and_its_mending_one_recovery(live: Live)
     launch(live, [], [(tables.DAILY, "keys")], TODAY)
     live.settle()
     (broken,) = live.received.messages
+    assert broken["subject"] == "check feature_store/athlete_daily_features:keys", broken["text"]
     assert (broken["status"], broken["severity"]) == ("broken", "error")
-    assert broken["subject"] == "check feature_store/athlete_daily_features:keys"
     assert broken["days"] == str(TODAY)
     assert broken["numbers"]["repeated_keys"] == 1
 

@@ -9,7 +9,7 @@ from pyspark.sql import functions as F
 from athlete_assets import partitions, tables
 from athlete_assets.days import ONE_DAY, Days, midnight
 from athlete_assets.features import activity, daily, performance, rolling, weekly
-from athlete_assets.monitoring import checks
+from athlete_assets.monitoring import checks, tie_outs
 from athlete_assets.partitions import days_of
 from athlete_assets.settings import Settings
 from athlete_assets.silver import quality
@@ -35,8 +35,12 @@ def feature_assets(settings: Settings) -> list[dg.AssetsDefinition]:
             table_spec(tables.ACTIVITY, settings, deps=[asset_key(table) for table in tables.SILVER]),
             table_spec(tables.REJECTS, settings, deps=[asset_key(tables.STRAVA_ACTIVITIES)]),
         ],
-        checks=check_specs(tables.ACTIVITY, (*CONTRACT_CHECKS, "zone_shares", "counts_add_up"))
-        + check_specs(tables.REJECTS, CONTRACT_CHECKS),
+        checks=[
+            *check_specs(tables.ACTIVITY, (*CONTRACT_CHECKS, "zone_shares", "counts_add_up")),
+            *check_specs(tables.ACTIVITY, ["share_without_load"], blocking=False),
+            *check_specs(tables.REJECTS, CONTRACT_CHECKS),
+            *check_specs(tables.REJECTS, ["share_of_rejects"], blocking=False),
+        ],
         partitions_def=days,
     )
     def activity_features(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult]:
@@ -51,18 +55,24 @@ def feature_assets(settings: Settings) -> list[dg.AssetsDefinition]:
             features = activity.activity_features(verdicts, splits, athletes, chunk, settings)
             store.replace(tables.ACTIVITY, features, chunk)
         accepted = store.read(tables.ACTIVITY, window)
-        rejected = store.read(tables.REJECTS, window).unionAll(
-            store.read(tables.REJECTS).where(F.col("month") == tables.OUTSIDE_CALENDAR)
-        )
-        counted = checks.counts_add_up(
-            quality.in_window(silver, window, settings).count(), accepted.count(), rejected.count()
-        )
-        yield checked_window(store, tables.ACTIVITY, window, [checks.zone_shares(accepted), counted])
-        yield checked_window(store, tables.REJECTS, window)
+        rejected_inside = store.read(tables.REJECTS, window).count()
+        outside = store.read(tables.REJECTS).where(F.col("month") == tables.OUTSIDE_CALENDAR).count()
+        read = quality.in_window(silver, window, settings).count()
+        count, before = accepted.count(), tie_outs.year_before(window)
+        earlier = store.read(tables.ACTIVITY, before)
+        findings = [
+            checks.zone_shares(accepted),
+            checks.counts_add_up(read, count, rejected_inside + outside),
+            tie_outs.share_without_load(accepted, earlier),
+        ]
+        yield checked_window(store, tables.ACTIVITY, window, findings)
+        rejected_before = store.read(tables.REJECTS, before).count()
+        share = tie_outs.share_of_rejects(count, rejected_inside, earlier.count(), rejected_before)
+        yield checked_window(store, tables.REJECTS, window, [share])
 
     @table_assets(
         [table_spec(tables.DAILY, settings, deps=[asset_key(tables.ACTIVITY)])],
-        checks=check_specs(tables.DAILY, CONTRACT_CHECKS),
+        checks=check_specs(tables.DAILY, (*CONTRACT_CHECKS, "activities_add_up", "no_gaps")),
         partitions_def=days,
     )
     def athlete_daily_features(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult]:
@@ -71,11 +81,16 @@ def feature_assets(settings: Settings) -> list[dg.AssetsDefinition]:
         activities = store.read(tables.ACTIVITY)
         for chunk in chunks_of(context, store, window):
             store.replace(tables.DAILY, daily.daily_features(_up_to(activities, tables.ACTIVITY, chunk), chunk), chunk)
-        yield checked_window(store, tables.DAILY, window)
+        rows = store.read(tables.DAILY, window)
+        findings = [
+            tie_outs.activities_add_up(store.read(tables.ACTIVITY, window), rows),
+            tie_outs.no_gaps(rows, window),
+        ]
+        yield checked_window(store, tables.DAILY, window, findings)
 
     @table_assets(
         [table_spec(tables.WEEKLY, settings, deps=[asset_key(tables.DAILY)])],
-        checks=check_specs(tables.WEEKLY, CONTRACT_CHECKS),
+        checks=check_specs(tables.WEEKLY, (*CONTRACT_CHECKS, "weekly_is_sum_of_daily")),
         partitions_def=weeks,
     )
     def athlete_weekly_features(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult]:
@@ -84,11 +99,12 @@ def feature_assets(settings: Settings) -> list[dg.AssetsDefinition]:
         for chunk in chunks_of(context, store, window):
             rows = weekly.weekly_features(store.read(tables.DAILY, chunk.starting_earlier(7)), chunk)
             store.replace(tables.WEEKLY, rows, chunk)
-        yield checked_window(store, tables.WEEKLY, window)
+        summed = tie_outs.weekly_is_sum_of_daily(store.read(tables.DAILY, window), store.read(tables.WEEKLY, window))
+        yield checked_window(store, tables.WEEKLY, window, [summed])
 
     @table_assets(
         [table_spec(tables.ROLLING, settings, deps=[asset_key(tables.DAILY), asset_key(tables.ACTIVITY)])],
-        checks=check_specs(tables.ROLLING, CONTRACT_CHECKS),
+        checks=check_specs(tables.ROLLING, (*CONTRACT_CHECKS, "one_row_a_day", "fitness_tie_out")),
         partitions_def=days,
     )
     def athlete_rolling_features(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult]:
@@ -104,7 +120,12 @@ def feature_assets(settings: Settings) -> list[dg.AssetsDefinition]:
                 settings,
             )
             store.replace(tables.ROLLING, rows, chunk)
-        yield checked_window(store, tables.ROLLING, window)
+        rows = store.read(tables.ROLLING, window)
+        findings = [
+            tie_outs.one_row_a_day("one_row_a_day", store.read(tables.DAILY, window), rows, tables.ROLLING),
+            tie_outs.fitness_tie_out(store.read(tables.DAILY), rows, window),
+        ]
+        yield checked_window(store, tables.ROLLING, window, findings)
 
     @table_assets(
         [table_spec(tables.PERFORMANCE, settings, deps=[asset_key(tables.DAILY), asset_key(tables.ACTIVITY)])],

@@ -10,7 +10,7 @@ from athlete_assets.gold.metrics_summary import metrics_summary
 from athlete_assets.gold.predictions import log_entries, predicted
 from athlete_assets.models import registry
 from athlete_assets.models.assets import TIME_ESTIMATOR
-from athlete_assets.monitoring import checks
+from athlete_assets.monitoring import checks, tie_outs
 from athlete_assets.partitions import days_of
 from athlete_assets.settings import Settings
 from athlete_assets.silver.rights import refuse_api_data
@@ -38,7 +38,7 @@ def gold_assets(settings: Settings) -> list[dg.AssetsDefinition]:
             table_spec(tables.INFERENCE_LOG, settings, deps=[asset_key(tables.ROLLING), TIME_ESTIMATOR]),
         ],
         checks=[
-            *check_specs(tables.PREDICTIONS, (*CONTRACT_CHECKS, "times_ordered")),
+            *check_specs(tables.PREDICTIONS, (*CONTRACT_CHECKS, "times_ordered", "one_row_an_athlete")),
             *check_specs(tables.INFERENCE_LOG, CONTRACT_CHECKS, blocking=False),
         ],
         partitions_def=partitions.daily(settings),
@@ -60,8 +60,12 @@ def gold_assets(settings: Settings) -> list[dg.AssetsDefinition]:
             log = log_entries(features, rows, champion, datetime.now(timezone.utc), context.run.run_id)
             store.replace(tables.PREDICTIONS, store.spark.createDataFrame(rows), chunk)
             store.append(tables.INFERENCE_LOG, store.spark.createDataFrame(log))
-        ordered = checks.times_ordered(store.read(tables.PREDICTIONS, window))
-        yield checked_window(store, tables.PREDICTIONS, window, [ordered], model_version=champion.version)
+        stored = store.read(tables.PREDICTIONS, window)
+        athletes = store.read(tables.ROLLING, window).withColumnRenamed("as_of_date", "activity_date")
+        complete = tie_outs.one_row_a_day("one_row_an_athlete", athletes, stored, tables.PREDICTIONS)
+        yield checked_window(
+            store, tables.PREDICTIONS, window, [checks.times_ordered(stored), complete], model_version=champion.version
+        )
         yield checked_window(store, tables.INFERENCE_LOG, window)
 
     @table_assets(

@@ -24,6 +24,14 @@ DESCRIPTIONS = {
     "ranges": "Every value lies in the range that the contract calls possible.",
     "zone_shares": "The five heart-rate zone shares sum to 1, or are all unknown.",
     "counts_add_up": "Each silver row of the window is accepted or rejected: none is lost, none counted twice.",
+    "activities_add_up": "Number, distance, time and load of the days are those of their activities.",
+    "no_gaps": "From an athlete's first day on, each day of the window has a row.",
+    "weekly_is_sum_of_daily": "Each athlete's week holds the sums of its days.",
+    "one_row_a_day": "There is a row for exactly each row of the daily calendar.",
+    "one_row_an_athlete": "There is a row for exactly each athlete with features of the day.",
+    "fitness_tie_out": "Fitness and fatigue of a few athletes equal a recomputation over all their days.",
+    "share_of_rejects": "No more silver rows are rejected than the year before lets expect.",
+    "share_without_load": "No more activities lack a training load than the year before lets expect.",
     "times_ordered": "Predicted times increase with distance and lie within their own intervals.",
 }
 """What each check promises, by its name."""
