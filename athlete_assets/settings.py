@@ -56,6 +56,9 @@ class Settings(BaseModel):
     default_threshold_pace_min_km: float = Field(5.5, gt=0, description="min/km where nothing better is known")
     threshold_window_days: int = Field(90, gt=0, description="days of history that set the threshold pace")
     hr_max_window_days: int = Field(365, gt=0, description="days of history that set the observed maximum heart rate")
+    default_resting_hr_bpm: float = Field(
+        60.0, gt=0, description="bpm where the athlete states none; 50 raises the load of an easy hour by 8 %"
+    )
     max_tss_per_hour: float = Field(200.0, gt=0, description="a higher load is measurement error: null, and counted")
     expected_active_days_per_week: float = Field(4.0, gt=0, le=7, description="what consistency_score calls 1")
     acwr_risk: float = Field(1.5, gt=0, description="acwr above it is a risk reason")

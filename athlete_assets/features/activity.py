@@ -1,46 +1,325 @@
-"""activity_features with the default threshold pace alone."""
+"""activity_features: one row an accepted activity, with its load, zones, and the thresholds that they rest on."""
 
 from __future__ import annotations
 
-from pyspark.sql import DataFrame
+from datetime import date
+from functools import partial
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from athlete_assets import tables
+from athlete_assets.buckets import per_athletes
 from athlete_assets.days import Days, midnight
+from athlete_assets.features import thresholds
+from athlete_assets.features.columns import known, month_of
+from athlete_assets.features.training_load import (
+    BANISTER_WEIGHTS,
+    STEEPEST_GRADE,
+    ZONE_EDGES,
+    flat_metres_per_metre,
+    heart_rate_tss,
+    hr_max_by_age,
+    intensity_factor,
+    metres_per_beat,
+    reserve_share,
+    running_tss,
+)
 from athlete_assets.settings import Settings
-from athlete_assets.silver.quality import RUNS, accepted
+from athlete_assets.silver.quality import accepted
+from athlete_assets.tables import RUN_SPORTS
+
+PACED_SPORTS = (*RUN_SPORTS, "Walk", "Hike")
+RACE = 1
+"""Strava's workout_type of a race, for runs."""
+ZONES = range(1, len(ZONE_EDGES) + 2)
+
+GRADED_SHARE = 0.8
+"""Share of a run's distance whose splits must tell their elevation before its pace is graded."""
+ELAPSED_TOLERANCE_S = 1.0
+"""s; by rounding an activity may seem to end this much before its own moving time does."""
+PLAUSIBLE_AGE = (5, 110)
+PLAUSIBLE_RESTING_HR_BPM = (20.0, 120.0)
+PLAUSIBLE_THRESHOLD_PACE_MIN_KM = (2.0, 20.0)
+"""What an athlete states outside these is a slip of the pen (seconds for minutes, say) and is not used."""
+KEYS = ["athlete_id", "activity_id"]
 
 
 def history_days(settings: Settings) -> int:
-    return settings.hr_max_window_days
+    """Days of verdicts before a window on which its rows rest.
+
+    Twice the threshold's, since an effort among them is judged against the runs of the same span before itself.
+    """
+    return max(2 * settings.threshold_window_days, settings.hr_max_window_days)
 
 
 def activity_features(
     verdicts: DataFrame, splits: DataFrame, athletes: DataFrame, days: Days, settings: Settings
 ) -> DataFrame:
-    inside = F.col("activity_date").between(F.lit(midnight(days.first)), F.lit(midnight(days.last)))
-    is_run = F.col("sport_type").isin(*RUNS) & (F.col("distance") > 0)
-    pace = F.when(is_run, F.col("moving_time") / 60 / (F.col("distance") / 1000))
-    intensity = settings.default_threshold_pace_min_km / pace
-    known = {
-        "athlete_id": F.col("athlete_id"),
-        "activity_id": F.col("id"),
-        "event_timestamp": F.coalesce("start_date", F.col("activity_date")),
-        "sport_type": F.col("sport_type"),
-        "is_race": F.coalesce(F.col("workout_type") == 1, F.lit(False)),
-        "distance_km": F.abs("distance") / 1000,
-        "moving_time_min": F.col("moving_time") / 60,
-        "elapsed_time_min": F.col("elapsed_time") / 60,
-        "pace_min_km": pace,
-        "elevation_gain_m": F.col("total_elevation_gain"),
-        "threshold_pace_min_km": F.lit(settings.default_threshold_pace_min_km),
-        "threshold_source": F.lit("default"),
-        "intensity_factor": intensity,
-        "estimated_tss": F.col("moving_time") / 3600 * intensity**2 * 100,
-        "load_method": F.when(is_run, F.lit("pace")).otherwise(F.lit("none")),
-        "source": F.col("source"),
-        "activity_date": F.col("activity_date"),
-        "month": F.date_format("activity_date", "yyyy-MM"),
+    """ACTIVITY rows of the days.
+
+    verdicts: classified activities (silver.quality) from days.first less history_days on; splits and athletes: silver,
+    whole or the part that matters. Thresholds are those known on the evening before: nothing of an activity's own day,
+    or of a later one, enters them.
+    """
+    activities = _measured(_with_observed_thresholds(verdicts, days, settings))
+    activities = _with_thresholds(activities, athletes, settings)
+    activities = activities.join(_by_activity(splits, activities, settings), on=KEYS, how="left")
+    return _with_zones(_with_load(activities, settings)).select(*tables.ACTIVITY.column_names)
+
+
+# ------------------------------------------------------------------------------------------------------ thresholds
+
+_OBSERVED = ("critical_speed_mps", "best_effort_mps", "observed_hr_max_bpm")
+
+
+def _with_observed_thresholds(verdicts: DataFrame, days: Days, settings: Settings) -> DataFrame:
+    """The accepted activities of the days, with what those before their own day tell of the athlete's thresholds."""
+    history = days.starting_earlier(history_days(settings))
+    rows = accepted(verdicts).where(
+        F.col("activity_date").between(F.lit(midnight(history.first)), F.lit(midnight(days.last)))
+    )
+    names = [*tables.STRAVA_ACTIVITIES.column_names, "activity_date"]
+    types = {column.name: column.type for column in tables.REJECTS.columns}
+    ddl = ", ".join([f"`{name}` {types[name]}" for name in names] + [f"`{name}` double" for name in _OBSERVED])
+    kernel = partial(
+        observed_thresholds,
+        first_day=(days.first - date(1970, 1, 1)).days,
+        threshold_days=settings.threshold_window_days,
+        hr_max_days=settings.hr_max_window_days,
+    )
+    return per_athletes(rows.select(*names), kernel, ddl)
+
+
+def observed_thresholds(rows: pa.Table, first_day: int, threshold_days: int, hr_max_days: int) -> pa.Table:
+    """The rows from first_day (since 1970) on with critical_speed_mps, best_effort_mps and observed_hr_max_bpm.
+
+    The table holds all accepted rows of its athletes from the longest window before first_day on, in any order. Each
+    of the new columns is null where the days before tell too little.
+    """
+    athlete = pc.dictionary_encode(rows["athlete_id"].combine_chunks()).indices.to_numpy().astype(np.int64)
+    day = rows["activity_date"].cast(pa.timestamp("us", "UTC")).cast(pa.int64()).to_numpy() // 86_400_000_000
+    distance, moving = rows["distance"].to_numpy(), rows["moving_time"].to_numpy()
+    duration = np.where(np.isnan(moving), rows["elapsed_time"].to_numpy(), moving)
+    heart_rate = rows["max_heartrate"].to_numpy()
+    is_run = pc.is_in(rows["sport_type"], pa.array(RUN_SPORTS)).to_numpy(zero_copy_only=False)
+    key = athlete * thresholds.ATHLETE_STEP + day
+
+    asked_rows = np.flatnonzero(day >= first_day)
+    asked, position = np.unique(key[asked_rows], return_inverse=True)
+
+    # equal keys in an order that the values alone decide: so do the results
+    order = np.lexsort((distance, duration, key))
+    runs = order[is_run[order]]
+    efforts = runs[thresholds.is_effort(key[runs], distance[runs], duration[runs], threshold_days)]
+    effort = (key[efforts], distance[efforts], duration[efforts], asked, threshold_days)
+    beats = order[~np.isnan(heart_rate[order])]
+    observed = (
+        thresholds.critical_speed(*effort),
+        thresholds.best_effort_speed(*effort),
+        thresholds.observed_hr_max(key[beats], heart_rate[beats], asked, hr_max_days),
+    )
+    result = rows.take(pa.array(asked_rows))
+    for name, values in zip(_OBSERVED, observed, strict=True):
+        result = result.append_column(name, pa.array(values[position], mask=np.isnan(values[position])))
+    return result
+
+
+def _with_thresholds(activities: DataFrame, athletes: DataFrame, settings: Settings) -> DataFrame:
+    """Adds threshold pace and HR max with their sources, resting HR and sex: the statement first, else as observed."""
+    age = F.year("activity_date") - F.col("birth_year")
+    by_age = F.when(age.between(*PLAUSIBLE_AGE), hr_max_by_age(age))
+    pace = {
+        "athlete": F.col("stated_threshold_pace"),
+        "critical_speed": _pace(F.col("critical_speed_mps")),
+        "best_effort": _pace(F.col("best_effort_mps")),
+        "default": F.lit(settings.default_threshold_pace_min_km),
     }
-    columns = [known.get(c.name, F.lit(None)).cast(c.type).alias(c.name) for c in tables.ACTIVITY.columns]
-    return accepted(verdicts).where(inside).select(*columns)
+    hr_max = {"athlete": F.col("stated_hr_max"), "observed": F.col("observed_hr_max_bpm"), "age": by_age}
+    return activities.join(_statements(athletes, settings), on="athlete_id", how="left").select(
+        *activities.columns,
+        F.coalesce(*pace.values()).alias("threshold_pace_min_km"),
+        _source(pace).alias("threshold_source"),
+        F.coalesce(*hr_max.values()).alias("hr_max_bpm"),
+        _source(hr_max).alias("hr_max_source"),
+        F.coalesce(F.col("stated_resting_hr"), F.lit(settings.default_resting_hr_bpm)).alias("resting_hr_bpm"),
+        F.coalesce(F.col("is_female"), F.lit(False)).alias("is_female"),
+    )
+
+
+def _source(values: dict[str, Column]) -> Column:
+    """The name of the first value that is not null; null where all are."""
+    return F.coalesce(*[F.when(value.isNotNull(), F.lit(name)) for name, value in values.items()])
+
+
+def _statements(athletes: DataFrame, settings: Settings) -> DataFrame:
+    """One row an athlete who states anything; of several rows of one athlete the highest plausible of each value."""
+
+    def stated(name: str, least: float, most: float) -> Column:
+        return F.max(F.when(F.col(name).between(F.lit(least), F.lit(most)), F.col(name)))
+
+    return athletes.groupBy("athlete_id").agg(
+        F.max(F.upper(F.substring(F.trim(F.col("sex")), 1, 1)) == "F").alias("is_female"),
+        F.max("birth_year").alias("birth_year"),
+        stated("max_hr_bpm", settings.min_heart_rate_bpm, settings.max_heart_rate_bpm).alias("stated_hr_max"),
+        stated("resting_hr_bpm", *PLAUSIBLE_RESTING_HR_BPM).alias("stated_resting_hr"),
+        stated("threshold_pace_min_km", *PLAUSIBLE_THRESHOLD_PACE_MIN_KM).alias("stated_threshold_pace"),
+    )
+
+
+# ------------------------------------------------------------------------------------------------ single activities
+
+
+def _measured(activities: DataFrame) -> DataFrame:
+    """What is measured of each activity, in the contract's names and units."""
+    duration = F.coalesce(F.col("moving_time"), F.col("elapsed_time"))
+    elapsed_fits = (F.col("elapsed_time") > 0) & (F.col("elapsed_time") >= duration - F.lit(ELAPSED_TOLERANCE_S))
+    is_run = F.coalesce(F.col("sport_type").isin(*RUN_SPORTS), F.lit(False))
+    is_paced = F.col("sport_type").isin(*PACED_SPORTS) & (F.col("distance") > 0)
+    climb = F.when(F.col("total_elevation_gain") >= 0, F.col("total_elevation_gain"))
+    kilometres = F.col("distance") / 1000
+    # a DATE upstream arrives as its midnight and says nothing of the hour: then the athlete's own clock does
+    has_hour = F.col("start_date") != F.date_trunc("DAY", F.col("start_date"))
+    return activities.select(
+        "athlete_id",
+        F.col("id").alias("activity_id"),
+        F.when(has_hour, F.col("start_date"))
+        .otherwise(F.col("start_date_local").cast("timestamp"))
+        .alias("event_timestamp"),
+        "sport_type",
+        is_run.alias("is_run"),
+        F.coalesce(is_run & (F.col("workout_type") == RACE), F.lit(False)).alias("is_race"),
+        kilometres.alias("distance_km"),
+        (duration / 60).alias("moving_time_min"),
+        F.when(elapsed_fits, F.col("elapsed_time") / 60).alias("elapsed_time_min"),
+        F.when(is_paced, duration / 60 / kilometres).alias("pace_min_km"),
+        climb.alias("elevation_gain_m"),
+        F.when(F.col("distance") > 0, climb / kilometres).alias("elevation_per_km"),
+        F.col("average_heartrate").alias("avg_hr"),
+        F.col("max_heartrate").alias("max_hr"),
+        "source",
+        "activity_date",
+        month_of("activity_date"),
+        *_OBSERVED,
+    )
+
+
+def _with_load(activities: DataFrame, settings: Settings) -> DataFrame:
+    """Adds graded pace, intensity, load and efficiency."""
+    pace, minutes, heart_rate = F.col("pace_min_km"), F.col("moving_time_min"), F.col("avg_hr")
+    is_graded = F.col("is_run") & (F.col("graded_km") >= GRADED_SHARE * F.col("distance_km"))
+    graded_pace = F.when(is_graded, pace * F.col("graded_km") / F.col("flat_km"))
+    intensity = F.when(F.col("is_run"), intensity_factor(F.col("threshold_pace_min_km"), F.coalesce(graded_pace, pace)))
+    by_pace = running_tss(minutes / 60, intensity)
+
+    factor, exponent = (
+        F.when(F.col("is_female"), F.lit(female)).otherwise(F.lit(male))
+        for female, male in zip(BANISTER_WEIGHTS["F"], BANISTER_WEIGHTS["M"], strict=True)
+    )
+    reserve = F.when(
+        F.col("hr_max_bpm") > F.col("resting_hr_bpm"),
+        reserve_share(heart_rate, F.col("resting_hr_bpm"), F.col("hr_max_bpm")),
+    )
+    at_least_rest = F.when(reserve < 0, F.lit(0.0)).otherwise(reserve)
+    by_heart_rate = heart_rate_tss(minutes, at_least_rest, factor, exponent)
+
+    loads = {"pace": by_pace, "heart_rate": by_heart_rate}
+    plausible = F.coalesce(*loads.values()) <= settings.max_tss_per_hour * minutes / 60
+    return activities.select(
+        *activities.columns,
+        graded_pace.alias("grade_adjusted_pace_min_km"),
+        intensity.alias("intensity_factor"),
+        F.when(plausible, F.coalesce(*loads.values())).alias("estimated_tss"),
+        F.when(plausible, _source(loads)).otherwise(F.lit("none")).alias("load_method"),
+        F.when(
+            pace.isNotNull() & (heart_rate > 0), metres_per_beat(F.col("distance_km") * 1000, minutes, heart_rate)
+        ).alias("efficiency_index"),
+    )
+
+
+def _pace(speed: Column) -> Column:
+    """min/km of m/s."""
+    return 1000 / (speed * 60)
+
+
+# ------------------------------------------------------------------------------------------------- zones and splits
+
+
+def _with_zones(activities: DataFrame) -> DataFrame:
+    """Adds the shares of time in each heart-rate zone: of the splits, else all of it in the zone of the average."""
+    average = heart_rate_zone(F.col("avg_hr"), F.col("hr_max_bpm"))
+    method = {"splits": F.col("zone_1_s"), "average": average}
+    covered = F.col("zone_1_s")
+    for zone in ZONES[1:]:
+        covered = covered + F.col(f"zone_{zone}_s")
+    return activities.select(
+        *activities.columns,
+        *[
+            F.coalesce(F.col(f"zone_{zone}_s") / covered, (average == zone).cast("double")).alias(f"hr_zone_{zone}_pct")
+            for zone in ZONES
+        ],
+        _source(method).alias("hr_zone_method"),
+    )
+
+
+def heart_rate_zone(heart_rate: Column, hr_max: Column) -> Column:
+    """Zone 1 to 5 by tenths of the maximum: edges at 6, 7, 8 and 9, each belonging to the zone above it; zone 5 is open
+    upwards. Null where either is. Compared as products: 171 of 190 bpm is nine tenths exactly, 171 / 190 may not be."""
+    zone = F.lit(1)
+    for edge in ZONE_EDGES:
+        zone = zone + (heart_rate * 10 >= hr_max * edge).cast("int")
+    return zone
+
+
+_OF_A_SPLIT = ("distance", "moving_time", "elapsed_time", "elevation_difference", "average_heartrate")
+UNKNOWN = -1e300
+"""Stands for null among the measures of a split while its copies are compared: less than any of them."""
+
+
+def _by_activity(splits: DataFrame, activities: DataFrame, settings: Settings) -> DataFrame:
+    """For each of the activities that has splits: seconds in each zone; kilometres of known grade, and what they
+    are worth on the flat. Null where no split tells."""
+    # The newest of a split's copies is the greatest. No null may enter the comparison: with one, Sail's greatest struct
+    # is the one that it met last.
+    ingested = F.coalesce(F.col("silver_ingestion_timestamp"), F.lit(midnight(date(1970, 1, 1))))
+    copy = F.struct(
+        ingested.alias("ingested"), *[F.coalesce(known(name), F.lit(UNKNOWN)).alias(name) for name in _OF_A_SPLIT]
+    )
+    of_activities = splits.select("athlete_id", "activity_id", "split_id", copy.alias("copy")).join(
+        activities.select(*KEYS, "hr_max_bpm"), on=KEYS, how="inner"
+    )
+    newest = of_activities.groupBy(*KEYS, "split_id").agg(
+        F.max("copy").alias("copy"), F.max("hr_max_bpm").alias("hr_max_bpm")
+    )
+    split = {name: F.when(F.col(f"copy.{name}") != UNKNOWN, F.col(f"copy.{name}")) for name in _OF_A_SPLIT}
+    heart_rate, metres, climb = split["average_heartrate"], split["distance"], split["elevation_difference"]
+    seconds = F.coalesce(split["moving_time"], split["elapsed_time"])
+    is_covered = (
+        heart_rate.between(F.lit(settings.min_heart_rate_bpm), F.lit(settings.max_heart_rate_bpm))
+        & (seconds > 0)
+        & (seconds <= settings.max_duration_h * 3600)
+    )
+    # on Apache Spark (ANSI) a division by zero ends the run, whatever is done with its result
+    grade = climb / F.when(metres > 0, metres)
+    grade = F.greatest(F.least(grade, F.lit(STEEPEST_GRADE)), F.lit(-STEEPEST_GRADE))
+    is_graded = (metres > 0) & climb.isNotNull()
+    by_split = newest.select(
+        *KEYS,
+        F.when(is_covered, heart_rate_zone(heart_rate, F.col("hr_max_bpm"))).alias("zone"),
+        seconds.alias("seconds"),
+        F.when(is_graded, metres / 1000).alias("graded_km"),
+        F.when(is_graded, metres / 1000 * flat_metres_per_metre(grade)).alias("flat_km"),
+    )
+    return by_split.groupBy(*KEYS).agg(
+        *[
+            F.sum(F.when(F.col("zone") == zone, F.col("seconds")).when(F.col("zone").isNotNull(), F.lit(0.0))).alias(
+                f"zone_{zone}_s"
+            )
+            for zone in ZONES
+        ],
+        F.sum("graded_km").alias("graded_km"),
+        F.sum("flat_km").alias("flat_km"),
+    )

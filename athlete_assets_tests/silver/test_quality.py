@@ -412,9 +412,9 @@ def test_accepted_and_rejected_add_up_to_what_was_read(sail: SparkSession, rows:
     assert {month for number, month in months.items() if number < 90} <= {"2024-03"}
 
 
-def test_a_rejected_row_comes_with_its_own_day_only(spark: SparkSession) -> None:
+def test_a_rejected_row_comes_with_its_own_day_only(sail: SparkSession) -> None:
     silver = frame(
-        spark,
+        sail,
         arrow(
             [
                 activity("2024-03-04 12:00:00", id=1, moving_time=0.0),

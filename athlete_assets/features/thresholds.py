@@ -1,0 +1,158 @@
+"""What an athlete's activities tell of threshold pace and maximum heart rate on the evening before a day.
+
+NumPy kernels over many athletes at once. Rows have a `key`, athlete number x ATHLETE_STEP + day number, by which they
+are sorted: the rows of one athlete's window of days are a slice.
+
+An EFFORT is a run of 3 to 60 min and at least 1 km that a person can have run: no slower than 10 min/km, which is
+walked; no faster than VDOT 83; and not 1.6 times as fast as the median of the athlete's runs in its own 90 days (of 5
+or more). In the shared real runs the best of 20-60 min lies below 1.38 medians in 95 % of all windows and above 2 in
+the last percent: rides called runs.
+
+CRITICAL SPEED is the slope of distance on time (Monod & Scherrer 1965) over the best efforts of 7 bands of duration,
+as Smyth & Muniz-Pumares (Med Sci Sports Exerc 52, 2020) take it from training logs. Most runs are no one's best, and a
+line through easy runs has a slope, too. So an effort counts only within 5 % (VDOT) of the best of the window; there
+must be 3 of them, the longest twice as long as the shortest, all within 3 % of the line, and the line's intercept D'
+must be that of a person: 50 to 400 m. Else it is unknown.
+
+MAXIMUM HEART RATE as observed is the third highest of the days' maxima, or the 98th percentile where that is lower:
+one spike of a sensor, or two, or a few in a year of daily running, do not set it. It takes 10 days with a maximum.
+"""
+
+from __future__ import annotations
+
+import math
+from bisect import bisect_left, insort
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from athlete_assets.models.formulas import HIGHEST_VDOT, vdot
+
+Floats = NDArray[np.float64]
+Integers = NDArray[np.int64]
+
+ATHLETE_STEP = 1_000_000
+"""More than any day number and window together, so that no window reaches into another athlete's rows."""
+
+EFFORT_FROM_M = 1000.0
+SLOWEST_EFFORT_MPS = 1000 / 600
+BANDS_S = np.array([3, 5, 8, 12, 18, 27, 40, 60]) * 60.0
+"""Edges of the bands of duration, about 1.5 times apart; the last holds its upper edge, too."""
+MEDIANS_OF_A_RIDE = 1.6
+RUNS_FOR_A_MEDIAN = 5
+
+EFFORT_SHARE = 0.95
+EFFORTS = 3
+DURATION_SPREAD = 2.0
+LINE_TOLERANCE = 0.03
+PLAUSIBLE_INTERCEPT_M = (50.0, 400.0)
+
+BEST_EFFORT_S = (20 * 60.0, 60 * 60.0)
+
+DAYS_FOR_HR_MAX = 10
+HR_MAX_RANK = 3
+HR_MAX_SHARE = 0.02
+
+
+def is_effort(key: Integers, distance_m: Floats, duration_s: Floats, window_days: int) -> NDArray[np.bool_]:
+    """Which of the runs are efforts. Runs are sorted by key; unknown distances are NaN."""
+    speed = distance_m / duration_s
+    measured = np.flatnonzero(distance_m >= EFFORT_FROM_M)
+    of = key[measured]
+    low, high = np.searchsorted(of, of - window_days, side="right"), np.searchsorted(of, of, side="right")
+    median = sliding_rank(speed[measured], low, high, lambda n: (n + 1) // 2, least=RUNS_FOR_A_MEDIAN)
+    plausible = np.zeros(len(key), dtype=bool)
+    plausible[measured] = ~(speed[measured] > MEDIANS_OF_A_RIDE * median)
+    plausible &= speed >= SLOWEST_EFFORT_MPS
+    plausible &= (duration_s >= BANDS_S[0]) & (duration_s <= BANDS_S[-1])
+    return plausible & (vdot(distance_m, duration_s) <= HIGHEST_VDOT)
+
+
+def critical_speed(key: Integers, distance_m: Floats, duration_s: Floats, asked: Integers, window_days: int) -> Floats:
+    """Critical speed (m/s) from the efforts of the window_days before each asked key; NaN where there is none.
+
+    Efforts and asked keys are sorted by key.
+    """
+    score = vdot(distance_m, duration_s)
+    best = np.full((3, len(BANDS_S) - 1, len(asked)), np.nan)  # score, duration and distance of each band's best
+    band = np.minimum(np.searchsorted(BANDS_S, duration_s, side="right") - 1, len(BANDS_S) - 2)
+    for number in range(len(BANDS_S) - 1):
+        members = np.flatnonzero(band == number)
+        low, high = _window(key[members], asked, window_days)
+        row = best_in_slices(score[members], low, high)
+        found = row >= 0
+        chosen = members[row[found]]
+        best[:, number, found] = score[chosen], duration_s[chosen], distance_m[chosen]
+
+    with np.errstate(invalid="ignore", divide="ignore"):
+        counts = best[0] >= EFFORT_SHARE * np.fmax.reduce(best[0], axis=0)
+        count = counts.sum(axis=0)
+        time, metres = np.where(counts, best[1], 0.0), np.where(counts, best[2], 0.0)
+        mean_time, mean_metres = time.sum(axis=0) / count, metres.sum(axis=0) / count
+        time_off = np.where(counts, time - mean_time, 0.0)
+        metres_off = np.where(counts, metres - mean_metres, 0.0)
+        speed = (time_off * metres_off).sum(axis=0) / (time_off**2).sum(axis=0)
+        intercept = mean_metres - speed * mean_time
+        miss = np.abs(np.where(counts, (intercept + speed * time) / np.where(counts, metres, 1.0) - 1, 0.0)).max(axis=0)
+        spread = time.max(axis=0) / np.where(counts, time, np.inf).min(axis=0)
+        least, most = PLAUSIBLE_INTERCEPT_M
+        sound = (count >= EFFORTS) & (spread >= DURATION_SPREAD) & (miss <= LINE_TOLERANCE) & (speed > 0)
+        return np.where(sound & (intercept >= least) & (intercept <= most), speed, np.nan)
+
+
+def best_effort_speed(
+    key: Integers, distance_m: Floats, duration_s: Floats, asked: Integers, window_days: int
+) -> Floats:
+    """Speed (m/s) of the fastest effort of 20-60 min in the window_days before each asked key; NaN without one."""
+    members = np.flatnonzero((duration_s >= BEST_EFFORT_S[0]) & (duration_s <= BEST_EFFORT_S[1]))
+    speed = (distance_m / duration_s)[members]
+    row = best_in_slices(speed, *_window(key[members], asked, window_days))
+    return np.where(row >= 0, np.append(speed, np.nan)[row], np.nan)
+
+
+def observed_hr_max(key: Integers, heart_rate: Floats, asked: Integers, window_days: int) -> Floats:
+    """Robust maximum heart rate (bpm) of the window_days before each asked key; NaN under 10 days with one.
+
+    heart_rate: the maximum of each activity, no NaN, sorted by key; of a day's activities the highest counts.
+    """
+    first_of_day = np.flatnonzero(np.diff(key, prepend=-1))
+    if not len(first_of_day):
+        return np.full(len(asked), np.nan)
+    daily, key = np.maximum.reduceat(heart_rate, first_of_day), key[first_of_day]
+    low, high = _window(key, asked, window_days)
+    return sliding_rank(
+        daily, low, high, lambda n: max(HR_MAX_RANK, math.ceil(HR_MAX_SHARE * n)), least=DAYS_FOR_HR_MAX
+    )
+
+
+def _window(key: Integers, asked: Integers, days: int) -> tuple[Integers, Integers]:
+    """The slices of the rows that lie in the `days` days before each asked key, its own day not among them."""
+    return np.searchsorted(key, asked - days), np.searchsorted(key, asked)
+
+
+def best_in_slices(score: Floats, low: Integers, high: Integers) -> Integers:
+    """Position of the highest score in each slice [low, high), -1 where it is empty; of equals the last."""
+    order = np.argsort(score, kind="stable")
+    rank = np.empty(len(score) + 1, dtype=np.int64)
+    rank[order], rank[-1] = np.arange(len(score)), -1
+    highest = np.maximum.reduceat(rank, np.column_stack([low, high]).ravel())[::2]
+    return np.where(low < high, np.append(order, -1)[highest], -1)
+
+
+def sliding_rank(values: Floats, low: Integers, high: Integers, rank: Callable[[int], int], least: int = 1) -> Floats:
+    """In each slice [low, high) of n values the rank(n)-th highest; NaN where n < least. Neither bound may fall."""
+    window: list[Any] = []
+    listed = values.tolist()
+    start = end = 0
+    result = np.full(len(low), np.nan)
+    for number, (first, last) in enumerate(zip(low.tolist(), high.tolist(), strict=True)):
+        for value in listed[end:last]:
+            insort(window, value)
+        for value in listed[start:first]:
+            del window[bisect_left(window, value)]
+        start, end = first, last
+        if len(window) >= least:
+            result[number] = window[-rank(len(window))]
+    return result

@@ -1,0 +1,542 @@
+"""activity_features: measured values, load, zones, and thresholds as known on the evening before."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterable
+from datetime import date, datetime, timedelta, timezone
+from itertools import permutations
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pytest
+from hypothesis import given
+from hypothesis import settings as examples
+from hypothesis import strategies as st
+from pyspark.sql import SparkSession
+
+from athlete_assets import tables
+from athlete_assets.days import Days, midnight
+from athlete_assets.features.activity import activity_features, history_days
+from athlete_assets.settings import Settings
+from athlete_assets.silver import quality
+from athlete_assets.store.arrow import fitted
+from athlete_assets_tests.conftest import shared_file
+from athlete_assets_tests.models.test_formulas import oracle
+from athlete_assets_tests.silver.rows import REAL_RUNS_AS_OF, activity, arrow, athlete, frame, real_runs, split
+
+SETTINGS = Settings(start_date=date(2010, 1, 4), as_of=date(2024, 12, 31))
+EXACT = 1e-12
+SPLITS, ATHLETES = tables.STRAVA_SUB_ACTIVITY, tables.STRAVA_ATHLETE
+ZONES = [f"hr_zone_{zone}_pct" for zone in range(1, 6)]
+Row = dict[str, Any]
+
+
+def compute(
+    spark: SparkSession,
+    activities: pa.Table,
+    splits: pa.Table,
+    athletes: pa.Table,
+    days: Days,
+    settings: Settings = SETTINGS,
+) -> pa.Table:
+    """activity_features of the days, as the asset computes them; checked against the contract."""
+    silver = frame(spark, activities)
+    verdicts = quality.verdicts(silver, days.starting_earlier(history_days(settings)), settings)
+    rows = activity_features(verdicts, frame(spark, splits, SPLITS), frame(spark, athletes, ATHLETES), days, settings)
+    return fitted(rows.toArrow(), tables.ACTIVITY)
+
+
+def features(
+    spark: SparkSession, activities: Iterable[Row], splits: Iterable[Row] = (), athletes: Iterable[Row] = ()
+) -> dict[int, Row]:
+    """activity_features of all given days, by activity id."""
+    days = Days(SETTINGS.start_date, SETTINGS.today)
+    rows = compute(spark, arrow(activities), arrow(splits, SPLITS), arrow(athletes, ATHLETES), days).to_pylist()
+    found = {row["activity_id"]: row for row in sorted(rows, key=lambda row: row["activity_id"])}
+    assert len(found) == len(rows), "an activity twice"
+    return found
+
+
+def alone(rows: Iterable[Row]) -> list[Row]:
+    """The activities numbered from 1, each of an athlete of its own."""
+    return [{**row, "id": number, "athlete_id": str(number)} for number, row in enumerate(rows, start=1)]
+
+
+# -------------------------------------------------------------------------------------------------------- measured
+
+
+def test_a_run_is_measured_in_the_contracts_units(sail: SparkSession) -> None:
+    run = activity(
+        "2024-03-04 23:30:00",
+        utc_offset_h=-8,
+        workout_type=1,
+        sport_type="trail_running",
+        elapsed_time=3_300.0,
+        total_elevation_gain=120.0,
+        average_heartrate=150.0,
+        max_heartrate=171.0,
+    )
+    row = features(sail, [run])[1]
+    assert {name: row[name] for name in ("athlete_id", "sport_type", "is_race", "source", "month")} == {
+        "athlete_id": "a",
+        "sport_type": "TrailRun",
+        "is_race": True,
+        "source": "file",
+        "month": "2024-03",
+    }
+    assert row["event_timestamp"] == datetime(2024, 3, 5, 7, 30, tzinfo=timezone.utc)
+    assert row["activity_date"] == midnight(date(2024, 3, 4))
+    measured = {
+        "distance_km": 10.0,
+        "moving_time_min": 50.0,
+        "elapsed_time_min": 55.0,
+        "pace_min_km": 5.0,
+        "elevation_gain_m": 120.0,
+        "elevation_per_km": 12.0,
+        "avg_hr": 150.0,
+        "max_hr": 171.0,
+        "threshold_pace_min_km": 5.5,
+        "intensity_factor": 1.1,
+        "estimated_tss": 50 / 60 * 1.21 * 100,
+        "efficiency_index": 10_000 / (50 * 150),
+    }
+    assert {name: row[name] for name in measured} == pytest.approx(measured, rel=EXACT)
+    assert (row["threshold_source"], row["load_method"]) == ("default", "pace")
+    unknown = ("grade_adjusted_pace_min_km", "hr_max_bpm", "hr_max_source", *ZONES, "hr_zone_method")
+    assert [row[name] for name in unknown] == [None] * len(unknown)
+
+
+def test_what_was_not_measured_is_null(sail: SparkSession) -> None:
+    rows = features(
+        sail,
+        alone(
+            [
+                activity(sport_type="Ride"),
+                activity(sport_type="Walk"),
+                activity(distance=None),
+                activity(sport_type="Walk", distance=0.0, total_elevation_gain=3.0),
+                activity(moving_time=None, elapsed_time=2_400.0),
+                activity(elapsed_time=-5.0),
+                activity(elapsed_time=2_000.0),
+                activity(sport_type=None, total_elevation_gain=-4.0),
+                activity(sport_type="Ride", workout_type=1),
+            ]
+        ),
+    )
+    assert [rows[n]["pace_min_km"] for n in range(1, 10)] == [None, 5.0, None, None, 4.0, 5.0, 5.0, None, None]
+    assert [rows[n]["load_method"] for n in range(1, 10)] == [
+        *("none", "none", "none", "none", "pace", "pace", "pace", "none", "none")
+    ]
+    assert [rows[n]["estimated_tss"] is None for n in range(1, 10)] == [True] * 4 + [False] * 3 + [True] * 2
+    assert rows[4]["elevation_per_km"] is None
+    assert rows[5]["moving_time_min"] == 40.0, "elapsed time where moving time is unknown"
+    assert [rows[n]["elapsed_time_min"] for n in (6, 7)] == [None, None], "no activity ends before its moving time"
+    assert rows[8]["elevation_gain_m"] is None
+    assert not rows[9]["is_race"], "workout_type 1 is a race for runs"
+
+
+def test_an_activity_happens_at_its_local_hour_where_upstream_has_only_a_date(sail: SparkSession) -> None:
+    dated = {**activity("2024-03-04 18:00:00"), "start_date": datetime(2024, 3, 4, tzinfo=timezone.utc)}
+    rows = features(sail, alone([dated, {**dated, "start_date": None}]))
+    assert [rows[n]["event_timestamp"] for n in (1, 2)] == [datetime(2024, 3, 4, 18, tzinfo=timezone.utc)] * 2
+
+
+# ------------------------------------------------------------------------------------------------------ thresholds
+
+
+def test_threshold_pace_rests_on_the_best_that_is_known(sail: SparkSession) -> None:
+    """Efforts on a line of 4 m/s and D' 200 m; the fastest of 20-60 min among them is 5 km in 20 min, 4:00 a km."""
+    line = [
+        activity(f"2024-02-0{n} 12:00:00", id=n, moving_time=minutes * 60.0, distance=240.0 * minutes + 200)
+        for n, minutes in enumerate((6, 12, 20, 40), start=1)
+    ]
+    best_only = [{**row, "athlete_id": "b", "id": row["id"] + 10} for row in line[2:]]
+    asked = [activity(id=20 + n, athlete_id=name) for n, name in enumerate("abcd")]
+    stated = [athlete(athlete_id="d", threshold_pace_min_km=4.75), athlete(athlete_id="c", threshold_pace_min_km=290.0)]
+    rows = features(sail, [*line, *best_only, *asked], athletes=stated)
+    found = [(rows[n]["threshold_source"], rows[n]["threshold_pace_min_km"]) for n in range(20, 24)]
+    assert [source for source, _ in found] == ["critical_speed", "best_effort", "default", "athlete"]
+    assert [pace for _, pace in found] == pytest.approx([1000 / 240, 4.0, 5.5, 4.75], rel=EXACT)
+
+
+def test_thresholds_are_those_of_the_evening_before(sail: SparkSession) -> None:
+    """A fast half hour counts for the next 90 days: not on its own day, neither on the 91st day after it."""
+    fast = activity("2024-01-01 12:00:00", id=1, distance=7_500.0, moving_time=1_800.0)
+    same_day = activity("2024-01-01 18:00:00", id=2)
+    later = [activity(f"{date(2024, 1, 1) + timedelta(days=n)} 12:00:00", id=100 + n, moving_time=9e3) for n in (1, 90)]
+    too_late = activity(f"{date(2024, 1, 1) + timedelta(days=91)} 12:00:00", id=3)
+    rows = features(sail, [fast, same_day, *later, too_late])
+    assert {n: row["threshold_source"] for n, row in rows.items()} == {
+        1: "default",
+        2: "default",
+        101: "best_effort",
+        190: "best_effort",
+        3: "default",
+    }
+    assert rows[190]["threshold_pace_min_km"] == pytest.approx(4.0, rel=EXACT)
+
+
+def test_maximum_heart_rate_is_stated_or_observed_or_of_the_age(sail: SparkSession) -> None:
+    """Ten days of 180 ... 189 bpm: the third highest is 187. At 40 Tanaka says 180."""
+    hard = [activity(f"2024-02-{10 + n} 12:00:00", id=n, max_heartrate=180.0 + n) for n in range(10)]
+    asked = [activity(id=20 + n, athlete_id=name) for n, name in enumerate("abcde")]
+    rows = features(
+        sail,
+        [*hard, *({**row, "athlete_id": "b", "id": row["id"] + 10} for row in hard), *asked],
+        athletes=[
+            athlete(max_hr_bpm=195.0, birth_year=1984),
+            athlete(athlete_id="b", birth_year=1984, max_hr_bpm=19.0),
+            athlete(athlete_id="c", birth_year=1984),
+            athlete(athlete_id="d", birth_year=84),
+        ],
+    )
+    found = [(rows[n]["hr_max_bpm"], rows[n]["hr_max_source"]) for n in range(20, 25)]
+    assert found == [(195.0, "athlete"), (187.0, "observed"), (180.0, "age"), (None, None), (None, None)]
+    assert [rows[n]["hr_max_source"] for n in range(10)] == ["athlete"] * 10
+    assert [rows[n]["hr_max_source"] for n in range(10, 20)] == ["age"] * 10, "ten days are there on the evening after"
+
+
+def test_several_statements_of_one_athlete_make_no_more_rows(sail: SparkSession) -> None:
+    rows = features(sail, [activity()], athletes=[athlete(max_hr_bpm=190.0), athlete(threshold_pace_min_km=5.0)])
+    assert (rows[1]["hr_max_bpm"], rows[1]["threshold_pace_min_km"]) == (190.0, 5.0)
+
+
+# ------------------------------------------------------------------------------------------------------------ load
+
+HOUR = {"moving_time": 3_600.0, "elapsed_time": 3_600.0}
+
+
+def test_load_comes_from_pace_else_from_heart_rate_else_is_null(sail: SparkSession) -> None:
+    """Threshold 5:00: an hour at 5:00 is 100, at 6:00 it is 69.4. HR max 190, rest 60: threshold is at 170.5 bpm.
+
+    Half an hour at the heart-rate threshold is 50; at or below rest it is 0.
+    """
+    rows = features(
+        sail,
+        given := alone(
+            [
+                activity(**HOUR, distance=12_000.0),
+                activity(**HOUR, distance=10_000.0),
+                activity(**HOUR, distance=12_000.0, average_heartrate=120.0),
+                activity(**HOUR, sport_type="Ride", average_heartrate=170.5),
+                activity(moving_time=1_800.0, sport_type="Ride", average_heartrate=170.5),
+                activity(**HOUR, distance=None, average_heartrate=170.5),
+                activity(**HOUR, sport_type="Ride", average_heartrate=50.0),
+                activity(**HOUR, sport_type="Ride", average_heartrate=0.0),
+                activity(**HOUR, sport_type="Walk", average_heartrate=125.0),
+                activity(**HOUR, sport_type="Walk", average_heartrate=125.0),
+            ]
+        ),
+        athletes=[
+            athlete(
+                athlete_id=row["athlete_id"],
+                threshold_pace_min_km=5.0,
+                max_hr_bpm=190.0,
+                resting_hr_bpm=60.0,
+                sex="female" if row["id"] == 10 else "M",
+            )
+            for row in given
+        ],
+    )
+    half = 0.5 / 0.85  # 125 bpm is half the reserve
+    easy = [100 * half * np.exp(exponent * (0.5 - 0.85)) for exponent in (1.92, 1.67)]
+    assert rows.pop(8)["estimated_tss"] is None, "0 bpm is no heart rate"
+    assert [row["estimated_tss"] for row in rows.values()] == pytest.approx(
+        [100.0, 100 / 1.44, 100.0, 100.0, 50.0, 100.0, 0.0, *easy], rel=1e-9
+    )
+    assert [row["load_method"] for row in rows.values()] == ["pace"] * 3 + ["heart_rate"] * 6
+
+
+def test_a_load_over_200_an_hour_is_null(sail: SparkSession) -> None:
+    """At a threshold of 8:00, an hour at 5:39.4 is 200 and one at 5:39 is more."""
+    at_limit = 3_600 / (8 / 2**0.5 * 60)
+    rows = features(
+        sail,
+        given := alone(
+            [
+                activity(**HOUR, distance=at_limit * 1000 * 0.9999),
+                activity(**HOUR, distance=at_limit * 1000 * 1.0001, average_heartrate=150.0),
+            ]
+        ),
+        athletes=[athlete(athlete_id=row["athlete_id"], threshold_pace_min_km=8.0, max_hr_bpm=190.0) for row in given],
+    )
+    assert rows[1]["estimated_tss"] == pytest.approx(200.0, rel=1e-3)
+    assert (rows[2]["estimated_tss"], rows[2]["load_method"]) == (None, "none")
+    assert rows[2]["intensity_factor"] == pytest.approx(2**0.5, rel=1e-3)
+
+
+# ------------------------------------------------------------------------------------------------------------ zones
+
+
+def zones(row: Row) -> list[float | None]:
+    return [row[name] for name in ZONES]
+
+
+def one_hot(zone: int) -> list[float]:
+    return [float(number == zone) for number in range(1, 6)]
+
+
+def test_zones_from_the_average_have_their_edges_at_tenths_of_the_maximum(sail: SparkSession) -> None:
+    """HR max 190: edges at 114, 133, 152, 171. 190 of 190, 200 of 190, 80 of 190 and no heart rate are the cases in
+    which the zones once were all 0."""
+    expected = {80: 1, 113: 1, 114: 2, 132: 2, 133: 3, 151: 3, 152: 4, 170: 4, 171: 5, 190: 5, 200: 5, None: None}
+    given = alone(activity(average_heartrate=None if bpm is None else float(bpm)) for bpm in expected)
+    rows = features(sail, given, athletes=[athlete(athlete_id=row["athlete_id"], max_hr_bpm=190.0) for row in given])
+    for row, zone in zip((rows[n] for n in sorted(rows)), expected.values(), strict=True):
+        assert zones(row) == ([None] * 5 if zone is None else one_hot(zone)), row["avg_hr"]
+        assert row["hr_zone_method"] == (None if zone is None else "average")
+
+
+def test_zones_agree_with_another_projects_whole_beats(sail: SparkSession) -> None:
+    """Its bounds of 0-60, 61-70, 71-80, 81-90, 91-100 %, rounded to whole beats. The stated difference: a beat on an
+    edge (111 of 185 is 60 % exactly, 130 is 70.3 %) belongs to the zone above here, and below 60 % is zone 1, not 0."""
+    numbers = {60: 1, 70: 2, 80: 3, 90: 4, None: 5}
+    cases = [c for c in oracle("15_hr_zone_bounds_bpm")["cases"] if c["to_pct"] in numbers and c["from_pct"] != 96]
+    wanted = [
+        (c["hrmax"], float(bpm), numbers[c["to_pct"]])
+        for c in cases
+        for first, last in [c["expected_bpm"]]
+        for bpm in range(max(first, 30), (last or c["hrmax"] + 1))
+        if bpm * 10 < c["hrmax"] * (c["to_pct"] or 1_000) // 10
+    ]
+    assert len(wanted) > 150
+    given = alone(activity(average_heartrate=bpm) for _, bpm, _ in wanted)
+    stated = [
+        athlete(athlete_id=row["athlete_id"], max_hr_bpm=float(hr_max))
+        for row, (hr_max, _, _) in zip(given, wanted, strict=True)
+    ]
+    rows = features(sail, given, athletes=stated)
+    assert [zones(rows[n]) for n in sorted(rows)] == [one_hot(zone) for _, _, zone in wanted]
+
+
+def test_zones_from_splits_are_shares_of_the_time_with_heart_rate(sail: SparkSession) -> None:
+    """HR max 200: 100 s at 110, 300 s at 150, 400 s at 185 and 250 s without heart rate."""
+    beats = [
+        split(1, 1, moving_time=100.0, average_heartrate=110.0),
+        split(1, 2, moving_time=300.0, average_heartrate=150.0),
+        split(1, 3, moving_time=None, elapsed_time=400.0, average_heartrate=185.0),
+        split(1, 4, moving_time=250.0),
+        split(1, 5, moving_time=250.0, average_heartrate=0.0),
+        split(1, 6, moving_time=-250.0, average_heartrate=150.0),
+        split(1, 7, moving_time=float("nan"), elapsed_time=None, average_heartrate=150.0),
+        split(2, 1, average_heartrate=0.0),
+        split(3, 1, average_heartrate=120.0, athlete_id="b"),
+        # written twice: the newest counts
+        split(4, 1, average_heartrate=110.0),
+        split(4, 1, average_heartrate=190.0, silver_ingestion_timestamp=datetime(2024, 4, 1, tzinfo=timezone.utc)),
+        split(4, 1, average_heartrate=150.0, silver_ingestion_timestamp=None),
+    ]
+    runs = [
+        activity(f"2024-03-{n:02} 12:00:00", id=n, average_heartrate=hr)
+        for n, hr in ((1, 165.0), (2, 165.0), (3, 165.0), (4, None), (5, None))
+    ]
+    rows = features(sail, runs, beats, [athlete(max_hr_bpm=200.0), athlete(athlete_id="b", max_hr_bpm=200.0)])
+    assert zones(rows[1]) == pytest.approx([0.125, 0.0, 0.375, 0.0, 0.5], abs=1e-12)
+    assert zones(rows[2]) == zones(rows[3]) == one_hot(4), "no split of theirs has a heart rate"
+    assert zones(rows[4]) == one_hot(5)
+    assert zones(rows[5]) == [None] * 5
+    assert [rows[n]["hr_zone_method"] for n in range(1, 6)] == ["splits", "average", "average", "splits", None]
+
+
+# ------------------------------------------------------------------------------------------------------ graded pace
+
+
+def test_a_graded_pace_is_that_of_equal_effort_on_the_flat(sail: SparkSession) -> None:
+    """Runalyze: 5:00 a km up 5 % is 4:01, down 4 % it is 5:59, to half a second. The load follows the graded pace."""
+    cases = {
+        (case["pace"], case["grade"]): case["flat_pace"]
+        for case in oracle("05_minetti_grade_cost_and_pace")["pace_equivalence"]
+    }
+    assert (cases["5:00", 0.05], cases["5:00", -0.04]) == ("4:01", "5:59")
+    runs = [activity(f"2024-03-{n:02} 12:00:00", id=n, distance=5_000.0, moving_time=1_500.0) for n in range(1, 7)]
+
+    def climbing(number: int, metres_a_km: float | None, count: int = 5) -> list[Row]:
+        return [split(number, k, elevation_difference=metres_a_km) for k in range(1, count + 1)]
+
+    elevation = [
+        *climbing(1, 50.0),
+        *climbing(2, -40.0),
+        *climbing(3, 0.0),
+        *climbing(4, None),
+        *climbing(5, 50.0, count=3),  # 3 of 5 km
+        *climbing(6, 50.0, count=4),
+        split(6, 5, distance=0.0, elevation_difference=12.0),  # on Apache Spark a division by zero would end the run
+        split(6, 6, distance=None, elevation_difference=12.0),
+        split(6, 7, distance=1.0, elevation_difference=None),
+    ]
+    rows = features(sail, runs, elevation, [athlete(threshold_pace_min_km=5.0)])
+    graded = [rows[n]["grade_adjusted_pace_min_km"] for n in range(1, 7)]
+    assert graded == pytest.approx([241 / 60, 359 / 60, 5.0, None, None, 241 / 60], abs=0.5 / 60)
+    assert rows[1]["intensity_factor"] == pytest.approx(5.0 / graded[0], rel=EXACT)
+    assert rows[1]["estimated_tss"] == pytest.approx(25 / 60 * (5.0 / graded[0]) ** 2 * 100, rel=EXACT)
+    assert rows[4]["intensity_factor"] == 1.0
+    assert rows[1]["efficiency_index"] is None
+
+
+# --------------------------------------------------------------------------------------------------------- promises
+
+
+def season(seed: int, athletes: int = 4, days: int = 150) -> tuple[pa.Table, pa.Table, pa.Table]:
+    """Random silver rows, dirty and clean, of a few athletes; what makes thresholds and zones is frequent."""
+    draw = random.Random(seed)
+    activities, splits = [], []
+    for number in range(athletes * days // 2):
+        who = str(draw.randrange(athletes))
+        start = datetime(2024, 1, 1) + timedelta(days=draw.randrange(days), seconds=draw.randrange(86_400))
+        minutes = draw.choice([2, 6, 12, 20, 40, 75]) * draw.uniform(0.95, 1.05)
+        speed = draw.choice([2.5, 3.0, 3.9, 4.1, 8.0, None])
+        heart_rate = draw.choice([None, 0.0, draw.uniform(100, 190)])
+        activities.append(
+            activity(
+                start.isoformat(sep=" "),
+                utc_offset_h=draw.choice([-8, 0, 5.5]),
+                id=number,
+                athlete_id=draw.choice([who] * 20 + [None]),
+                sport_type=draw.choice(["Run", "running", "trail_running", "Ride", "Walk", "generic", None]),
+                workout_type=draw.choice([None, 0, 1]),
+                distance=speed and speed * minutes * 60 + 200,
+                moving_time=draw.choice([minutes * 60.0] * 9 + [None, -1.0]),
+                elapsed_time=minutes * 65.0,
+                total_elevation_gain=draw.choice([None, 0.0, 80.0]),
+                average_heartrate=heart_rate,
+                max_heartrate=draw.choice([None, heart_rate and heart_rate + 10, 229.0]),
+            )
+        )
+        splits += [
+            split(
+                number,
+                k,
+                athlete_id=who,
+                average_heartrate=draw.choice([None, draw.uniform(90, 200)]),
+                elevation_difference=draw.uniform(-80, 80),
+                moving_time=draw.uniform(200, 500),
+                distance=draw.choice([1_000.0] * 9 + [0.0, None]),
+                silver_ingestion_timestamp=draw.choice([None, datetime(2024, 6, 1, tzinfo=timezone.utc)]),
+            )
+            for k in [*range(draw.choice([0, 0, 3, 12])), draw.choice([0, 1])]
+        ]
+        if draw.random() < 0.05:
+            activities.append({**activities[-1], "id": number + 100_000})
+    stated = [
+        athlete(athlete_id="0", max_hr_bpm=192.0, resting_hr_bpm=48.0, sex="F"),
+        athlete(athlete_id="1", birth_year=1990, threshold_pace_min_km=4.5),
+        athlete(athlete_id="2", birth_year=1975, sex="M"),
+    ]
+    return arrow(activities), arrow(splits, SPLITS), arrow(stated, ATHLETES)
+
+
+def assert_equal(found: pa.Table, expected: pa.Table) -> None:
+    """The same rows in any order, floats to 1e-9."""
+    order = ["athlete_id", "activity_id"]
+    one, other = (table.to_pandas().sort_values(order, ignore_index=True) for table in (found, expected))
+    pd.testing.assert_frame_equal(one, other, rtol=1e-9, atol=1e-12)
+
+
+def test_the_newest_copy_of_a_split_counts_whichever_nulls_the_copies_hold(spark: SparkSession) -> None:
+    """With a null among them, Sail's max() of structs is the one that comes last. HR max 200: 190 bpm is zone 5."""
+    older, newer = (datetime(2024, month, 1, tzinfo=timezone.utc) for month in (3, 4))
+    copies_of_a_split = [(None, 110.0), (newer, 190.0), (older, None)], [(newer, None), (newer, 190.0), (None, 110.0)]
+    splits, number = [], 0
+    for copies in copies_of_a_split:
+        for order in permutations(copies):
+            number += 1
+            splits += [split(number, 1, silver_ingestion_timestamp=at, average_heartrate=bpm) for at, bpm in order]
+    runs = [activity(f"2024-03-{n:02} 12:00:00", id=n) for n in range(1, number + 1)]
+    rows = features(spark, runs, splits, [athlete(max_hr_bpm=200.0)])
+    assert [zones(row) for row in rows.values()] == [one_hot(5)] * 12
+
+
+def test_no_division_by_zero_ends_the_run(spark: SparkSession) -> None:
+    """Apache Spark's ANSI mode raises where Sail gives NaN or infinity, even where the quotient is not used after."""
+    given = [
+        activity(id=1, sport_type="Ride", average_heartrate=150.0),
+        activity(id=2, athlete_id="b", sport_type="Walk", distance=0.0, total_elevation_gain=5.0),
+        activity(id=3, athlete_id="c"),
+    ]
+    splits = [
+        split(3, 1, athlete_id="c", distance=0.0, elevation_difference=12.0, moving_time=0.0, average_heartrate=150.0),
+        split(3, 2, athlete_id="c", distance=10_000.0, elevation_difference=0.0),
+    ]
+    rows = features(spark, given, splits, [athlete(max_hr_bpm=60.0, resting_hr_bpm=60.0)])
+    assert [rows[n]["estimated_tss"] is None for n in (1, 2, 3)] == [True, True, False]
+    assert [rows[n]["elevation_per_km"] for n in (1, 2, 3)] == [None] * 3
+    assert [rows[n]["grade_adjusted_pace_min_km"] for n in (1, 2, 3)] == [None, None, 5.0]
+
+
+@given(seed=st.integers(0, 10_000), cut=st.integers(20, 140), length=st.integers(1, 40))
+@examples(max_examples=5, deadline=None)
+def test_a_window_gets_the_rows_of_the_whole(sail: SparkSession, seed: int, cut: int, length: int) -> None:
+    """Promise 1: for any window, and with silver rows of later days or without."""
+    activities, splits, athletes = season(seed)
+    whole = compute(sail, activities, splits, athletes, Days(date(2024, 1, 1), date(2024, 6, 30)))
+    first = date(2024, 1, 1) + timedelta(days=cut)
+    days = Days(first, first + timedelta(days=length - 1))
+    local_days = activities["start_date_local"].to_pylist()
+    known = activities.take([n for n, start in enumerate(local_days) if start.date() <= days.last])
+    window = compute(sail, known, splits, athletes, days)
+    inside = [days.first <= day.date() <= days.last for day in whole["activity_date"].to_pylist()]
+    assert_equal(window, whole.filter(pa.array(inside)))
+
+
+@pytest.mark.java
+def test_both_engines_agree_on_random_rows(sail: SparkSession, apache_spark: SparkSession) -> None:
+    given, days = season(seed=7, athletes=12), Days(date(2024, 1, 1), date(2024, 6, 30))
+    found = compute(sail, *given, days)
+    assert_equal(compute(apache_spark, *given, days), found)
+    assert_promised(found)
+    seen = found.to_pandas()
+    assert set(seen.threshold_source) == {"athlete", "critical_speed", "best_effort", "default"}
+    assert set(seen.load_method) == {"pace", "heart_rate", "none"}
+    assert set(seen.hr_max_source.dropna()) == {"athlete", "observed", "age"}
+    assert set(seen.hr_zone_method.dropna()) == {"splits", "average"}
+
+
+def assert_promised(rows: pa.Table) -> None:
+    """What holds in any table: zone shares that sum to 1 or are null together, loads in range, unique keys."""
+    found = rows.to_pandas()
+    assert not found.duplicated(["athlete_id", "activity_id"]).any()
+    shares = found[ZONES]
+    assert np.allclose(shares.sum(axis=1, skipna=False).dropna(), 1, atol=1e-9)
+    assert (shares.notna().all(axis=1) == found.hr_zone_method.notna()).all()
+    assert (shares.isna().all(axis=1) == found.hr_zone_method.isna()).all()
+    assert (found.estimated_tss.dropna() <= 200 * found.moving_time_min[found.estimated_tss.notna()] / 60).all()
+    assert (found.estimated_tss.isna() == (found.load_method == "none")).all()
+    assert (found.hr_max_bpm.isna() == found.hr_max_source.isna()).all()
+
+
+@pytest.fixture(scope="module")
+def shared_runs() -> pa.Table:
+    return real_runs(shared_file("data/real_runs.parquet"))
+
+
+def nothing(table: tables.Table) -> pa.Table:
+    return arrow([], table)
+
+
+def real_features(spark: SparkSession, runs: pa.Table) -> pa.Table:
+    settings = Settings(as_of=REAL_RUNS_AS_OF)
+    days = Days(settings.start_date, settings.today)
+    return compute(spark, runs, nothing(SPLITS), nothing(ATHLETES), days, settings)
+
+
+def test_real_runs_have_plausible_loads(sail: SparkSession, shared_runs: pa.Table) -> None:
+    """No oracle knows these runners; the figures of people who train are: 60-90 TSS in most hours of running, and a
+    threshold from their own runs once they have some."""
+    rows = real_features(sail, shared_runs)
+    assert_promised(rows)
+    found = rows.to_pandas()
+    runs = found[found.sport_type.isin(tables.RUN_SPORTS)]
+    an_hour = runs.estimated_tss / runs.moving_time_min * 60
+    assert 65 < an_hour.median() < 85
+    assert an_hour.quantile(0.95) < 120
+    assert runs.estimated_tss.isna().mean() < 0.01
+    assert (runs.threshold_source != "default").mean() > 0.9
+    assert runs[runs.threshold_source == "critical_speed"].threshold_pace_min_km.between(3, 10).all()
+
+
+@pytest.mark.java
+def test_both_engines_agree_on_real_runs(sail: SparkSession, apache_spark: SparkSession, shared_runs: pa.Table) -> None:
+    assert_equal(real_features(apache_spark, shared_runs), real_features(sail, shared_runs))
