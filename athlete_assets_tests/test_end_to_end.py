@@ -138,10 +138,12 @@ def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
                 received.messages.clear()
                 yield live
         finally:
-            os.killpg(server.pid, signal.SIGINT)
+            server.send_signal(signal.SIGINT)  # as Ctrl-C in the terminal: it ends its daemon and servers
             try:
-                server.wait(30)
+                server.wait(20)
             except subprocess.TimeoutExpired:
+                pass
+            finally:
                 os.killpg(server.pid, signal.SIGKILL)
 
 

@@ -9,7 +9,7 @@ from pyspark.sql import functions as F
 from athlete_assets import partitions, tables
 from athlete_assets.days import ONE_DAY, Days, midnight
 from athlete_assets.features import activity, daily, performance, rolling, weekly
-from athlete_assets.monitoring import checks, tie_outs
+from athlete_assets.monitoring import charts, checks, tie_outs
 from athlete_assets.partitions import days_of
 from athlete_assets.settings import Settings
 from athlete_assets.silver import quality
@@ -68,6 +68,9 @@ def feature_assets(settings: Settings) -> list[dg.AssetsDefinition]:
         yield checked_window(store, tables.ACTIVITY, window, findings)
         rejected_before = store.read(tables.REJECTS, before).count()
         share = tie_outs.share_of_rejects(count, rejected_inside, earlier.count(), rejected_before)
+        if rejected_inside:
+            reasons = charts.reject_reasons(store.read(tables.REJECTS, window))
+            charts.attach(context, tables.REJECTS, window, {"reject_reasons": reasons})
         yield checked_window(store, tables.REJECTS, window, [share])
 
     @table_assets(
@@ -100,6 +103,9 @@ def feature_assets(settings: Settings) -> list[dg.AssetsDefinition]:
             rows = weekly.weekly_features(store.read(tables.DAILY, chunk.starting_earlier(7)), chunk)
             store.replace(tables.WEEKLY, rows, chunk)
         summed = tie_outs.weekly_is_sum_of_daily(store.read(tables.DAILY, window), store.read(tables.WEEKLY, window))
+        if settings.today in window:
+            volume = charts.weekly_volume(store.read(tables.WEEKLY), window.last)
+            charts.attach(context, tables.WEEKLY, window, {"weekly_volume": volume})
         yield checked_window(store, tables.WEEKLY, window, [summed])
 
     @table_assets(
@@ -125,6 +131,9 @@ def feature_assets(settings: Settings) -> list[dg.AssetsDefinition]:
             tie_outs.one_row_a_day("one_row_a_day", store.read(tables.DAILY, window), rows, tables.ROLLING),
             tie_outs.fitness_tie_out(store.read(tables.DAILY), rows, window),
         ]
+        if settings.today in window:
+            load = charts.training_load(store.read(tables.ROLLING), window.last)
+            charts.attach(context, tables.ROLLING, window, {"training_load": load})
         yield checked_window(store, tables.ROLLING, window, findings)
 
     @table_assets(

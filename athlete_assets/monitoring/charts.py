@@ -1,0 +1,158 @@
+"""Small charts for the Dagster UI: PNGs inside markdown metadata, readable at a glance, under 60 kB each.
+
+They hang on one materialisation only, the newest day's: metadata of a range is stored once a partition.
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Mapping, Sequence
+from datetime import date, timedelta
+from typing import TYPE_CHECKING, Any
+
+import dagster as dg
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
+from athlete_assets import tables
+from athlete_assets.days import Days, midnight
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+ATHLETES = 3
+"""Athletes on one chart, those with the highest fitness."""
+LOAD_DAYS = 180
+WEEKS = 26
+WIDTH, ROW_HEIGHT, DPI = 7.2, 1.9, 80
+COLOURS = 48
+FITNESS, FATIGUE, FORM, VOLUME = "#2a6f97", "#e07a5f", "#8d99ae", "#3a86a8"
+
+
+def training_load(rolling: DataFrame, last: date) -> dg.MarkdownMetadataValue | None:
+    """Fitness, fatigue and form of the last LOAD_DAYS. rolling: ROLLING rows. None without rows on the last day."""
+    athletes = _fittest(rolling, last)
+    since = midnight(last - timedelta(days=LOAD_DAYS))
+    columns = ("athlete_id", "as_of_date", "ctl_42d", "atl_7d", "tsb")
+    frame = rolling.where(F.col("athlete_id").isin(*athletes) & (F.col("as_of_date") >= F.lit(since))).select(*columns)
+    rows = frame.toPandas().sort_values("as_of_date") if athletes else None
+    if rows is None or rows.empty:
+        return None
+    figure, axes = _grid(len(athletes))
+    for axis, athlete in zip(axes, athletes, strict=True):
+        mine = rows[rows["athlete_id"] == athlete]
+        axis.bar(mine["as_of_date"], mine["tsb"], width=1.0, color=FORM, alpha=0.45, label="form (TSB)")
+        axis.plot(mine["as_of_date"], mine["atl_7d"], color=FATIGUE, linewidth=1.0, label="fatigue (ATL)")
+        axis.plot(mine["as_of_date"], mine["ctl_42d"], color=FITNESS, linewidth=1.8, label="fitness (CTL)")
+        _label(axis, athlete, "TSS a day")
+    _legend(axes[0], columns=3)
+    return _markdown(figure, f"Training load of {', '.join(athletes)}, {LOAD_DAYS} days to {last}")
+
+
+def weekly_volume(weekly: DataFrame, last: date) -> dg.MarkdownMetadataValue | None:
+    """Kilometres of the last WEEKS weeks, with the mean of four. weekly: WEEKLY rows up to the last week."""
+    since = midnight(last - timedelta(weeks=WEEKS))
+    rows = weekly.where((F.col("week_start") > F.lit(since)) & (F.col("week_start") <= F.lit(midnight(last))))
+    frame = rows.select("athlete_id", "week_start", "weekly_distance_km").toPandas().sort_values("week_start")
+    if frame.empty:
+        return None
+    most = frame.groupby("athlete_id")["weekly_distance_km"].sum().sort_values(ascending=False)
+    athletes = list(most.index[:ATHLETES])
+    figure, axes = _grid(len(athletes))
+    for axis, athlete in zip(axes, athletes, strict=True):
+        mine = frame[frame["athlete_id"] == athlete]
+        axis.bar(mine["week_start"], mine["weekly_distance_km"], width=5.5, color=VOLUME, alpha=0.7)
+        mean = mine["weekly_distance_km"].rolling(4, min_periods=1).mean()
+        axis.plot(mine["week_start"], mean, color=FATIGUE, linewidth=1.5, label="mean of 4 weeks")
+        _label(axis, athlete, "km a week")
+    _legend(axes[0])
+    return _markdown(figure, f"Weekly distance of {', '.join(athletes)}")
+
+
+def prediction_fan(predictions: DataFrame, day: date) -> dg.MarkdownMetadataValue | None:
+    """Predicted pace over the four distances with its 80 % interval. predictions: PREDICTIONS rows of the day."""
+    rows = predictions.where(F.col("prediction_date") == F.lit(midnight(day)))
+    rows = rows.where(F.col("predicted_10k_s").isNotNull()).orderBy("predicted_10k_s").limit(ATHLETES)
+    frame = rows.toPandas()
+    if frame.empty:
+        return None
+    figure, (axis,) = _grid(1, height=2.9)
+    kilometres = [metres / 1000 for metres in tables.DISTANCES_M.values()]
+    for number, (_, row) in enumerate(frame.iterrows()):
+        colour = (FITNESS, FATIGUE, "#6a994e")[number]
+        paces = {
+            prefix: [
+                row[f"{prefix}_{name}_s"] / 60 / km for name, km in zip(tables.DISTANCES_M, kilometres, strict=True)
+            ]
+            for prefix in ("predicted", "p10", "p90")
+        }
+        axis.fill_between(kilometres, paces["p10"], paces["p90"], color=colour, alpha=0.18, linewidth=0)
+        axis.plot(kilometres, paces["predicted"], color=colour, marker="o", markersize=3.5, label=row["athlete_id"])
+    axis.set_xscale("log")
+    axis.set_xticks(kilometres, [*tables.DISTANCES_M], fontsize=7)
+    axis.minorticks_off()
+    axis.invert_yaxis()
+    _label(axis, f"Predicted pace, {day} (band: 80 % of races)", "min/km, faster is up")
+    _legend(axis, columns=ATHLETES)
+    return _markdown(figure, f"Predicted pace on {day}")
+
+
+def reject_reasons(rejects: DataFrame) -> dg.TableMetadataValue:
+    """How many rows each rule rejected, and how many of them broke no other rule."""
+    counted = rejects.select(F.explode("reject_reasons").alias("rule"), (F.size("reject_reasons") == 1).alias("alone"))
+    rows = counted.groupBy("rule").agg(
+        F.count(F.lit(1)).alias("rows"), F.sum(F.col("alone").cast("bigint")).alias("alone")
+    )
+    records = [
+        dg.TableRecord({"rule": row["rule"], "rows": row["rows"], "for this rule alone": row["alone"]})
+        for row in sorted(rows.collect(), key=lambda row: -row["rows"])
+    ]
+    columns = [dg.TableColumn("rule", "string"), dg.TableColumn("rows", "int")]
+    columns.append(dg.TableColumn("for this rule alone", "int"))
+    return dg.MetadataValue.table(records, schema=dg.TableSchema(columns=columns))
+
+
+def attach(context: dg.AssetExecutionContext, table: tables.Table, days: Days, charts: Mapping[str, Any]) -> None:
+    """Hangs the charts that are there on the materialisation of the window's last partition."""
+    present = {name: chart for name, chart in charts.items() if chart is not None}
+    key = dg.AssetKey(list(table.path))
+    if present and key in context.selected_asset_keys:
+        context.add_asset_metadata(present, asset_key=key, partition_key=context.partition_key_range.end)
+
+
+def _fittest(rolling: DataFrame, last: date) -> list[str]:
+    at_end = rolling.where(F.col("as_of_date") == F.lit(midnight(last))).select("athlete_id", "ctl_42d")
+    return [row["athlete_id"] for row in at_end.orderBy(F.desc("ctl_42d"), "athlete_id").limit(ATHLETES).collect()]
+
+
+def _grid(rows: int, height: float = ROW_HEIGHT) -> tuple[Figure, Sequence[Axes]]:
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(WIDTH, height * rows), dpi=DPI, layout="constrained")
+    axes = figure.subplots(rows, 1, sharex=True, squeeze=False)[:, 0]
+    return figure, list(axes)
+
+
+def _label(axis: Axes, title: str, unit: str) -> None:
+    axis.set_title(title, fontsize=8, loc="left")
+    axis.set_ylabel(unit, fontsize=7)
+    axis.tick_params(labelsize=7)
+    axis.grid(axis="y", alpha=0.25, linewidth=0.5)
+    axis.spines[["top", "right"]].set_visible(False)
+
+
+def _legend(axis: Axes, columns: int = 1) -> None:
+    """On the line of the title, so that it hides no data."""
+    axis.legend(loc="lower right", bbox_to_anchor=(1, 0.98), fontsize=7, ncols=columns, frameon=False, borderpad=0)
+
+
+def _markdown(figure: Figure, words: str) -> dg.MarkdownMetadataValue:
+    from PIL import Image
+
+    drawn, buffer = io.BytesIO(), io.BytesIO()
+    figure.savefig(drawn, format="png")
+    # a palette of few colours takes a third of the bytes, and the event log keeps them
+    Image.open(drawn).convert("RGB").quantize(COLOURS).save(buffer, format="png", optimize=True)
+    return dg.MetadataValue.md(f"![{words}](data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode()})")
