@@ -31,7 +31,7 @@ from athlete_assets.store.local import LocalStore
 
 LAST = date(2025, 6, 29)
 MICROSECONDS_A_DAY = 86_400_000_000
-STEPS = ("daily fill", "weekly fill", "rolling fill", "daily day", "rolling day", "rolling day without state")
+STEPS = ("land", "daily fill", "weekly fill", "rolling fill", "daily day", "rolling day", "rolling day without state")
 
 
 def main() -> None:
@@ -45,7 +45,6 @@ def main() -> None:
         print(json.dumps(measured(arguments.step, arguments.home, arguments.athletes, arguments.years)))
         return
     with tempfile.TemporaryDirectory() as folder:
-        land(Path(folder), arguments.athletes, arguments.years)
         print(f"{arguments.athletes} athletes x {arguments.years:g} years, Sail in the process")
         print(f"{'':28}{'rows':>12}{'wall s':>9}{'CPU s':>9}{'peak MB':>9}")
         for step in STEPS:
@@ -58,7 +57,7 @@ def main() -> None:
             )
 
 
-def land(home: Path, athletes: int, years: float) -> None:
+def land(home: Path, athletes: int, years: float) -> int:
     """Activities of athletes who begin within the first year and train on about four days of seven."""
     random = np.random.default_rng(5)
     length = round(years * 365.25)
@@ -89,7 +88,7 @@ def land(home: Path, athletes: int, years: float) -> None:
     }
     schema = arrow_schema(tables.ACTIVITY)
     rows = pa.table([columns.get(f.name, pa.nulls(count, f.type)).cast(f.type) for f in schema], schema=schema)
-    LocalStore(Settings(home=home)).replace_arrow(tables.ACTIVITY, rows)
+    return LocalStore(Settings(home=home)).replace_arrow(tables.ACTIVITY, rows).rows
 
 
 def measured(step: str, home: Path, athletes: int, years: float) -> dict[str, float]:
@@ -97,6 +96,8 @@ def measured(step: str, home: Path, athletes: int, years: float) -> dict[str, fl
     settings = Settings(home=home)
     store = LocalStore(settings)
     store.spark.range(1).toArrow()  # the session's start is not the step's cost
+    if step == "land":  # apart from the others: Linux passes the peak of a parent on to its children
+        return {"rows": land(home, athletes, years), "wall": 0, "cpu": 0, "peak": 0}
     length = round(years * 365.25)
     fill, newest = Days(LAST - timedelta(days=length - 1), LAST - ONE_DAY), Days(LAST, LAST)
     wall, cpu = time.perf_counter(), time.process_time()
