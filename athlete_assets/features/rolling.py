@@ -12,20 +12,16 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
-from pyspark import cloudpickle
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
-import athlete_assets
 from athlete_assets import tables
+from athlete_assets.buckets import per_athletes
 from athlete_assets.days import ONE_DAY, Days, midnight
 from athlete_assets.features import kernels
 from athlete_assets.features.columns import known, within
 from athlete_assets.models.formulas import HIGHEST_VDOT, riegel, vdot
 from athlete_assets.settings import Settings
-
-# Workers of a cluster cannot import this package where only the driver has it: the kernels travel with the function.
-cloudpickle.register_pickle_by_value(athlete_assets)
 
 Floats = NDArray[np.float64]
 
@@ -49,9 +45,6 @@ BEST_EFFORT_FROM_KM = 3.0
 
 LOOKBACK_DAYS = max(WARMUP_DAYS, SPIKE_DAYS + SPIKE_AGAINST_DAYS, TREND_DAYS)
 """DAILY rows that the first day of a range needs before it, where the state of the evening before is known."""
-
-BUCKETS = 32
-"""Hash buckets of athletes: enough that one fits into memory, few enough that a step a day serves many athletes."""
 
 MICROSECONDS_A_DAY = 86_400_000_000
 
@@ -99,9 +92,7 @@ def rolling_features(
     def states(bucket: pa.Table) -> pa.Table:
         return bucket_states(bucket, first, length, limits)
 
-    return rows.groupBy(F.pmod(F.hash("athlete_id"), F.lit(BUCKETS)).alias("bucket")).applyInArrow(
-        states, tables.ROLLING.ddl
-    )
+    return per_athletes(rows, states, tables.ROLLING.ddl)
 
 
 # ------------------------------------------------------------------------------------------- rows for a bucket
@@ -273,30 +264,26 @@ def _weighted_averages(
     """
     origin = min(base, int(past.day.min())) if len(past.day) else base
     loads = np.concatenate([past.scattered("daily_tss", origin, base - origin, 0.0), load])
-    athletes = np.arange(load.shape[1])
+    athletes = load.shape[1]
     first_row = np.clip(began - origin, 0, len(loads) - 1)
-    first_load = loads[first_row, athletes]
+    first_load = loads[first_row, np.arange(athletes)]
     padded = np.where(np.arange(len(loads))[:, None] < first_row, first_load, loads)
     before = len(loads) - length
-    seeded = np.zeros(load.shape[1], dtype=bool)
-    seeded[state.athlete] = True
-
-    def average(values: Floats, weight: float, start: Any, name: str) -> tuple[Floats, Floats]:
-        """Levels up to the evening before (from the start), and the levels of the days (from the state where known)."""
-        history = kernels.ewma(values[:before], weight, start)
-        level = history[-1].copy()
-        level[state.athlete] = state.values[name]
-        return history, kernels.ewma(values[before:], weight, level)
-
-    history, ctl = average(loads, FITNESS_WEIGHT, 0.0, "ctl_42d")
-    _, atl = average(loads, FATIGUE_WEIGHT, 0.0, "atl_7d")
-    _, acute = average(padded, ACUTE_WEIGHT, first_load, "acute_load_7d")
-    _, chronic = average(padded, CHRONIC_WEIGHT, first_load, "chronic_load_28d")
-
+    # side by side, in the order of _STATE_COLUMNS, so that one step a day serves all four
+    sequences = np.concatenate([loads, loads, padded, padded], axis=1)
+    weights = np.repeat([FITNESS_WEIGHT, FATIGUE_WEIGHT, ACUTE_WEIGHT, CHRONIC_WEIGHT], athletes)
+    start = np.concatenate([np.zeros(2 * athletes), first_load, first_load])
+    history = kernels.ewma(sequences[:before], weights, start)
     evening_before = history[-1].copy()
-    evening_before[state.athlete] = state.values["ctl_42d"]
-    rewound = kernels.ewma_before(evening_before, loads[before - RAMP_DAYS : before], FITNESS_WEIGHT)
-    earlier = np.where(seeded, np.concatenate([rewound, evening_before[None]]), history[-RAMP_DAYS:])
+    for place, name in enumerate(_STATE_COLUMNS):
+        evening_before[place * athletes + state.athlete] = state.values[name]
+    ctl, atl, acute, chronic = np.split(kernels.ewma(sequences[before:], weights, evening_before), 4, axis=1)
+
+    seeded = np.zeros(athletes, dtype=bool)
+    seeded[state.athlete] = True
+    rewound = kernels.ewma_before(evening_before[:athletes], loads[before - RAMP_DAYS : before], FITNESS_WEIGHT)
+    rewound = np.concatenate([rewound, evening_before[None, :athletes]])
+    earlier = np.where(seeded, rewound, history[-RAMP_DAYS:, :athletes])
     earlier = np.where(np.arange(before - RAMP_DAYS, before)[:, None] < first_row, 0.0, earlier)
     ramp = ctl - np.concatenate([earlier, ctl])[:length]
     return _Averages(ctl, atl, acute, chronic, ramp)

@@ -7,18 +7,22 @@ from datetime import date, timedelta
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 from pyspark.sql import DataFrame, SparkSession
 
 from athlete_assets import tables
+from athlete_assets.buckets import BUCKETS
 from athlete_assets.days import ONE_DAY, Days
-from athlete_assets.features import rolling
+from athlete_assets.features.activity import activity_features
 from athlete_assets.features.daily import daily_features
 from athlete_assets.features.rolling import rolling_features
 from athlete_assets.features.weekly import weekly_features
 from athlete_assets.settings import Settings
+from athlete_assets.silver import quality
 from athlete_assets.store.arrow import fitted
 from athlete_assets.tables import Table
+from athlete_assets_tests.conftest import shared_file
 from athlete_assets_tests.features.rows import (
     Activity,
     activity_table,
@@ -30,6 +34,8 @@ from athlete_assets_tests.features.rows import (
     frame,
     no_rows,
 )
+from athlete_assets_tests.silver.rows import REAL_RUNS_AS_OF, real_runs
+from athlete_assets_tests.silver.rows import frame as silver_frame
 
 DAYS = Days(day(0), day(399))
 SPLIT = day(330)
@@ -60,19 +66,21 @@ def generated(seed: int, athletes: int = 25) -> list[Activity]:
     return activities
 
 
-def made_by(spark: SparkSession, activities: DataFrame) -> dict[Table, pd.DataFrame]:
+def made_by(
+    spark: SparkSession, activities: DataFrame, whole: Days = DAYS, split: date = SPLIT
+) -> dict[Table, pd.DataFrame]:
     """All three tables: rolling in two ranges, the second from the state of the first."""
     settings = Settings()
-    daily_arrow = fitted(daily_features(activities, DAYS).toArrow(), tables.DAILY)
+    daily_arrow = fitted(daily_features(activities, whole).toArrow(), tables.DAILY)
     daily = frame(spark, daily_arrow)
-    first, second = Days(DAYS.first, SPLIT), Days(SPLIT + ONE_DAY, DAYS.last)
+    first, second = Days(whole.first, split), Days(split + ONE_DAY, whole.last)
     early = fitted(
         rolling_features(daily, activities, no_rows(spark, tables.ROLLING), first, settings).toArrow(), tables.ROLLING
     )
     late = fitted(rolling_features(daily, activities, frame(spark, early), second, settings).toArrow(), tables.ROLLING)
     return {
         tables.DAILY: collected(daily_arrow, tables.DAILY),
-        tables.WEEKLY: collected(weekly_features(daily, DAYS), tables.WEEKLY),
+        tables.WEEKLY: collected(weekly_features(daily, whole), tables.WEEKLY),
         tables.ROLLING: pd.concat([collected(early, tables.ROLLING), collected(late, tables.ROLLING)]),
     }
 
@@ -89,6 +97,28 @@ def test_generated_runs_give_the_same_tables(sail: SparkSession, apache_spark: S
     rolling_rows = on_sail[tables.ROLLING]
     for column in tables.ROLLING.columns:
         assert rolling_rows[column.name].notna().sum() > 300, f"{column.name} is hardly ever known: nothing is compared"
+
+
+@pytest.mark.java
+def test_real_runs_give_the_same_tables(sail: SparkSession, apache_spark: SparkSession) -> None:
+    """The shared real runs of a dozen people, dirty as found, from silver on: the calendar has gaps of years."""
+    settings = Settings(as_of=REAL_RUNS_AS_OF)
+    whole = Days(settings.start_date, REAL_RUNS_AS_OF)
+    silver = real_runs(shared_file("data/real_runs.parquet"))
+    people = silver["athlete_id"].unique().sort().slice(0, 12)
+    silver = silver.filter(pc.is_in(silver["athlete_id"], people))
+
+    def activities(spark: SparkSession) -> pa.Table:
+        verdicts = quality.classified(silver_frame(spark, silver), settings)
+        none = no_rows(spark, tables.STRAVA_SUB_ACTIVITY), no_rows(spark, tables.STRAVA_ATHLETE)
+        return fitted(activity_features(verdicts, *none, whole, settings).toArrow(), tables.ACTIVITY)
+
+    landed = activities(sail)
+    on_sail = made_by(sail, frame(sail, landed), whole, date(2024, 5, 31))
+    on_spark = made_by(apache_spark, frame(apache_spark, landed), whole, date(2024, 5, 31))
+    for table, rows in on_sail.items():
+        assert len(rows) > 1000
+        assert_same(rows, on_spark[table])
 
 
 # ------------------------------------------------------------- traps, each on both engines; the calendar: test_daily
@@ -165,7 +195,7 @@ def test_a_run_without_a_number_poisons_no_state(spark: SparkSession, poison: fl
 def test_many_athletes_in_few_buckets(spark: SparkSession) -> None:
     """More athletes than buckets: each is computed as if alone."""
     days = Days(day(0), day(34))
-    loads = {f"athlete-{n}": [float((n * 37 + d * 11) % 90) for d in range(35)] for n in range(3 * rolling.BUCKETS)}
+    loads = {f"athlete-{n}": [float((n * 37 + d * 11) % 90) for d in range(35)] for n in range(3 * BUCKETS)}
     rows = [daily_table(load, athlete=name) for name, load in loads.items()]
     none, state = no_rows(spark, tables.ACTIVITY), no_rows(spark, tables.ROLLING)
 
