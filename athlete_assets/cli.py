@@ -61,6 +61,18 @@ def _ui(options: argparse.Namespace, settings: Settings) -> int:
     return commands.open_ui(settings, options.port)
 
 
+def _databricks_init(options: argparse.Namespace, settings: Settings) -> int:
+    from athlete_assets.deployments.databricks import setup
+
+    return setup.init(settings, dry_run=options.dry_run)
+
+
+def _databricks_check(options: argparse.Namespace, settings: Settings) -> int:
+    from athlete_assets.deployments.databricks import setup
+
+    return setup.check(settings, run=options.run)
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="athlete-assets", description=__doc__, formatter_class=argparse.RawTextHelpFormatter
@@ -82,6 +94,14 @@ def _parser() -> argparse.ArgumentParser:
     importer.set_defaults(command=_import)
     status = commands.add_parser("status", help="print the summary of what is there")
     status.set_defaults(command=_status)
+    bricks = commands.add_parser("databricks", help="set a Databricks workspace up, and try everything that it needs")
+    steps = bricks.add_subparsers(required=True, metavar="STEP")
+    init = steps.add_parser("init", help="make schemas, grants, staging volume, secret scope and cluster policy")
+    init.add_argument("--dry-run", action="store_true", help="print the SQL and the calls, change nothing")
+    init.set_defaults(command=_databricks_init)
+    check = steps.add_parser("check", help="try every right and setting, one line each, and say what to do")
+    check.add_argument("--run", action="store_true", help="also start the cluster and import the code there (costs)")
+    check.set_defaults(command=_databricks_check)
     ui = commands.add_parser("ui", help="open the Dagster UI (webserver and daemon) on this home")
     ui.add_argument("--port", type=int, default=3000)
     ui.set_defaults(command=_ui)

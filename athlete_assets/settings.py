@@ -118,6 +118,12 @@ class Settings(BaseModel):
     databricks_poll_s: float = Field(5.0, gt=0, description="s between looks at a run")
     databricks_viewers: str = Field("", description="groups that may see the runs, by commas")
     databricks_operators: str = Field("", description="groups that may cancel and repeat the runs, by commas")
+    databricks_service_principal: str = Field(
+        "", description="application id that runs the steps; `databricks init` grants it its rights"
+    )
+    databricks_readers: str = Field("", description="groups that may read features, predictions and models, by commas")
+    databricks_writers: str = Field("", description="groups that may also write them, by commas")
+    databricks_secret_scope: str = Field("athlete-assets", description="secret scope that `databricks init` makes")
     databricks_on_cluster: bool = Field(
         False, description="set by the launcher inside a step's process: no launcher there, and the cluster's Spark"
     )

@@ -90,6 +90,12 @@ class FakeWorkspace:
         self.secrets: dict[str, dict[str, str]] = {}
         self.secret_acls: dict[str, dict[str, str]] = {}
         self.permissions: dict[str, list[dict[str, str]]] = {}
+        self.securables: dict[str, set[str]] = {"catalog": set(), "schema": set(), "volume": set()}
+        self.grants: dict[tuple[str, str], dict[str, set[str]]] = {}
+        self.admins: set[str] = set()
+        self.enforce_rights = False
+        self.pools: set[str] = set()
+        self.policies: dict[str, dict[str, Any]] = {}
         self.existing_clusters: dict[str, dict[str, Any]] = {}
         self.volume_rights: dict[str, set[str]] | None = None
         """For each volume, who may use it; None: anyone with a token."""
@@ -337,13 +343,159 @@ class FakeWorkspace:
             raise ApiError(400, "INVALID_PARAMETER_VALUE", f"Cluster {request.query['cluster_id']} does not exist")
         return {"cluster_id": request.query["cluster_id"], **cluster}
 
-    @route("PATCH", "/api/2.0/permissions/([a-z]+)/([^/]+)")
+    @route("PATCH", "/api/2.0/permissions/([a-z-]+)/([^/]+)")
     def permissions_patch(self, request: Request, kind: str, name: str) -> Any:
         granted = self.permissions.setdefault(f"{kind}/{name}", [])
         granted.extend(request.json.get("access_control_list", []))
         return {"object_id": f"/{kind}/{name}", "object_type": kind, "access_control_list": []}
 
+    # clusters' surroundings
+
+    @route("GET", "/api/2.1/clusters/spark-versions")
+    def spark_versions(self, request: Request) -> Any:
+        return {"versions": [{"key": key, "name": key} for key in ("16.4.x-scala2.12", "17.3.x-scala2.13")]}
+
+    @route("GET", "/api/2.1/clusters/list-node-types")
+    def node_types(self, request: Request) -> Any:
+        return {"node_types": [{"node_type_id": "m5d.xlarge"}]}
+
+    @route("GET", "/api/2.0/instance-pools/get")
+    def pools_get(self, request: Request) -> Any:
+        pool = request.query["instance_pool_id"]
+        if pool not in self.pools:
+            raise not_found(f"Can't find an instance pool with id: {pool}")
+        return {"instance_pool_id": pool, "instance_pool_name": pool}
+
+    @route("GET", "/api/2.0/policies/clusters/list")
+    def policies_list(self, request: Request) -> Any:
+        return {"policies": list(self.policies.values())}
+
+    @route("GET", "/api/2.0/policies/clusters/get")
+    def policies_get(self, request: Request) -> Any:
+        if request.query["policy_id"] not in self.policies:
+            raise not_found(f"Policy {request.query['policy_id']} does not exist")
+        return self.policies[request.query["policy_id"]]
+
+    @route("POST", "/api/2.0/policies/clusters/create")
+    def policies_create(self, request: Request) -> Any:
+        json.loads(request.json["definition"])
+        policy = f"policy-{len(self.policies) + 1}"
+        self.policies[policy] = {**request.json, "policy_id": policy}
+        return {"policy_id": policy}
+
+    @route("POST", "/api/2.0/policies/clusters/edit")
+    def policies_edit(self, request: Request) -> Any:
+        self.policies[request.json["policy_id"]] = request.json
+
+    @route("GET", "/api/2.0/permissions/([a-z-]+)/([^/]+)")
+    def permissions_get(self, request: Request, kind: str, name: str) -> Any:
+        return {"object_type": kind, "access_control_list": self.permissions.get(f"{kind}/{name}", [])}
+
+    # Unity Catalog: securables by full name, what is granted on each, and what follows from the levels above
+
+    def _securable(self, kind: str, name: str) -> None:
+        if name not in self.securables[kind]:
+            raise ApiError(404, f"{kind.upper()}_DOES_NOT_EXIST", f"{kind.capitalize()} '{name}' does not exist.")
+
+    def _needs(self, request: Request, privilege: str, kind: str, name: str) -> None:
+        if self.enforce_rights and privilege not in self._effective(request.principal, kind, name):
+            message = f"User does not have {privilege.replace('_', ' ')} on {kind.capitalize()} '{name}'."
+            raise ApiError(403, "PERMISSION_DENIED", message)
+
+    def _effective(self, principal: str, kind: str, name: str) -> set[str]:
+        if principal in self.admins:
+            return {"ALL_PRIVILEGES", "CREATE_SCHEMA", "CREATE_VOLUME", "MANAGE"}
+        parts = name.split(".")
+        above = [(level, ".".join(parts[: depth + 1])) for depth, level in enumerate(("catalog", "schema", "volume"))]
+        return {
+            privilege
+            for level, full_name in above[: len(parts)]
+            for privilege in self.grants.get((level, full_name), {}).get(principal, set())
+        }
+
+    def create_securable(self, kind: str, name: str) -> None:
+        self.securables[kind].add(name)
+        if kind == "volume":
+            self.add_volume("/Volumes/" + name.replace(".", "/"))
+
+    @route("GET", "/api/2.1/unity-catalog/schemas/([^/]+)")
+    def schema_get(self, request: Request, name: str) -> Any:
+        self._securable("schema", name)
+        return {"full_name": name}
+
+    @route("POST", "/api/2.1/unity-catalog/schemas")
+    def schema_create(self, request: Request) -> Any:
+        catalog, name = request.json["catalog_name"], request.json["name"]
+        self._securable("catalog", catalog)
+        self._needs(request, "CREATE_SCHEMA", "catalog", catalog)
+        if f"{catalog}.{name}" in self.securables["schema"]:
+            raise ApiError(400, "SCHEMA_ALREADY_EXISTS", f"Schema '{name}' already exists")
+        self.create_securable("schema", f"{catalog}.{name}")
+        return {"full_name": f"{catalog}.{name}"}
+
+    @route("GET", "/api/2.1/unity-catalog/volumes/([^/]+)")
+    def volume_get(self, request: Request, name: str) -> Any:
+        self._securable("volume", name)
+        return {"full_name": name}
+
+    @route("POST", "/api/2.1/unity-catalog/volumes")
+    def volume_create(self, request: Request) -> Any:
+        body = request.json
+        schema = f"{body['catalog_name']}.{body['schema_name']}"
+        self._securable("schema", schema)
+        self._needs(request, "CREATE_VOLUME", "schema", schema)
+        self.create_securable("volume", f"{schema}.{body['name']}")
+        return {"full_name": f"{schema}.{body['name']}"}
+
+    @route("PATCH", "/api/2.1/unity-catalog/permissions/([a-z]+)/([^/]+)")
+    def grants_change(self, request: Request, kind: str, name: str) -> Any:
+        self._securable(kind, name)
+        self._needs(request, "MANAGE", kind, name)
+        for change in request.json["changes"]:
+            privileges = self.grants.setdefault((kind, name), {}).setdefault(change["principal"], set())
+            privileges |= set(change.get("add", []))
+            privileges -= set(change.get("remove", []))
+        return {"privilege_assignments": []}
+
+    @route("GET", "/api/2.1/unity-catalog/effective-permissions/([a-z]+)/([^/]+)")
+    def grants_effective(self, request: Request, kind: str, name: str) -> Any:
+        self._securable(kind, name)
+        everyone = {principal for granted in self.grants.values() for principal in granted}
+        principals = {request.query["principal"]} if "principal" in request.query else everyone
+        effective = {principal: self._effective(principal, kind, name) for principal in sorted(principals)}
+        return {
+            "privilege_assignments": [
+                {"principal": principal, "privileges": [{"privilege": privilege} for privilege in sorted(privileges)]}
+                for principal, privileges in effective.items()
+                if privileges
+            ]
+        }
+
     # secrets
+
+    @route("GET", "/api/2.0/secrets/scopes/list")
+    def scopes_list(self, request: Request) -> Any:
+        return {"scopes": [{"name": scope, "backend_type": "DATABRICKS"} for scope in self.secrets]}
+
+    @route("POST", "/api/2.0/secrets/scopes/create")
+    def scopes_create(self, request: Request) -> Any:
+        self.secrets[request.json["scope"]] = {}
+
+    @route("GET", "/api/2.0/secrets/acls/list")
+    def acls_list(self, request: Request) -> Any:
+        acls = self.secret_acls.get(request.query["scope"], {})
+        return {"items": [{"principal": name, "permission": level} for name, level in acls.items()]}
+
+    @route("POST", "/api/2.0/secrets/acls/put")
+    def acls_put(self, request: Request) -> Any:
+        body = request.json
+        self.secret_acls.setdefault(body["scope"], {})[body["principal"]] = body["permission"]
+
+    @route("GET", "/api/2.0/secrets/list")
+    def secrets_list(self, request: Request) -> Any:
+        if request.query["scope"] not in self.secrets:
+            raise not_found(f"Scope {request.query['scope']} does not exist!")
+        return {"secrets": [{"key": key} for key in self.secrets[request.query["scope"]]]}
 
     @route("GET", "/api/2.0/secrets/get")
     def secrets_get(self, request: Request) -> Any:

@@ -9,13 +9,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
 import athlete_assets
 from athlete_assets.errors import SettingsError
 from athlete_assets.settings import PREFIX, Settings
+
+if TYPE_CHECKING:
+    from databricks.sdk import WorkspaceClient
 
 SUPPORTED_PYTHON = ("3.10", "3.13")
 """The first Python minor version that the code runs on, and the first that it does not."""
@@ -85,6 +88,22 @@ class Credentials:
             arguments = {"databricks_token": values[0]}
         return cls(host, arguments, kind)
 
+    def client(self) -> WorkspaceClient:
+        """A client that signs in this way and no other, whatever else the environment says."""
+        from dagster_databricks.databricks import WorkspaceClientFactory
+
+        oauth = self.arguments.get("oauth_credentials") or {}
+        azure = self.arguments.get("azure_credentials") or {}
+        return WorkspaceClientFactory(
+            host=self.host,
+            token=self.arguments.get("databricks_token"),
+            oauth_client_id=oauth.get("client_id"),
+            oauth_client_secret=oauth.get("client_secret"),
+            azure_client_id=azure.get("azure_client_id"),
+            azure_client_secret=azure.get("azure_client_secret"),
+            azure_tenant_id=azure.get("azure_tenant_id"),
+        ).get_workspace_client()
+
 
 def step_launcher(settings: Settings) -> dg.ResourceDefinition:
     """The step launcher of this process: none outside the Databricks deployment and inside a step's own process.
@@ -115,7 +134,7 @@ def launcher_arguments(settings: Settings, credentials: Credentials) -> dict[str
         "databricks_host": credentials.host,
         **credentials.arguments,
         "env_variables": step_environment(settings),
-        "secrets_to_env_variables": _secrets(settings),
+        "secrets_to_env_variables": secrets_of(settings),
         "local_dagster_job_package_path": str(Path(athlete_assets.__file__).resolve().parents[1]),
         "staging_prefix": staging_prefix(settings),
         "wait_for_logs": False,
@@ -187,16 +206,17 @@ def _libraries(settings: Settings) -> list[str]:
             raise SettingsError(
                 f"{name} is not installed here: the cluster gets the versions of this process"
             ) from None
-    further = _listed(settings.databricks_libraries)
+    further = listed(settings.databricks_libraries)
     loose = [package for package in further if "==" not in package]
     if loose:
         raise SettingsError(f"setting ATHLETE_DATABRICKS_LIBRARIES: {', '.join(loose)} has no version (name==version)")
     return pinned + further
 
 
-def _secrets(settings: Settings) -> list[dict[str, str]]:
+def secrets_of(settings: Settings) -> list[dict[str, str]]:
+    """The secrets that become environment variables of a step: name, scope, key."""
     secrets = []
-    for item in _listed(settings.databricks_secrets):
+    for item in listed(settings.databricks_secrets):
         match = re.fullmatch(r"(\w+)=([^/=]+)/([^/=]+)", item)
         if match is None:
             raise SettingsError(f"setting ATHLETE_DATABRICKS_SECRETS: {item!r} is not NAME=scope/key")
@@ -206,13 +226,12 @@ def _secrets(settings: Settings) -> list[dict[str, str]]:
 
 def _permissions(settings: Settings) -> dict[str, Any]:
     rights = {"CAN_VIEW": settings.databricks_viewers, "CAN_MANAGE_RUN": settings.databricks_operators}
-    granted = {
-        level: [{"group_name": group} for group in _listed(groups)] for level, groups in rights.items() if groups
-    }
+    granted = {level: [{"group_name": group} for group in listed(groups)] for level, groups in rights.items() if groups}
     return {"job_permissions": granted} if granted else {}
 
 
-def _listed(text: str) -> list[str]:
+def listed(text: str) -> list[str]:
+    """The items of a setting that holds several, by commas."""
     return [item.strip() for item in text.split(",") if item.strip()]
 
 

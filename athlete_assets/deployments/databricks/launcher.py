@@ -20,6 +20,7 @@ import json
 import re
 import sys
 import time
+import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -67,6 +68,8 @@ NO_RETRY = (jobs.RunResultState.CANCELED, jobs.RunResultState.TIMEDOUT)
 """A person's cancel is meant, and a run that was too long once is too long again."""
 VERDICTS = (DagsterEventType.STEP_SUCCESS, DagsterEventType.STEP_FAILURE, DagsterEventType.STEP_UP_FOR_RETRY)
 SECRET_NAME = re.compile(r"TOKEN|SECRET|PASSWORD|PASSWD|API_?KEY|PRIVATE_?KEY|CREDENTIAL|WEBHOOK", re.IGNORECASE)
+ENTRY, STEP = "step_main.py", "step.json"
+"""What a step's staged folder holds at first."""
 Result = TypeVar("Result")
 
 
@@ -126,6 +129,55 @@ class MendedStepLauncher(DatabricksPySparkStepLauncher):
             time.sleep(pause)
             pause = min(pause * 2, 30.0)
 
+    def stage(self, folder: str, step: Mapping[str, Any], packages: Mapping[str, Path]) -> str:
+        """Puts a step's description and the entry point into its folder; returns the staged path of the code.
+
+        The code goes to a path that its content names, and only where it is not there yet.
+        """
+        code = PackagedCode.of(packages)
+        archive = f"code/{code.digest}.zip"
+        remote = self.create_remote_config()
+        told = {
+            **step,
+            "environment": dict(remote.env_variables),
+            "secrets": list(remote.secrets),
+            "storage": dict(remote.storage),
+            "python": SUPPORTED_PYTHON,
+            "pins": {name: version(name) for name in CLUSTER_LIBRARIES},
+            "code_digest": code.digest,
+        }
+        self.patiently(lambda: self.staging.make_folder("code"))
+        if self.patiently(lambda: self.staging.size(archive)) != len(code.content):
+            self.patiently(lambda: self.staging.put(archive, code.content))
+        self.patiently(lambda: self.staging.make_folder(folder))
+        self.patiently(lambda: self.staging.put(f"{folder}/{ENTRY}", Path(step_main.__file__).read_bytes()))
+        self.patiently(lambda: self.staging.put(f"{folder}/{STEP}", json.dumps(told).encode()))
+        return archive
+
+    def submit(self, folder: str, archive: str, name: str) -> int:
+        """Submits a run of what was staged; the same folder gives the same run, however often it is asked for."""
+        run_config = {
+            "run_name": name,
+            **self.run_config,
+            "idempotency_token": hashlib.sha256(folder.encode()).hexdigest(),
+            "timeout_seconds": self.run_config.get("timeout_seconds")
+            or self.databricks_runner.max_wait_time_sec,  # an orchestrator that was killed cancels nothing
+        }
+        task = {
+            "spark_python_task": {
+                "python_file": self.staging.uri(f"{folder}/{ENTRY}"),
+                "parameters": [self.staging.on_cluster(f"{folder}/{STEP}"), self.staging.on_cluster(archive)],
+            }
+        }
+        return self.patiently(lambda: self.databricks_runner.submit_run(run_config, task))
+
+    def packages(self, module: str) -> Mapping[str, Path]:
+        """The package that holds the Definitions, and this one, which runs them; each with the folder it lies in."""
+        return {
+            athlete_assets.__name__: Path(athlete_assets.__file__).resolve().parents[1],
+            module.partition(".")[0]: Path(self.local_dagster_job_package_path),
+        }
+
 
 @dataclass
 class Verdict:
@@ -182,9 +234,6 @@ class Attempt:
         """Puts everything in place; returns the staged path of the code."""
         launcher, step_context = self.launcher, self.step_context
         job = self._portable_job()
-        code = PackagedCode.of(self._packages(job))
-        archive = f"code/{code.digest}.zip"
-        remote = launcher.create_remote_config()
         step = {
             "job": serialize_value(job),
             "run": serialize_value(step_context.dagster_run),
@@ -193,31 +242,17 @@ class Attempt:
             "retry_mode": step_context.retry_mode.value,
             "known_state": serialize_value(step_context.get_known_state()),
             "dynamic_partitions": self._dynamic_partitions(),
-            "environment": dict(remote.env_variables),
-            "secrets": list(remote.secrets),
-            "storage": dict(remote.storage),
-            "python": SUPPORTED_PYTHON,
-            "pins": {name: version(name) for name in CLUSTER_LIBRARIES},
-            "code_digest": code.digest,
         }
         try:
-            launcher.patiently(lambda: self.staging.make_folder("code"))
-            if launcher.patiently(lambda: self.staging.size(archive)) != len(code.content):
-                launcher.patiently(lambda: self.staging.put(archive, code.content))
-            launcher.patiently(lambda: self.staging.make_folder(self.folder))
-            for name, content in (
-                ("step_main.py", Path(step_main.__file__).read_bytes()),
-                ("step.json", json.dumps(step).encode()),
-            ):
-                path = f"{self.folder}/{name}"
-                launcher.patiently(lambda path=path, content=content: self.staging.put(path, content))  # type: ignore[misc]
+            pointer = job.repository.pointer
+            assert isinstance(pointer, ModuleCodePointer)
+            return launcher.stage(self.folder, step, launcher.packages(pointer.module))
         except (NotFound, PermissionDenied) as error:
             raise dg.Failure(
                 f"the staging folder {self.staging.prefix} cannot be used: {error}. `athlete-assets databricks check` "
                 "says which right or setting is missing",
                 allow_retries=False,
             ) from error
-        return archive
 
     def _portable_job(self) -> ReconstructableJob:
         """The run's job with its whole selection, found by module name: files lie elsewhere on the cluster."""
@@ -249,16 +284,6 @@ class Attempt:
             asset_check_selection=run.asset_check_selection,
         )
 
-    def _packages(self, job: ReconstructableJob) -> Mapping[str, Path]:
-        """The package that holds the Definitions, and this one, which runs them; each with the folder it lies in."""
-        pointer = job.repository.pointer
-        assert isinstance(pointer, ModuleCodePointer)
-        package = pointer.module.partition(".")[0]
-        return {
-            athlete_assets.__name__: Path(athlete_assets.__file__).resolve().parents[1],
-            package: Path(self.launcher.local_dagster_job_package_path),
-        }
-
     def _dynamic_partitions(self) -> Mapping[str, Sequence[str]]:
         """The keys of the dynamic partitions that the step's assets have: the cluster's instance knows none."""
         keys: dict[str, Sequence[str]] = {}
@@ -272,25 +297,8 @@ class Attempt:
         return keys
 
     def _submit(self, archive: str) -> None:
-        launcher = self.launcher
-        token = hashlib.sha256(self.folder.encode()).hexdigest()
-        run_config = {
-            "run_name": f"{self.step_context.job_name}: {self.step_context.step.key}",
-            **launcher.run_config,
-            "idempotency_token": token,  # of this attempt: a submit that is sent twice starts one run
-            "timeout_seconds": launcher.run_config.get("timeout_seconds")
-            or launcher.databricks_runner.max_wait_time_sec,  # an orchestrator that was killed cancels nothing
-        }
-        task = {
-            "spark_python_task": {
-                "python_file": self.staging.uri(f"{self.folder}/step_main.py"),
-                "parameters": [
-                    self.staging.on_cluster(f"{self.folder}/step.json"),
-                    self.staging.on_cluster(archive),
-                ],
-            }
-        }
-        self.run_id = launcher.patiently(lambda: launcher.databricks_runner.submit_run(run_config, task))
+        name = f"{self.step_context.job_name}: {self.step_context.step.key}"
+        self.run_id = self.launcher.submit(self.folder, archive, name)
 
     # and back
 
@@ -468,13 +476,39 @@ class Attempt:
             if succeeded:
                 self.staging.remove(self.folder)
             elif self.run_id is None or self.ended:
-                self.staging.remove(f"{self.folder}/step.json")
+                self.staging.remove(f"{self.folder}/{STEP}")
         except Exception as error:
             self.log.warning(f"{self.staging.at(self.folder)} could not be cleared away: {error}")
 
 
 def _name(state: jobs.RunResultState | jobs.RunLifeCycleState | None) -> str:
     return state.value if state else "in an unknown state"
+
+
+def probe(launcher: MendedStepLauncher, module: str) -> str:
+    """Starts a run as a step's would be, which only imports the module there; what it found, in a sentence.
+
+    Raises ClusterError with the reason where the run does not come that far.
+    """
+    folder = f"check/{uuid.uuid4()}"
+    archive = launcher.stage(folder, {"probe": module}, launcher.packages(module))
+    run_id = launcher.submit(folder, archive, f"athlete-assets databricks check: import {module}")
+    try:
+        while True:
+            time.sleep(launcher.poll_s)
+            run = launcher.patiently(lambda: launcher.client.jobs.get_run(run_id))
+            if run.state is not None and run.state.life_cycle_state in ENDED:
+                break
+        found = launcher.patiently(lambda: launcher.staging.get(f"{folder}/probe.json"))
+        if found:
+            return f"run {run_id}, Python {json.loads(found)['python']}"
+        failure = launcher.patiently(lambda: launcher.staging.get(f"{folder}/failure.json"))
+        reason = json.loads(failure)["message"] if failure else run.state.state_message
+        raise ClusterError(
+            f"run {run_id} ended {_name(run.state.result_state or run.state.life_cycle_state)}: {reason}"
+        )
+    finally:
+        launcher.staging.remove(folder)
 
 
 @dg.resource(config_schema=databricks_pyspark_step_launcher.config_schema)

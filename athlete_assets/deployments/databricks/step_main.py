@@ -7,6 +7,7 @@ beside the step, so that the orchestrator can say it in one sentence.
 
 import contextlib
 import hashlib
+import importlib
 import importlib.metadata
 import io
 import json
@@ -142,9 +143,15 @@ def main(step_path: str, archive: str) -> None:
             from dagster_databricks.databricks_pyspark_step_launcher import DatabricksConfig
 
             DatabricksConfig({}, step["storage"], []).setup_storage(cluster_global("dbutils"), spark_context)
-        from athlete_assets.deployments.databricks.remote import run_step
+        if "probe" in step:
+            importlib.import_module(step["probe"])
+            with open(folder + "/probe.json", "w", encoding="utf-8") as handle:
+                json.dump({"python": "{}.{}.{}".format(*sys.version_info[:3])}, handle)
+            succeeded = True
+        else:
+            from athlete_assets.deployments.databricks.remote import run_step
 
-        succeeded = run_step(step, folder)
+            succeeded = run_step(step, folder)
     except BaseException as error:
         traceback.print_exc()
         failure = {

@@ -1,0 +1,163 @@
+"""`athlete-assets databricks init` and `check` against a workspace that enforces its rights."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from athlete_assets import cli
+from athlete_assets.deployments.databricks import setup
+from athlete_assets.settings import Settings
+from athlete_assets_tests.deployments.conftest import CLIENT_ID, CLIENT_SECRET
+from athlete_assets_tests.fake_workspace import FakeWorkspace
+
+pytestmark = pytest.mark.filterwarnings("ignore")
+SIGN_IN = ("DATABRICKS_TOKEN", "DATABRICKS_CLIENT_ID", "DATABRICKS_CLIENT_SECRET", "ARM_CLIENT_ID")
+
+
+@pytest.fixture
+def empty(workspace: FakeWorkspace, monkeypatch: pytest.MonkeyPatch) -> FakeWorkspace:
+    """A workspace as a platform team hands it over: a catalog with silver in it, an administrator, nothing of ours."""
+    workspace.enforce_rights = True
+    workspace.create_securable("catalog", "uc_athlete_data")
+    workspace.create_securable("schema", "uc_athlete_data.silver")
+    workspace.admins.add("admin")
+    workspace.add_token("admin-token", "admin")
+    for name in SIGN_IN:
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("DATABRICKS_HOST", workspace.url)
+    monkeypatch.setenv("ATHLETE_DEPLOYMENT", "databricks")
+    monkeypatch.setenv("ATHLETE_DATABRICKS_CLUSTER_ID", "shared")
+    monkeypatch.setenv("ATHLETE_DATABRICKS_SERVICE_PRINCIPAL", CLIENT_ID)
+    monkeypatch.setenv("ATHLETE_DATABRICKS_READERS", "runners")
+    return workspace
+
+
+def as_administrator(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in SIGN_IN:
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("DATABRICKS_TOKEN", "admin-token")
+
+
+def as_service_principal(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("DATABRICKS_TOKEN", raising=False)
+    monkeypatch.setenv("DATABRICKS_CLIENT_ID", CLIENT_ID)
+    monkeypatch.setenv("DATABRICKS_CLIENT_SECRET", CLIENT_SECRET)
+
+
+def state(workspace: FakeWorkspace) -> str:
+    return repr((workspace.securables, workspace.grants, workspace.secrets, workspace.policies, workspace.permissions))
+
+
+def test_a_dry_run_prints_the_sql_and_changes_nothing(
+    empty: FakeWorkspace, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    as_administrator(monkeypatch)
+    before = state(empty)
+    assert cli.main(["databricks", "init", "--dry-run"]) == 0
+    said = capsys.readouterr().out
+    assert "FAILED" not in said
+    assert state(empty) == before
+    assert {request.method for request in empty.requests("/api/")} == {"GET"}
+    for sql in (
+        "CREATE SCHEMA uc_athlete_data.feature_store",
+        "CREATE VOLUME uc_athlete_data.monitoring.staging",
+        f"GRANT USE SCHEMA, SELECT, MODIFY, CREATE TABLE ON SCHEMA uc_athlete_data.gold TO `{CLIENT_ID}`",
+        "GRANT USE SCHEMA, SELECT ON SCHEMA uc_athlete_data.gold TO `runners`",
+        '"scope": "athlete-assets"',
+        '"type": "fixed", "value": "17.3.x-scala2.13"',
+    ):
+        assert sql in said, sql
+
+
+def test_init_makes_what_check_needs_and_a_second_time_makes_nothing(
+    empty: FakeWorkspace, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    as_administrator(monkeypatch)
+    assert cli.main(["databricks", "init"]) == 0, capsys.readouterr().out
+    made = state(empty)
+    journal = len(empty.journal)
+    assert cli.main(["databricks", "init"]) == 0
+    assert state(empty) == made
+    assert {request.method for request in empty.journal[journal:]} == {"GET"}
+
+    as_service_principal(monkeypatch)
+    capsys.readouterr()
+    assert cli.main(["databricks", "check"]) == 0, capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "ok    schema uc_athlete_data.models" in said
+    assert "ok    staging folder: /Volumes/uc_athlete_data/monitoring/staging" in said
+    assert "FAIL" not in said
+    assert empty.staged_files() == {}, "the trial file is gone"
+    readers = empty.grants[("schema", "uc_athlete_data.gold")]["runners"]
+    assert readers == {"USE_SCHEMA", "SELECT"}
+    assert "runners" not in empty.grants[("volume", "uc_athlete_data.monitoring.staging")]
+    assert "runners" not in empty.grants.get(("schema", "uc_athlete_data.silver_rejects"), {})
+
+
+def test_without_the_right_init_says_what_someone_else_must_do(
+    empty: FakeWorkspace, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    as_service_principal(monkeypatch)
+    assert cli.main(["databricks", "init"]) == 1
+    said = capsys.readouterr().out
+    assert "does not have CREATE SCHEMA on Catalog 'uc_athlete_data'" in said
+    assert "to be done by someone with the right: CREATE SCHEMA uc_athlete_data.feature_store" in said
+
+
+def test_check_says_each_missing_right_and_what_to_do(
+    empty: FakeWorkspace, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    as_administrator(monkeypatch)
+    cli.main(["databricks", "init"])
+    empty.grants[("schema", "uc_athlete_data.gold")][CLIENT_ID].remove("MODIFY")
+    empty.grants[("volume", "uc_athlete_data.monitoring.staging")]["everyone"] = {"READ_VOLUME"}
+    empty.securables["schema"].remove("uc_athlete_data.models")
+    monkeypatch.setenv("ATHLETE_DATABRICKS_CLUSTER_ID", "gone")
+    monkeypatch.setenv("ATHLETE_DATABRICKS_SECRETS", "KEY=athlete-assets/key")
+    as_service_principal(monkeypatch)
+    capsys.readouterr()
+    assert cli.main(["databricks", "check"]) == 1
+    failures = [line for line in capsys.readouterr().out.splitlines() if line.startswith("FAIL")]
+    expected = [
+        f"schema uc_athlete_data.gold: no MODIFY for {CLIENT_ID}; GRANT MODIFY ON SCHEMA uc_athlete_data.gold",
+        "schema uc_athlete_data.models: it does not exist; made by `athlete-assets databricks init`",
+        "staging folder is nobody else's: everyone can read or write it",
+        "secrets: scope athlete-assets has no key key (for KEY)",
+        "cluster: Cluster gone does not exist",
+    ]
+    assert len(failures) == len(expected), failures
+    for failure, said in zip(failures, expected, strict=True):
+        assert said in failure
+
+
+def test_a_sign_in_that_fails_is_one_line(
+    empty: FakeWorkspace, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("DATABRICKS_TOKEN", "wrong")
+    assert cli.main(["databricks", "check"]) == 1
+    assert "FAIL  sign-in" in capsys.readouterr().out
+
+
+def test_a_check_that_runs_imports_the_code_location_on_the_cluster(
+    empty: FakeWorkspace, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    as_administrator(monkeypatch)
+    cli.main(["databricks", "init"])
+    monkeypatch.setenv("ATHLETE_DATABRICKS_POLL_S", "0.1")
+    as_service_principal(monkeypatch)
+    capsys.readouterr()
+    assert cli.main(["databricks", "check", "--run"]) == 0, [run.output for run in empty.runs]
+    said = capsys.readouterr().out
+    assert f"Python {sys.version.split()[0]}" in said
+    assert [Path(path).suffix for path in empty.staged_files()] == [".zip"], "only the code stays"
+
+
+def test_the_policy_fixes_what_the_settings_say() -> None:
+    settings = Settings(databricks_pool_id="pool", databricks_max_workers=6, databricks_tags={"team": "running"})
+    rules = setup.policy_definition(settings)
+    assert rules["instance_pool_id"] == {"type": "fixed", "value": "pool"}
+    assert rules["autoscale.max_workers"]["maxValue"] == 6
+    assert rules["custom_tags.team"] == {"type": "fixed", "value": "running"}
