@@ -1,0 +1,56 @@
+"""The real FeatureEngineeringClient on an embedded engine.
+
+What is put in place of Databricks: where a table's files lie, that its catalog and schema exist, and a folder for the
+model that outlives the call (on a cluster, MLflow copies it to every node). Everything else is the client's own.
+"""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pyspark.sql import DataFrame, SparkSession
+
+
+def local_client(
+    monkeypatch: pytest.MonkeyPatch,
+    host: str,
+    spark: SparkSession,
+    locate: Callable[[str], Path | None],
+    scratch: Path,
+    **options: Any,
+) -> Any:
+    """The real client, talking to `host` and computing on `spark`."""
+    monkeypatch.setenv("DATABRICKS_HOST", host)
+    monkeypatch.setenv("DATABRICKS_TOKEN", "dose")
+    from databricks.feature_engineering import FeatureEngineeringClient
+    from databricks.ml_features._spark_client._spark_client import SparkClient
+    from mlflow.pyfunc import spark_udf
+
+    def read_table(self: SparkClient, name: str, as_of: Any = None, streaming: bool = False) -> DataFrame:
+        return spark.read.format("delta").load(str(locate(name)))
+
+    def predict_udf(
+        self: SparkClient, model_uri: str, result_type: Any = None, env_manager: Any = None, **rest: Any
+    ) -> Any:
+        lasting = Path(tempfile.mkdtemp(dir=scratch)) / "raw_model"
+        shutil.copytree(model_uri, lasting)
+        return spark_udf(spark, str(lasting), result_type=result_type, env_manager=env_manager)
+
+    # on a cluster, the session is already there
+    monkeypatch.setattr(SparkSession.Builder, "getOrCreate", lambda builder: spark)
+    for name, replacement in {
+        "get_current_catalog": lambda self: "uc_athlete_data",
+        "get_current_database": lambda self: "feature_store",
+        "catalog_exists": lambda self, name: True,
+        "database_exists": lambda self, catalog, name: True,
+        "table_exists": lambda self, name: locate(name) is not None,
+        "read_table": read_table,
+        "get_predict_udf": predict_udf,
+    }.items():
+        monkeypatch.setattr(SparkClient, name, replacement)
+    return FeatureEngineeringClient(**options)
