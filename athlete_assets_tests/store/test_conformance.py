@@ -91,33 +91,51 @@ def lookups_of(specs: list[dict]) -> list[Any]:
 
 # -------------------------------------------------------------------------------------------------------- training
 
-ENTITIES = st.sampled_from(["a", "b", "c"])
-HOURS = st.integers(0, 10)
+ENTITIES = st.sampled_from(["a", "b"])
+HOURS = st.integers(0, 5)
 NUMBERS = st.one_of(st.none(), st.integers(-9, 9).map(float))
 TEXTS = st.one_of(st.none(), st.sampled_from(["x", "y"]))
 
 
-@examples(
-    max_examples=6,
-    deadline=None,
-    derandomize=True,
-    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow, HealthCheck.data_too_large],
+RANDOM = st.fixed_dictionaries(
+    {
+        "daily": st.dictionaries(st.tuples(ENTITIES, HOURS), st.tuples(NUMBERS, TEXTS), min_size=4, max_size=12),
+        "athletes": st.dictionaries(ENTITIES, st.tuples(TEXTS, NUMBERS), max_size=3),
+        "asked": st.lists(
+            st.tuples(st.sampled_from(["a", "a", "b", "b", "nobody", None]), HOURS, HOURS, st.integers(0, 2)),
+            min_size=6,
+            max_size=12,
+        ),
+        "lookback_s": st.sampled_from([3600.0, None, 7200.0, 0.0, 1800.0]),
+        "features": st.sampled_from([["load"], ["note", "load"], None]),
+        "rival": st.booleans(),
+        "excluded": st.sets(st.sampled_from(["athlete_id", "at", "weight", "sex", "then"])),
+        "labels": st.sampled_from([None, "y", ["y", "weight"]]),
+    }
 )
-@given(
-    daily=st.dictionaries(st.tuples(ENTITIES, HOURS), st.tuples(NUMBERS, TEXTS), max_size=14),
-    athletes=st.dictionaries(ENTITIES, st.tuples(TEXTS, NUMBERS), max_size=3),
-    asked=st.lists(
-        st.tuples(st.one_of(ENTITIES, st.just("d"), st.none()), HOURS, HOURS, st.integers(0, 2)),
-        min_size=1,
-        max_size=12,
-    ),
-    lookback_s=st.one_of(st.none(), st.integers(0, 5).map(lambda hours: 3600.0 * hours), st.just(1800.0)),
-    features=st.sampled_from([["load"], ["note", "load"], None]),
-    rival=st.booleans(),
-    excluded=st.sets(st.sampled_from(["athlete_id", "at", "weight", "sex", "then"])),
-    labels=st.sampled_from([None, "y", ["y", "weight"]]),
-)
-def test_random_training_sets_are_equal(
+LIMITS: dict[str, Any] = {
+    "deadline": None,
+    "derandomize": True,
+    "suppress_health_check": [HealthCheck.function_scoped_fixture, HealthCheck.too_slow, HealthCheck.data_too_large],
+}
+
+
+@pytest.mark.parametrize("pair", ["sail"], indirect=True)
+@examples(max_examples=12, **LIMITS)
+@given(case=RANDOM)
+def test_random_training_sets_are_equal(pair: Pair, case: dict) -> None:
+    assert_equal_training_sets(pair, **case)
+
+
+@pytest.mark.java
+@pytest.mark.parametrize("pair", ["spark"], indirect=True)
+@examples(max_examples=3, **LIMITS)
+@given(case=RANDOM)
+def test_random_training_sets_are_equal_to_the_default_join(pair: Pair, case: dict) -> None:
+    assert_equal_training_sets(pair, **case)
+
+
+def assert_equal_training_sets(
     pair: Pair,
     daily: dict,
     athletes: dict,
