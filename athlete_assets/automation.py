@@ -34,8 +34,6 @@ DAILY_JOB = "daily_features"
 GOLD_JOB = "predictions"
 TRAINING_JOB = "training"
 RUNS_A_TICK = 50
-CATCH_UP_DAYS = 60
-"""How far back the daily schedule looks for days that were never materialised, as after a holiday of the machine."""
 
 ENDED = (
     dg.DagsterEventType.RUN_SUCCESS,
@@ -91,12 +89,12 @@ def schedules(settings: Settings) -> list[dg.ScheduleDefinition]:
         execution_timezone=settings.time_zone,
         job_name=DAILY_JOB,
         default_status=dg.DefaultScheduleStatus.RUNNING,
-        description="The days up to today that rolling features lack, and yesterday and today in any case: rest days "
-        "are rows, too, though silver never tells of them.",
+        description="Yesterday and today, and all days from the first that rolling features lack: rest days are rows, "
+        "too, though silver never tells of them, and a machine may have been off.",
     )
     def every_day(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
         today = settings.as_of or context.scheduled_execution_time.astimezone(settings.zone).date()
-        window = Days(min(_first_missing(context.instance, today, settings), today - ONE_DAY), today)
+        window = Days(min(_first_missing(context.instance, today), today - ONE_DAY), today)
         window = Days(max(window.first, settings.start_date), window.last)
         return dg.RunRequest(
             run_key=str(today),
@@ -122,13 +120,12 @@ def schedules(settings: Settings) -> list[dg.ScheduleDefinition]:
     return [every_day, every_week, at_the_deadline]
 
 
-def _first_missing(instance: dg.DagsterInstance, today: date, settings: Settings) -> date:
-    """The first of the last CATCH_UP_DAYS days without rolling features, after the first day that has them."""
+def _first_missing(instance: dg.DagsterInstance, today: date) -> date:
+    """The first day without rolling features after the first that has them: weighted averages must skip no day."""
     there = instance.get_materialized_partitions(asset_key(tables.ROLLING))
-    recent = Days(max(today - timedelta(days=CATCH_UP_DAYS), settings.start_date), today)
-    if not there or str(recent.first) < min(there):
+    if not there:
         return today
-    return next((day for day in recent if str(day) not in there), today)
+    return next((day for day in Days(date.fromisoformat(min(there)), today) if str(day) not in there), today)
 
 
 # ------------------------------------------------------------------------------------------------- what follows
