@@ -374,7 +374,7 @@ ROLLING = Table(
         Column(
             "best_effort_distance_m",
             DOUBLE,
-            "Distance of the run of the last 180 days with the best Riegel equivalent.",
+            "Distance of the plausible run (from 3 km) of the last 180 days with the best Riegel equivalent.",
             "m",
         ),
         Column("best_effort_time_s", DOUBLE, "Its moving time.", "s"),

@@ -257,6 +257,20 @@ def test_best_effort_has_the_smallest_equivalent(sail: SparkSession) -> None:
     assert efforts.iloc[182].isna().all()
 
 
+def test_a_ride_by_the_name_of_a_run_is_no_effort(sail: SparkSession) -> None:
+    """Five 10 km in 60:00; 30 km in 90:00 are 28:05 over 10 km, 0.47 of the usual; a race in 40:00 is 0.67 of it.
+
+    Among fewer runs the ride stands: nothing says what is usual.
+    """
+    usual = [Activity("a", day(n), minutes=60) for n in range(5)]
+    ride, race = Activity("a", day(5), km=30, minutes=90), Activity("a", day(6), minutes=40)
+    rows = states_of_activities(sail, [*usual, ride, race], Days(day(4), day(6)))
+    assert rows["best_effort_time_s"].tolist() == [3600, 3600, 2400]
+    again = states_of_activities(sail, [*usual, ride, race], Days(day(184), day(185)))
+    assert again["best_effort_time_s"].tolist() == [2400, 2400]  # what was usual lies up to a year back
+    assert states_of_activities(sail, [*usual[1:], ride], Days(day(5), day(5)))["best_effort_time_s"].tolist() == [5400]
+
+
 def test_of_equal_efforts_the_newest_counts(sail: SparkSession) -> None:
     rows = states_of_activities(sail, [Activity("a", day(0)), Activity("a", day(4))], Days(day(3), day(5)))
     assert rows["best_effort_age_days"].tolist() == [3, 0, 1]
