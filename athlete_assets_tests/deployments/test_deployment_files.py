@@ -1,0 +1,127 @@
+"""The deployment files say what their readers accept, and the self-hosted instance keeps its runs in PostgreSQL."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import shutil
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import dagster as dg
+import pytest
+import yaml
+from dagster._core.instance.config import dagster_instance_config
+from dagster._core.workspace.config_schema import process_workspace_config
+
+ROOT = Path(__file__).parents[2]
+DEPLOY = ROOT / "deploy"
+
+
+@pytest.mark.parametrize(
+    "file", [ROOT / "dagster_cloud.yaml", DEPLOY / "dagster_cloud_hybrid.yaml"], ids=lambda p: p.stem
+)
+def test_dagster_plus_accepts_its_file_and_the_location_loads_by_that_name(file: Path) -> None:
+    models = pytest.importorskip("dagster_cloud_cli.config.models")
+    location = models.load_dagster_cloud_yaml(file.read_text()).locations[0]
+    assert location.location_name == "athlete_assets"
+    assert (file.parent / location.build.directory / "Dockerfile").is_file()
+    assert isinstance(importlib.import_module(location.code_source.module_name).defs, dg.Definitions)
+
+
+def test_the_self_hosted_services_find_each_other() -> None:
+    services = yaml.safe_load((DEPLOY / "compose.yaml").read_text())["services"]
+    workspace = yaml.safe_load((DEPLOY / "workspace.yaml").read_text())
+    assert process_workspace_config(workspace).success
+    server = workspace["load_from"][0]["grpc_server"]
+    dockerfile = (ROOT / "Dockerfile").read_text()
+    assert server["host"] in services
+    assert f'"-p", "{server["port"]}", "-m", "athlete_assets.definitions"' in dockerfile
+    for name in ("code", "webserver", "daemon"):
+        environment = services[name]["environment"]
+        assert environment["DAGSTER_PG_HOST"] in services
+        if name != "code":
+            assert not any("DATABRICKS" in variable for variable in environment), f"{name} does not sign in"
+    assert all("127.0.0.1" in port for port in services["webserver"]["ports"])
+
+
+def test_only_what_the_image_needs_is_sent_to_its_build() -> None:
+    copied = {
+        word.split("/")[0]
+        for line in (ROOT / "Dockerfile").read_text().splitlines()
+        if line.startswith("COPY") and "--from" not in line
+        for word in line.split()[1:-1]
+    }
+    allowed = {line[1:] for line in (ROOT / ".dockerignore").read_text().splitlines() if line.startswith("!")}
+    assert copied == allowed
+
+
+def test_the_workflow_runs_what_the_makefile_has() -> None:
+    workflow = yaml.safe_load((ROOT / ".github/workflows/deploy.yml").read_text())
+    makefile = (ROOT / "Makefile").read_text()
+    commands = [step["run"] for step in workflow["jobs"]["test"]["steps"] if "run" in step]
+    assert commands
+    for command in commands:
+        assert f"\n{command.split()[1]}:" in makefile
+
+
+@pytest.fixture(scope="module")
+def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
+    """A PostgreSQL server of its own on loopback; its port."""
+    pytest.importorskip("dagster_postgres")
+    if not (shutil.which("initdb") and shutil.which("postgres")):
+        pytest.skip("PostgreSQL is not installed")
+    folder = Path(tmp_path_factory.mktemp("postgres"))
+    user: str | None = None
+    if os.getuid() == 0:  # PostgreSQL refuses to run as root
+        user = "postgres"
+        shutil.chown(folder, user)
+        for parent in folder.parents:
+            if parent.owner() == "root" and parent.name.startswith("pytest"):
+                parent.chmod(0o755)
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    data = str(folder / "data")
+    run = {"user": user, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "cwd": folder}
+    subprocess.run(["initdb", "-D", data, "-U", "dagster", "-A", "trust", "--no-sync"], check=True, **run)  # type: ignore[call-overload]
+    options = ["-p", str(port), "-h", "127.0.0.1", "-k", str(folder), "-F"]
+    server = subprocess.Popen(["postgres", "-D", data, *options], **run)  # type: ignore[call-overload]
+    try:
+        deadline = time.monotonic() + 30
+        while subprocess.run(["pg_isready", "-h", "127.0.0.1", "-p", str(port)], **run).returncode != 0:  # type: ignore[call-overload]
+            if time.monotonic() > deadline or server.poll() is not None:
+                pytest.skip("PostgreSQL does not start here")
+            time.sleep(0.1)
+        yield port
+    finally:
+        server.terminate()
+        server.wait(timeout=20)
+
+
+@pytest.mark.slow
+def test_the_self_hosted_instance_keeps_runs_and_events_in_postgresql(
+    postgres: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in {"HOST": "127.0.0.1", "USER": "dagster", "PASSWORD": "x", "DB": "postgres"}.items():
+        monkeypatch.setenv(f"DAGSTER_PG_{name}", value)
+    text = (DEPLOY / "dagster.yaml").read_text()
+    assert "port: 5432" in text
+    (tmp_path / "dagster.yaml").write_text(text.replace("port: 5432", f"port: {postgres}"))
+    _, _ = dagster_instance_config(str(tmp_path))
+
+    @dg.asset
+    def table() -> dg.MaterializeResult:
+        return dg.MaterializeResult(metadata={"rows": 3})
+
+    with dg.DagsterInstance.from_config(str(tmp_path)) as instance:
+        assert dg.materialize([table], instance=instance).success
+    with dg.DagsterInstance.from_config(str(tmp_path)) as again:
+        event = again.get_latest_materialization_event(dg.AssetKey("table"))
+        assert event is not None
+        assert event.asset_materialization is not None
+        assert event.asset_materialization.metadata["rows"].value == 3
+    assert not list(tmp_path.rglob("*.db")), "no SQLite file lies beside it"
