@@ -43,7 +43,7 @@ ALL_DAYS = Days(day(0), day(LENGTH - 1))
 """Longer than the lookback of the rolling features, so that ranges begin both inside it and beyond it."""
 
 # Each example is a dozen athletes, whose seams fall differently: cheaper than a dozen examples of one.
-few_examples = hypothesis_settings(max_examples=4, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+few_examples = hypothesis_settings(max_examples=3, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
 class Home:
