@@ -526,6 +526,22 @@ RACE_EFFORTS = Table(
     feature_table=True,
 )
 
+DISRUPTIONS = Table(
+    "feature_store",
+    "training_disruptions",
+    "Sunday evenings of athletes in training, and whether a week without any activity began within the next 14 days: "
+    "what the overtraining detector learns from. A stop for whatever reason, not an injury.",
+    (
+        _ATHLETE,
+        _key("as_of_date", TIMESTAMP, "The Sunday; features are looked up as known at its end."),
+        Column("disrupted", BOOLEAN, "At least 7 days without activity begin within 14 days.", nullable=False),
+        _month("as_of_date"),
+    ),
+    keys=("athlete_id", "as_of_date"),
+    day_column="as_of_date",
+    feature_table=True,
+)
+
 # ----------------------------------------------------------------------------------------------------------- gold
 
 
@@ -647,7 +663,7 @@ PREDICTION_OUTCOMES = Table(
 
 SILVER = (STRAVA_ACTIVITIES, STRAVA_SUB_ACTIVITY, STRAVA_ATHLETE)
 FEATURES = (ACTIVITY, DAILY, WEEKLY, ROLLING, PERFORMANCE)
-LABELS = (RACE_EFFORTS,)
+LABELS = (RACE_EFFORTS, DISRUPTIONS)
 GOLD = (PREDICTIONS, METRICS_SUMMARY)
 MONITORING = (INFERENCE_LOG, PREDICTION_OUTCOMES)
 ALL = (*SILVER, REJECTS, *FEATURES, *LABELS, *GOLD, *MONITORING)

@@ -1,0 +1,203 @@
+"""What the models learn from: efforts over a distance, and disruptions of training.
+
+An effort is chosen by how hard it was, never by how close it came to a prediction or to the athlete's best ever:
+choosing by the result makes every model look perfect. Both tables are functions of all history (an athlete's top
+decile of heart rate needs it) and are replaced whole.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+from numpy.typing import NDArray
+from pyspark import cloudpickle
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
+import athlete_assets
+from athlete_assets import tables
+from athlete_assets.features.columns import known
+from athlete_assets.models.formulas import HIGHEST_VDOT, riegel, vdot
+
+# Workers of a cluster cannot import this package where only the driver has it: the kernels travel with the function.
+cloudpickle.register_pickle_by_value(athlete_assets)
+
+NEAREST, FARTHEST = 0.98, 1.04
+"""Share of the distance that a run over it may have: GPS tracks of a measured course read long rather than short."""
+BUCKETS = 32
+MICROSECONDS_A_DAY = 86_400_000_000
+
+RACE, HEART_RATE, BLOCK_BEST = "race", "heart_rate", "block_best"
+TIERS = {RACE: 1, HEART_RATE: 2, BLOCK_BEST: 3}
+WEIGHTS = {RACE: 1.0, HEART_RATE: 0.7, BLOCK_BEST: 0.7}
+TOP_HEART_RATE_SHARE, HEART_RATE_MIN_RUNS = 0.10, 10
+BLOCK_DAYS, BLOCK_MIN_TRIES = 60, 3
+LONGEST_PAUSE_SHARE = 0.05
+"""A training run that stood still for longer is no continuous effort. In a race the clock runs on, and its time counts."""
+
+DISRUPTION_DAYS, WITHIN_DAYS = 7, 14
+TRAINING_DAYS, MIN_ACTIVE_DAYS = 28, 4
+RECOVERY_DAYS = 14
+CENSORED_DAYS = WITHIN_DAYS + DISRUPTION_DAYS - 1
+"""Days at the end of which the outcome is not known yet: the last week that counts ends so much later."""
+SUNDAY = 3
+"""Epoch day modulo 7 of a Sunday (1970-01-01 was a Thursday)."""
+
+
+def race_efforts(activities: DataFrame) -> DataFrame:
+    """RACE_EFFORTS rows of all ACTIVITY rows.
+
+    A run (no trail or treadmill run: neither measures a race time) within NEAREST..FARTHEST of a distance in
+    EFFORT_DISTANCES_M is an effort where the athlete marked it as a race; or its mean heart rate is in the athlete's top
+    decile at that distance (of at least HEART_RATE_MIN_RUNS); or it is the fastest of at least BLOCK_MIN_TRIES in its
+    block of BLOCK_DAYS. Speeds above a world record's are left out. Time is elapsed time for a race where it is known,
+    else moving time, scaled to the distance by Riegel.
+    """
+    runs = activities.where(
+        (F.col("sport_type") == "Run")
+        & (known("distance_km") * 1000 >= NEAREST * min(tables.EFFORT_DISTANCES_M.values()))
+        & (known("moving_time_min") > 0)
+    ).select(
+        "athlete_id",
+        "activity_id",
+        F.unix_date(F.col("activity_date").cast("date")).alias("day"),
+        "is_race",
+        (known("distance_km") * 1000).alias("metres"),
+        (known("moving_time_min") * 60).alias("moving_s"),
+        (known("elapsed_time_min") * 60).alias("elapsed_s"),
+        known("avg_hr").alias("bpm"),
+    )
+    return runs.groupBy(F.pmod(F.hash("athlete_id"), F.lit(BUCKETS)).alias("bucket")).applyInArrow(
+        bucket_efforts, tables.RACE_EFFORTS.ddl
+    )
+
+
+def bucket_efforts(bucket: pa.Table) -> pa.Table:
+    """RACE_EFFORTS rows of a bucket's runs."""
+    runs = bucket.to_pandas().sort_values(["athlete_id", "day", "activity_id"], ignore_index=True)
+    runs = runs[vdot(runs["metres"], runs["moving_s"]) <= HIGHEST_VDOT]
+    names = np.array(list(tables.EFFORT_DISTANCES_M))
+    targets = np.array(list(tables.EFFORT_DISTANCES_M.values()))
+    share = runs["metres"].to_numpy()[:, None] / targets
+    near = (share >= NEAREST) & (share <= FARTHEST)
+    runs = runs[near.any(axis=1)]
+    which = near[near.any(axis=1)].argmax(axis=1)
+    runs = runs.assign(distance=names[which], target_m=targets[which])
+    is_race = runs["is_race"].to_numpy(dtype=bool)
+    elapsed = runs["elapsed_s"].to_numpy(dtype=np.float64)
+    moving = runs["moving_s"].to_numpy(dtype=np.float64)
+    with np.errstate(invalid="ignore"):
+        clock = np.where(is_race & (elapsed >= moving), elapsed, moving)
+        is_continuous = is_race | ~(elapsed > moving * (1 + LONGEST_PAUSE_SHARE))
+    runs = runs.assign(time_s=riegel(runs["metres"], clock, runs["target_m"]))[is_continuous]
+    by_distance = [runs["athlete_id"], runs["distance"]]
+    heart_rates = runs["bpm"].groupby(by_distance)
+    is_top = (heart_rates.transform("count") >= HEART_RATE_MIN_RUNS) & (
+        runs["bpm"] >= heart_rates.transform(lambda bpm: bpm.quantile(1 - TOP_HEART_RATE_SHARE))
+    )
+    block = runs["time_s"].groupby([*by_distance, runs["day"] // BLOCK_DAYS])
+    # of equal times the first: a block has one best
+    is_best = (block.rank(method="first") == 1) & (block.transform("count") >= BLOCK_MIN_TRIES)
+    effort = np.select([runs["is_race"].astype(bool), is_top, is_best], [RACE, HEART_RATE, BLOCK_BEST], default="")
+    runs = runs.assign(effort=effort)[effort != ""]
+    return _efforts_table(runs)
+
+
+def _efforts_table(runs: pd.DataFrame) -> pa.Table:
+    day = runs["day"].to_numpy(dtype=np.int64)
+    bpm = runs["bpm"].to_numpy(dtype=np.float64)
+    made: dict[str, Any] = {
+        "athlete_id": pa.array(runs["athlete_id"], pa.string()),
+        "activity_id": pa.array(runs["activity_id"], pa.int64()),
+        "activity_date": _timestamps(day),
+        "lookup_timestamp": _timestamps(day - 1),
+        "distance": pa.array(runs["distance"], pa.string()),
+        "target_m": pa.array(runs["target_m"].to_numpy(dtype=np.float64)),
+        "run_distance_m": pa.array(runs["metres"].to_numpy(dtype=np.float64)),
+        "time_s": pa.array(runs["time_s"].to_numpy(dtype=np.float64)),
+        "effort": pa.array(runs["effort"], pa.string()),
+        "tier": pa.array(runs["effort"].map(TIERS).astype("int32"), pa.int32()),
+        "weight": pa.array(runs["effort"].map(WEIGHTS).astype("float64"), pa.float64()),
+        "avg_hr": pa.array(bpm, mask=np.isnan(bpm)),
+        "month": _months(day),
+    }
+    return pa.table({name: made[name] for name in tables.RACE_EFFORTS.column_names})
+
+
+def training_disruptions(daily: DataFrame) -> DataFrame:
+    """DISRUPTIONS rows of all DAILY rows: Sundays of athletes in training whose outcome is known.
+
+    In training: at least MIN_ACTIVE_DAYS active days of the last TRAINING_DAYS, and not already DISRUPTION_DAYS without
+    activity. Disrupted: DISRUPTION_DAYS in a row without activity begin within the next WITHIN_DAYS. Left out: the last
+    CENSORED_DAYS of the calendar, and the RECOVERY_DAYS from a half or full marathon on, when rest is the plan.
+    """
+    days = daily.select(
+        "athlete_id",
+        F.unix_date(F.col("activity_date").cast("date")).alias("day"),
+        (F.col("activities") > 0).alias("is_active"),
+        known("longest_run_km").alias("longest_km"),
+    )
+    return days.groupBy(F.pmod(F.hash("athlete_id"), F.lit(BUCKETS)).alias("bucket")).applyInArrow(
+        bucket_disruptions, tables.DISRUPTIONS.ddl
+    )
+
+
+def bucket_disruptions(bucket: pa.Table) -> pa.Table:
+    """DISRUPTIONS rows of a bucket's DAILY rows."""
+    rows = bucket.to_pandas().sort_values(["athlete_id", "day"], ignore_index=True)
+    athletes, days, disrupted = [], [], []
+    for athlete, calendar in rows.groupby("athlete_id", sort=True):
+        day = calendar["day"].to_numpy(dtype=np.int64)
+        at_risk, outcome = _disruptions(
+            calendar["is_active"].to_numpy(dtype=bool), calendar["longest_km"].to_numpy(dtype=np.float64)
+        )
+        chosen = at_risk & (day % 7 == SUNDAY)
+        athletes += [athlete] * int(chosen.sum())
+        days.append(day[chosen])
+        disrupted.append(outcome[chosen])
+    day = np.concatenate(days) if days else np.empty(0, dtype=np.int64)
+    return pa.table(
+        {
+            "athlete_id": pa.array(athletes, pa.string()),
+            "as_of_date": _timestamps(day),
+            "disrupted": pa.array(np.concatenate(disrupted) if disrupted else [], pa.bool_()),
+            "month": _months(day),
+        }
+    )
+
+
+def _disruptions(is_active: NDArray[np.bool_], longest_km: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
+    """For each day of a dense calendar: whether it is an evening to predict from, and whether a disruption followed."""
+    days = np.arange(len(is_active))
+    active_before = np.concatenate([[0], np.cumsum(is_active)])
+
+    def active(first: NDArray[Any], last: NDArray[Any]) -> NDArray[Any]:
+        """Active days from first to last, both included, cut to the calendar."""
+        return active_before[np.clip(last + 1, 0, len(days))] - active_before[np.clip(first, 0, len(days))]
+
+    # day d begins a disruption where d .. d + 6 are empty
+    begins = (active(days, days + DISRUPTION_DAYS - 1) == 0).astype(np.int64)
+    begins_before = np.concatenate([[0], np.cumsum(begins)])
+    following = begins_before[np.clip(days + WITHIN_DAYS + 1, 0, len(days))] - begins_before[days + 1]
+    kilometres = np.nan_to_num(longest_km)
+    is_long_race = np.zeros(len(days), dtype=bool)
+    for name in ("half", "marathon"):
+        share = kilometres * 1000 / tables.DISTANCES_M[name]
+        is_long_race |= (share >= NEAREST) & (share <= FARTHEST)
+    races_before = np.concatenate([[0], np.cumsum(is_long_race)])
+    recovering = races_before[days + 1] - races_before[np.maximum(days + 1 - RECOVERY_DAYS, 0)] > 0
+    in_training = (active(days - TRAINING_DAYS + 1, days) >= MIN_ACTIVE_DAYS) & (days >= TRAINING_DAYS - 1)
+    already = active(days - DISRUPTION_DAYS + 1, days) == 0
+    is_known = days + CENSORED_DAYS <= len(days) - 1
+    return in_training & ~already & ~recovering & is_known, following > 0
+
+
+def _timestamps(day: NDArray[np.int64]) -> pa.Array:
+    return pa.array(day * MICROSECONDS_A_DAY, pa.int64()).cast(pa.timestamp("us", "UTC"))
+
+
+def _months(day: NDArray[np.int64]) -> pa.Array:
+    return pa.array(day.astype("datetime64[D]").astype("datetime64[M]").astype(str), pa.string())
