@@ -1,13 +1,14 @@
 """athlete_performance_features: what the runs up to the end of each day say about race times.
 
 Times are compared as equivalents over 10 km (Riegel), so that a 5 km run and a half marathon stand in one column. One
-NumPy pass over a hash bucket of athletes, as in `rolling`; nothing reaches back further than LOOKBACK_DAYS, so a day's
-row is the same whatever range it is computed in.
+NumPy pass over a hash bucket of athletes, as in `rolling`. Windows are 365 days at most, and what a run is compared
+with reaches 180 days further: nothing that a row rests on lies before LOOKBACK_DAYS, so it is the same in whatever
+range it is computed.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -29,8 +30,8 @@ cloudpickle.register_pickle_by_value(athlete_assets)
 
 Floats = NDArray[np.float64]
 
-LOOKBACK_DAYS = 365
-"""ACTIVITY rows that the first day of a range needs before it."""
+LOOKBACK_DAYS = 545
+"""ACTIVITY rows that the first day of a range needs before it: windows of 365 days over runs judged by 180 more."""
 BUCKETS = 32
 REFERENCE_M = 10_000.0
 
@@ -42,6 +43,12 @@ BLOCK_DAYS = 60
 HISTORY_DAYS = 365
 NEAR_DISTANCE = (0.98, 1.06)
 """Share of a distance that a run may have to count as a run over it; GPS tracks read long rather than short."""
+
+USUAL_DAYS, USUAL_MIN_DAYS = 180, 5
+TOO_FAST, TOO_FAST_AT_EASE = 0.45, 0.25
+"""A run is a vehicle where its logarithm of speed is so far above the athlete's median of the last 180 days; the
+smaller distance counts where the heart rate was below its median too. Rides that were recorded as runs look like this.
+"""
 
 HARD_HR_DAYS, HARD_HR_QUANTILE, HARD_HR_MIN_DAYS = 180, 0.95, 8
 HARD_HR_MARGIN_BPM = 4.0
@@ -102,7 +109,7 @@ def bucket_states(bucket: pa.Table, first: int, length: int) -> pa.Table:
     is_run = bucket.column("kind").to_numpy() == RUN
     is_row = np.zeros((length, len(athletes.dictionary)), dtype=bool)
     is_row[day[~is_run], athlete[~is_run]] = True
-    runs = _Runs.of(bucket, athlete, day, is_run, len(athletes.dictionary), length)
+    runs = _Runs.of(bucket, athlete, day, is_run, len(athletes.dictionary), length).without_vehicles()
     columns = {
         **_recent_effort(runs),
         **_levels(runs),
@@ -167,6 +174,18 @@ class _Runs:
             length=length,
         )
 
+    def without_vehicles(self) -> _Runs:
+        """The same runs, with those that are implausible for this athlete marked so."""
+        level = self.whole_quantile(self.best_of_day(self.equivalent, self.is_effort), USUAL_DAYS, 0.5, USUAL_MIN_DAYS)
+        has_hr = self.is_plausible & np.isfinite(self.bpm)
+        hardest = -self.best_of_day(-np.where(has_hr, self.bpm, 0.0), has_hr)
+        usual_bpm = self.whole_quantile(hardest, USUAL_DAYS, 0.5, USUAL_MIN_DAYS)
+        at = self.row, self.athlete
+        with np.errstate(invalid="ignore"):
+            lead = level[at] - self.equivalent
+            is_vehicle = (lead > TOO_FAST) | ((lead > TOO_FAST_AT_EASE) & (self.bpm < usual_bpm[at]))
+        return replace(self, is_plausible=self.is_plausible & ~is_vehicle)
+
     @property
     def is_effort(self) -> NDArray[np.bool_]:
         return self.is_plausible & (self.metres >= EFFORT_FROM_M)
@@ -202,11 +221,15 @@ class _Runs:
 
     def quantile(self, of_day: Floats, days: int, quantile: float) -> Floats:
         """Quantile of the finite values of the window's days, interpolated; NaN without one."""
+        return self.whole_quantile(of_day[-(self.length + days - 1) :], days, quantile)[-self.length :]
+
+    def whole_quantile(self, of_day: Floats, days: int, quantile: float, at_least: int = 1) -> Floats:
+        """The same for every row given; those with less than `days` rows before them take what there is."""
         import pandas as pd
 
         values = pd.DataFrame(np.where(np.isfinite(of_day), of_day, np.nan))
-        quantiles: Floats = values.rolling(days, min_periods=1).quantile(quantile).to_numpy(dtype=np.float64)
-        return quantiles[-self.length :]
+        quantiles: Floats = values.rolling(days, min_periods=at_least).quantile(quantile).to_numpy(dtype=np.float64)
+        return quantiles
 
 
 def _recent_effort(runs: _Runs) -> dict[str, Floats]:
@@ -310,7 +333,7 @@ def _heart_rate(runs: _Runs) -> dict[str, Floats]:
     """
     has_hr = runs.is_plausible & np.isfinite(runs.bpm) & (runs.metres >= HR_FROM_M)
     hardest = -runs.best_of_day(-np.where(has_hr, runs.bpm, 0.0), has_hr)
-    hard = _whole_range(runs, hardest)
+    hard = runs.whole_quantile(hardest, HARD_HR_DAYS, HARD_HR_QUANTILE, HARD_HR_MIN_DAYS)
     hard_today = hard[-runs.length :]
     speed = -runs.graded + np.log(3_000.0)
     effort = (np.where(has_hr, runs.bpm, HR_CENTRE_BPM) - HR_CENTRE_BPM) / HR_SCALE_BPM
@@ -352,18 +375,6 @@ def _heart_rate(runs: _Runs) -> dict[str, Floats]:
         "hard_median_180d_10k_s": np.exp(runs.quantile(hard_runs, HARD_HR_DAYS, 0.5)),
         "hard_days_180d": runs.days_with(hard_runs, HARD_HR_DAYS),
     }
-
-
-def _whole_range(runs: _Runs, hardest_of_day: Floats) -> Floats:
-    """p95 of the days' hardest mean heart rates, (LOOKBACK_DAYS + length, athletes); NaN under HARD_HR_MIN_DAYS days.
-
-    Rows within HARD_HR_DAYS of the start lack history. They decide only whether runs as old as that are hard, which
-    the last HARD_HR_DAYS before the range, all that any column looks at, never are: LOOKBACK_DAYS is twice as long.
-    """
-    import pandas as pd
-
-    values = pd.DataFrame(np.where(np.isfinite(hardest_of_day), hardest_of_day, np.nan))
-    return values.rolling(HARD_HR_DAYS, min_periods=HARD_HR_MIN_DAYS).quantile(HARD_HR_QUANTILE).to_numpy()
 
 
 def _table(columns: dict[str, Floats], is_row: NDArray[np.bool_], athletes: pa.Array, first: int) -> pa.Table:

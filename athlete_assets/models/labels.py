@@ -36,7 +36,7 @@ WEIGHTS = {RACE: 1.0, HEART_RATE: 0.7, BLOCK_BEST: 0.7}
 TOP_HEART_RATE_SHARE, HEART_RATE_MIN_RUNS = 0.10, 10
 BLOCK_DAYS, BLOCK_MIN_TRIES = 60, 3
 LONGEST_PAUSE_SHARE = 0.05
-"""A training run that stood still for longer is no continuous effort. In a race the clock runs on, and its time counts."""
+"""A training run that stood still for longer is no continuous effort. In a race the clock runs on, and counts."""
 
 DISRUPTION_DAYS, WITHIN_DAYS = 7, 14
 TRAINING_DAYS, MIN_ACTIVE_DAYS = 28, 4
@@ -51,10 +51,11 @@ def race_efforts(activities: DataFrame) -> DataFrame:
     """RACE_EFFORTS rows of all ACTIVITY rows.
 
     A run (no trail or treadmill run: neither measures a race time) within NEAREST..FARTHEST of a distance in
-    EFFORT_DISTANCES_M is an effort where the athlete marked it as a race; or its mean heart rate is in the athlete's top
-    decile at that distance (of at least HEART_RATE_MIN_RUNS); or it is the fastest of at least BLOCK_MIN_TRIES in its
-    block of BLOCK_DAYS. Speeds above a world record's are left out. Time is elapsed time for a race where it is known,
-    else moving time, scaled to the distance by Riegel.
+    EFFORT_DISTANCES_M is an effort where the athlete marked it as a race; or its mean heart rate is in the athlete's
+    top decile at that distance (of at least HEART_RATE_MIN_RUNS); or it is the fastest of at least BLOCK_MIN_TRIES in
+    its block of BLOCK_DAYS, unless its heart rate was below the athlete's median at that distance. Speeds above a world
+    record's are left out. Time is elapsed time for a race where it is known, else moving time, scaled to the distance
+    by Riegel.
     """
     runs = activities.where(
         (F.col("sport_type") == "Run")
@@ -101,6 +102,7 @@ def bucket_efforts(bucket: pa.Table) -> pa.Table:
     block = runs["time_s"].groupby([*by_distance, runs["day"] // BLOCK_DAYS])
     # of equal times the first: a block has one best
     is_best = (block.rank(method="first") == 1) & (block.transform("count") >= BLOCK_MIN_TRIES)
+    is_best &= ~(runs["bpm"] < heart_rates.transform("median"))
     effort = np.select([runs["is_race"].astype(bool), is_top, is_best], [RACE, HEART_RATE, BLOCK_BEST], default="")
     runs = runs.assign(effort=effort)[effort != ""]
     return _efforts_table(runs)

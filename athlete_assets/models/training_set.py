@@ -32,7 +32,8 @@ REFERENCE_INPUTS = ("best_effort_distance_m", "best_effort_time_s", "total_dista
 LADDER = tuple(tables.EFFORT_DISTANCES_M)
 _LADDER_M = np.array(list(tables.EFFORT_DISTANCES_M.values()))
 
-_EQUIVALENTS = tuple(name for name in PERFORMANCE_INPUTS if name.endswith("_10k_s") and "d_10k" in name) + (
+_EQUIVALENTS = (
+    *(name for name in PERFORMANCE_INPUTS if name.endswith("d_10k_s")),
     "hr_predicted_10k_s",
 )
 _PLAIN = (
@@ -84,7 +85,6 @@ def design_matrix(wide: pd.DataFrame, distances: Sequence[str]) -> pd.DataFrame:
     rung = np.array([LADDER.index(name) for name in distances], dtype=np.intp)
     target = _LADDER_M[rung]
     values = {name: wide[name].to_numpy(dtype=np.float64) for name in INPUTS}
-    baseline = np.log(baseline_seconds(wide, target))
     reference = np.log(riegel(values["recent_effort_distance_m"], values["recent_effort_time_s"], 10_000.0))
     columns: dict[str, NDArray[np.float64]] = {"target_log_m": np.log(target), "baseline_log_10k_s": reference}
     columns["effort_to_target_log"] = np.log(values["recent_effort_distance_m"] / target)

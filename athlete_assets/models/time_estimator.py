@@ -1,0 +1,276 @@
+"""time_estimator: race times at 5 k, 10 k, half and marathon with an 80 % interval, from an athlete's state.
+
+One model for all distances learns the logarithm of run time over baseline (Riegel from the recent effort), so an
+athlete of whom little is known gets the baseline. Three CatBoost quantile models (p10, p50, p90), sorted; the interval
+is then moved per distance by what it missed on athletes that it had not seen (conformalised quantile regression,
+Romano, Patterson & Candes, 2019).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from athlete_assets import tables
+from athlete_assets.errors import AthleteAssetsError
+from athlete_assets.models.training_set import INPUTS, baseline_seconds, design_matrix
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from catboost import CatBoostRegressor
+
+Floats = NDArray[np.float64]
+
+DISTANCES = tuple(tables.DISTANCES_M)
+QUANTILES = (0.1, 0.5, 0.9)
+OUTPUTS = tuple(
+    column.name for column in tables.PREDICTIONS.columns if column.name.startswith(("predicted_", "p10_", "p90_"))
+)
+MODEL, BASELINE = "model", "baseline"
+
+MIN_LABELS, MIN_ATHLETES = 100, 5
+"""Fewer labels of fewer athletes teach a model their own noise."""
+MIN_RUN_DAYS_90D = 5
+"""An athlete with fewer is served by the baseline."""
+LABELS_TO_TRUST = 10
+"""Labels at a distance from which the model counts as much as the baseline: with n it counts n / (n + this)."""
+ATHLETE_POWER = 0.3
+"""An athlete's labels weigh n^-0.3 each, so that one who runs every week does not drown the others."""
+CALIBRATION_FOLDS = 5
+CALIBRATION_SHARE, CALIBRATION_MIN = 0.2, 60
+"""The interval is set on the newest fifth of a distance's labels, or on so many of them where a fifth is fewer."""
+FEWEST_OF_A_DISTANCE = 20
+"""A distance with fewer calibration labels takes the offsets of all distances together."""
+WIDER = 1.25
+"""The baseline's own interval is wider than it measured: it serves athletes of whom little is known."""
+PARAMETERS: dict[str, Any] = {
+    "iterations": 300,
+    "depth": 4,
+    "learning_rate": 0.05,
+    "rsm": 0.3,
+    "l2_leaf_reg": 10.0,
+    "random_seed": 7,
+    "thread_count": 2,
+    "allow_writing_files": False,
+    "verbose": False,
+}
+
+
+class TooLittleToLearnFrom(AthleteAssetsError):
+    """The labels or features do not carry a model: too few, too few athletes, or features that are all null."""
+
+
+@dataclass
+class TimeEstimator:
+    """A fitted estimator. Log quantities are natural logarithms of run time over baseline."""
+
+    models: dict[float, CatBoostRegressor]
+    bias: dict[str, float]
+    """By distance, the median log ratio in training: what the bias-corrected baseline adds."""
+    trust: dict[str, float]
+    """By distance, the share of the model against the bias-corrected baseline."""
+    offsets: dict[str, tuple[float, float]]
+    """By distance, how far the interval's fast and slow ends move outwards (negative: inwards)."""
+    baseline_interval: dict[str, tuple[float, float]]
+    """By distance, the baseline's p10 and p90 of the log ratio about its bias."""
+    features: list[str] = field(default_factory=list)
+
+    def log_ratios(self, wide: pd.DataFrame, distances: Sequence[str]) -> Floats:
+        """(rows, 3): p10, p50, p90 before conformal offsets, sorted."""
+        matrix = design_matrix(wide, distances)[self.features]
+        raw = np.column_stack([self.models[quantile].predict(matrix) for quantile in QUANTILES])
+        trust = np.array([self.trust.get(name, 1.0) for name in distances])[:, None]
+        bias = np.array([self.bias.get(name, 0.0) for name in distances])
+        spread = np.array([self.baseline_interval.get(name, (-0.15, 0.15)) for name in distances])
+        baseline = np.column_stack([bias + spread[:, 0], bias, bias + spread[:, 1]])
+        return np.sort(trust * raw + (1 - trust) * baseline, axis=1)
+
+    def times(self, wide: pd.DataFrame, distances: Sequence[str]) -> tuple[Floats, NDArray[np.bool_]]:
+        """(rows, 3) seconds at p10, p50, p90, each row at the distance named for it; and whether the model served.
+
+        NaN for a row without a recent effort. Times of one athlete at several distances are not yet ordered.
+        """
+        target = np.array([tables.EFFORT_DISTANCES_M[name] for name in distances])
+        baseline = baseline_seconds(wide, target)
+        is_model = np.isfinite(baseline) & (wide["run_days_90d"].to_numpy(np.float64) >= MIN_RUN_DAYS_90D)
+        fallback = np.array([self.baseline_interval[name] for name in distances])
+        bias = np.array([self.bias[name] for name in distances])[:, None]
+        logs = bias + np.column_stack([fallback[:, 0] * WIDER, np.zeros(len(wide)), fallback[:, 1] * WIDER])
+        if is_model.any():
+            chosen = [name for name, served in zip(distances, is_model, strict=True) if served]
+            learned = self.log_ratios(wide[is_model], chosen)
+            moved = np.array([self.offsets[name] for name in chosen])
+            learned[:, 0] = np.minimum(learned[:, 0] - moved[:, 0], learned[:, 1])
+            learned[:, 2] = np.maximum(learned[:, 2] + moved[:, 1], learned[:, 1])
+            logs[is_model] = learned
+        return baseline[:, None] * np.exp(logs), is_model
+
+    def predict(self, wide: pd.DataFrame) -> pd.DataFrame:
+        """OUTPUTS in seconds and served_by (model | baseline | None), one row a row of `wide` (INPUTS).
+
+        A longer distance never gets a shorter time, at any of the three quantiles.
+        """
+        import pandas as pd
+
+        wide = wide[list(INPUTS)].astype(np.float64)
+        times = np.stack([self.times(wide, [name] * len(wide))[0] for name in DISTANCES], axis=1)
+        times = np.maximum.accumulate(times, axis=1)
+        columns = {}
+        for number, name in enumerate(DISTANCES):
+            for quantile, kind in enumerate(("p10", "predicted", "p90")):
+                columns[f"{kind}_{name}_s"] = times[:, number, quantile]
+        frame = pd.DataFrame({name: columns[name] for name in OUTPUTS}, index=wide.index)
+        is_model = self.times(wide, [DISTANCES[0]] * len(wide))[1]
+        served = np.where(is_model, MODEL, BASELINE).astype(object)
+        served[~np.isfinite(times[:, 0, 1])] = None
+        frame["served_by"] = served
+        return frame
+
+
+def fit(labelled: pd.DataFrame, parameters: dict[str, Any] | None = None) -> TimeEstimator:
+    """Fits on labelled rows (RACE_EFFORTS columns with INPUTS as known on the evening before).
+
+    Rows without a recent effort cannot be learned from and are left out. Raises TooLittleToLearnFrom.
+    """
+    usable = usable_rows(labelled)
+    matrix = design_matrix(usable, list(usable["distance"]))
+    log_ratio = log_ratios_of(usable)
+    weight = _weights(usable)
+    bias = _bias(usable, log_ratio)
+    estimator = TimeEstimator(
+        models=_models(matrix, log_ratio, weight, parameters),
+        bias=bias,
+        trust={name: _count(usable, name) / (_count(usable, name) + LABELS_TO_TRUST) for name in DISTANCES},
+        offsets={},
+        baseline_interval=_baseline_interval(usable, log_ratio, bias),
+        features=list(matrix.columns),
+    )
+    estimator.offsets = _offsets(usable, log_ratio, parameters)
+    return estimator
+
+
+def usable_rows(labelled: pd.DataFrame) -> pd.DataFrame:
+    """The rows that have a baseline; raises TooLittleToLearnFrom that says what is missing."""
+    if labelled.empty:
+        raise TooLittleToLearnFrom("there is not one effort to learn from: no race, hard run or block best was found")
+    inputs = labelled[list(INPUTS)].astype(np.float64)
+    if inputs.isna().all(axis=None):
+        raise TooLittleToLearnFrom(
+            "all features of all labels are null: athlete_performance_features does not reach the labels' days; "
+            "materialise it for them first"
+        )
+    usable = labelled[inputs["recent_effort_time_s"].notna()].reset_index(drop=True)
+    known = usable[usable["distance"].isin(DISTANCES)]
+    if len(known) < MIN_LABELS or known["athlete_id"].nunique() < MIN_ATHLETES:
+        raise TooLittleToLearnFrom(
+            f"{len(known)} labels of {known['athlete_id'].nunique()} athletes with features; "
+            f"at least {MIN_LABELS} of {MIN_ATHLETES} are needed"
+        )
+    return usable
+
+
+def log_ratios_of(usable: pd.DataFrame) -> Floats:
+    """Logarithm of run time over baseline."""
+    baseline = baseline_seconds(usable, usable["target_m"].to_numpy(np.float64))
+    return np.log(usable["time_s"].to_numpy(np.float64) / baseline)
+
+
+def _count(rows: pd.DataFrame, name: str) -> int:
+    return int((rows["distance"] == name).sum())
+
+
+def _weights(usable: pd.DataFrame) -> Floats:
+    labels = usable.groupby("athlete_id")["time_s"].transform("size").to_numpy(np.float64)
+    weights: Floats = usable["weight"].to_numpy(np.float64) * labels**-ATHLETE_POWER
+    return weights
+
+
+def _bias(usable: pd.DataFrame, log_ratio: Floats) -> dict[str, float]:
+    """Median log ratio by distance; a distance without labels takes the next longer one's, or the longest known."""
+    bias: dict[str, float] = {}
+    distance = usable["distance"].to_numpy()
+    for name in tables.EFFORT_DISTANCES_M:
+        of_distance = log_ratio[distance == name]
+        bias[name] = float(np.median(of_distance if len(of_distance) else log_ratio))
+    return bias
+
+
+def _baseline_interval(
+    usable: pd.DataFrame, log_ratio: Floats, bias: dict[str, float]
+) -> dict[str, tuple[float, float]]:
+    distance = usable["distance"].to_numpy()
+    centred = log_ratio - np.array([bias[name] for name in distance])
+    intervals = {}
+    for name in tables.EFFORT_DISTANCES_M:
+        own = centred[distance == name]
+        low, high = np.quantile(own if len(own) >= FEWEST_OF_A_DISTANCE else centred, [QUANTILES[0], QUANTILES[-1]])
+        intervals[name] = (min(float(low), 0.0), max(float(high), 0.0))
+    return intervals
+
+
+def _models(
+    matrix: pd.DataFrame, log_ratio: Floats, weight: Floats, parameters: dict[str, Any] | None
+) -> dict[float, CatBoostRegressor]:
+    """One model a quantile. (CatBoost's MultiQuantile takes monotone constraints without a word and ignores them.)"""
+    from catboost import CatBoostRegressor
+
+    models = {}
+    for quantile in QUANTILES:
+        model = CatBoostRegressor(loss_function=f"Quantile:alpha={quantile}", **{**PARAMETERS, **(parameters or {})})
+        models[quantile] = model.fit(matrix, log_ratio, sample_weight=weight)
+    return models
+
+
+def _offsets(
+    usable: pd.DataFrame, log_ratio: Floats, parameters: dict[str, Any] | None
+) -> dict[str, tuple[float, float]]:
+    """How far each end of the interval has to move, per distance, from predictions of athletes left out of the fit."""
+    fold = athlete_folds(usable["athlete_id"].to_numpy(), CALIBRATION_FOLDS)
+    unseen = np.full((len(usable), len(QUANTILES)), np.nan)
+    for number in np.unique(fold):
+        held_out, rest = fold == number, usable[fold != number]
+        bias = _bias(rest, log_ratio[fold != number])
+        partial = TimeEstimator(
+            models=_models(
+                design_matrix(rest, list(rest["distance"])), log_ratio[fold != number], _weights(rest), parameters
+            ),
+            bias=bias,
+            trust={name: _count(rest, name) / (_count(rest, name) + LABELS_TO_TRUST) for name in DISTANCES},
+            offsets={},
+            baseline_interval=_baseline_interval(rest, log_ratio[fold != number], bias),
+        )
+        partial.features = list(partial.models[0.5].feature_names_)
+        unseen[held_out] = partial.log_ratios(usable[held_out], list(usable["distance"][held_out]))
+    misses = np.column_stack([unseen[:, 0] - log_ratio, log_ratio - unseen[:, 2]])
+    distance, day = usable["distance"].to_numpy(), usable["activity_date"].to_numpy()
+    everything = _moved(_newest(misses, day))
+    offsets = {}
+    for name in tables.EFFORT_DISTANCES_M:
+        own = _newest(misses[distance == name], day[distance == name])
+        offsets[name] = _moved(own) if len(own) >= FEWEST_OF_A_DISTANCE else everything
+    return offsets
+
+
+def _newest(misses: Floats, day: NDArray[Any]) -> Floats:
+    wanted = max(int(len(day) * CALIBRATION_SHARE), min(len(day), CALIBRATION_MIN))
+    return misses[np.argsort(day, kind="stable")[len(day) - wanted :]]
+
+
+def _moved(misses: Floats) -> tuple[float, float]:
+    """The offsets that leave a tenth outside at each end, with the correction for a finite sample."""
+    level = min((1 + 1 / len(misses)) * QUANTILES[-1], 1.0)
+    low, high = np.quantile(misses, level, axis=0)
+    return float(low), float(high)
+
+
+def athlete_folds(athletes: NDArray[Any], folds: int, seed: int = 0) -> NDArray[np.int64]:
+    """A fold for each row, all rows of an athlete in the same one; the athletes dealt out in a random order."""
+    names, index = np.unique(athletes.astype(str), return_inverse=True)
+    of_name = np.arange(len(names)) % min(folds, len(names))
+    np.random.default_rng(seed).shuffle(of_name)
+    result: NDArray[np.int64] = of_name[index]
+    return result
