@@ -73,6 +73,13 @@ def _databricks_check(options: argparse.Namespace, settings: Settings) -> int:
     return setup.check(settings, run=options.run)
 
 
+def _evaluate(options: argparse.Namespace, settings: Settings) -> int:
+    from athlete_assets import commands
+
+    commands.judge_models(options.runs, options.train_runs, options.json, settings)
+    return 0
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="athlete-assets", description=__doc__, formatter_class=argparse.RawTextHelpFormatter
@@ -102,6 +109,11 @@ def _parser() -> argparse.ArgumentParser:
     check = steps.add_parser("check", help="try every right and setting, one line each, and say what to do")
     check.add_argument("--run", action="store_true", help="also start the cluster and import the code there (costs)")
     check.set_defaults(command=_databricks_check)
+    judge = commands.add_parser("evaluate", help="train and judge the models on a file of runs, in a scratch home")
+    judge.add_argument("--runs", type=Path, required=True, help="any file that import takes: the runs to predict")
+    judge.add_argument("--train-runs", type=Path, help="train on this file (default: on other athletes of --runs)")
+    judge.add_argument("--json", type=Path, metavar="OUT", help="also write the figures here")
+    judge.set_defaults(command=_evaluate)
     ui = commands.add_parser("ui", help="open the Dagster UI (webserver and daemon) on this home")
     ui.add_argument("--port", type=int, default=3000)
     ui.set_defaults(command=_ui)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -90,6 +91,20 @@ def print_summary(settings: Settings) -> None:
     say("")
     say(summary_text(LocalStore(settings)))
     say("\nOpen the Dagster UI with:  make ui   (then look at http://127.0.0.1:3000)")
+
+
+def judge_models(runs: Path, train_runs: Path | None, out: Path | None, settings: Settings) -> None:
+    """Evaluates the models on files of runs, prints the tables, and writes the figures as JSON where asked to."""
+    from athlete_assets.models.evaluate import evaluate
+
+    if out is not None and not out.resolve().parent.is_dir():
+        raise AthleteAssetsError(f"{out}: the folder {out.resolve().parent} does not exist; make it first")
+    report = evaluate(runs, train_runs, settings, say)
+    say("")
+    say(report.pop("text"))
+    if out is not None:
+        out.write_text(json.dumps(report, indent=2) + "\n")
+        say(f"Figures written to {out}")
 
 
 def open_ui(settings: Settings, port: int) -> int:

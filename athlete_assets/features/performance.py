@@ -14,25 +14,20 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
-from pyspark import cloudpickle
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-import athlete_assets
 from athlete_assets import tables
+from athlete_assets.buckets import per_athletes
 from athlete_assets.days import Days, midnight
 from athlete_assets.features import kernels
 from athlete_assets.features.columns import known, within
 from athlete_assets.models.formulas import HIGHEST_VDOT, RIEGEL_EXPONENT, vdot
 
-# Workers of a cluster cannot import this package where only the driver has it: the kernels travel with the function.
-cloudpickle.register_pickle_by_value(athlete_assets)
-
 Floats = NDArray[np.float64]
 
 LOOKBACK_DAYS = 545
 """ACTIVITY rows that the first day of a range needs before it: windows of 365 days over runs judged by 180 more."""
-BUCKETS = 32
 REFERENCE_M = 10_000.0
 
 EFFORT_FROM_M, SHORT_FROM_M, EFFORT_TO_M = 3_000.0, 1_500.0, 60_000.0
@@ -94,11 +89,7 @@ def performance_features(daily: DataFrame, activities: DataFrame, days: Days) ->
     def states(bucket: pa.Table) -> pa.Table:
         return bucket_states(bucket, first, length)
 
-    return (
-        spine.unionAll(runs)
-        .groupBy(F.pmod(F.hash("athlete_id"), F.lit(BUCKETS)).alias("bucket"))
-        .applyInArrow(states, tables.PERFORMANCE.ddl)
-    )
+    return per_athletes(spine.unionAll(runs), states, tables.PERFORMANCE.ddl)
 
 
 def bucket_states(bucket: pa.Table, first: int, length: int) -> pa.Table:

@@ -13,21 +13,16 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 from numpy.typing import NDArray
-from pyspark import cloudpickle
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-import athlete_assets
 from athlete_assets import tables
+from athlete_assets.buckets import per_athletes
 from athlete_assets.features.columns import known
 from athlete_assets.models.formulas import HIGHEST_VDOT, riegel, vdot
 
-# Workers of a cluster cannot import this package where only the driver has it: the kernels travel with the function.
-cloudpickle.register_pickle_by_value(athlete_assets)
-
 NEAREST, FARTHEST = 0.98, 1.04
 """Share of the distance that a run over it may have: GPS tracks of a measured course read long rather than short."""
-BUCKETS = 32
 MICROSECONDS_A_DAY = 86_400_000_000
 
 RACE, HEART_RATE, BLOCK_BEST = "race", "heart_rate", "block_best"
@@ -71,9 +66,7 @@ def race_efforts(activities: DataFrame) -> DataFrame:
         (known("elapsed_time_min") * 60).alias("elapsed_s"),
         known("avg_hr").alias("bpm"),
     )
-    return runs.groupBy(F.pmod(F.hash("athlete_id"), F.lit(BUCKETS)).alias("bucket")).applyInArrow(
-        bucket_efforts, tables.RACE_EFFORTS.ddl
-    )
+    return per_athletes(runs, bucket_efforts, tables.RACE_EFFORTS.ddl)
 
 
 def bucket_efforts(bucket: pa.Table) -> pa.Table:
@@ -142,9 +135,7 @@ def training_disruptions(daily: DataFrame) -> DataFrame:
         (F.col("activities") > 0).alias("is_active"),
         known("longest_run_km").alias("longest_km"),
     )
-    return days.groupBy(F.pmod(F.hash("athlete_id"), F.lit(BUCKETS)).alias("bucket")).applyInArrow(
-        bucket_disruptions, tables.DISRUPTIONS.ddl
-    )
+    return per_athletes(days, bucket_disruptions, tables.DISRUPTIONS.ddl)
 
 
 def bucket_disruptions(bucket: pa.Table) -> pa.Table:

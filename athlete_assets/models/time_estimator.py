@@ -36,7 +36,7 @@ MIN_LABELS, MIN_ATHLETES = 100, 5
 """Fewer labels of fewer athletes teach a model their own noise."""
 MIN_RUN_DAYS_90D = 5
 """An athlete with fewer is served by the baseline."""
-LABELS_TO_TRUST = 10
+LABELS_TO_TRUST = 30
 """Labels at a distance from which the model counts as much as the baseline: with n it counts n / (n + this)."""
 ATHLETE_POWER = 0.3
 """An athlete's labels weigh n^-0.3 each, so that one who runs every week does not drown the others."""

@@ -1,0 +1,193 @@
+"""The time estimator: what it must not find, what it must, and what it says where it knows little."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+from pyspark.sql import SparkSession
+
+from athlete_assets import tables
+from athlete_assets.models import evaluation, time_estimator
+from athlete_assets.models.time_estimator import TooLittleToLearnFrom, athlete_folds
+from athlete_assets.models.training_set import INPUTS, design_matrix
+from athlete_assets_tests.models.cohort import DAY_FORM, Plant, labelled_efforts
+
+QUICK = {"iterations": 120, "learning_rate": 0.1}
+
+
+@pytest.fixture(scope="module")
+def cohort(sail: SparkSession) -> pd.DataFrame:
+    return labelled_efforts(sail)
+
+
+@pytest.fixture(scope="module")
+def estimator(cohort: pd.DataFrame) -> time_estimator.TimeEstimator:
+    return time_estimator.fit(cohort, QUICK)
+
+
+def error_on_unseen(labelled: pd.DataFrame) -> float:
+    """Mean APE of the p50 on half of the athletes, fitted on the others."""
+    half = athlete_folds(labelled["athlete_id"].to_numpy(), 2) == 0
+    usable = labelled["recent_effort_time_s"].notna().to_numpy()
+    test = labelled[~half & usable].reset_index(drop=True)
+    times, _ = time_estimator.fit(labelled[half], QUICK).times(test, list(test["distance"]))
+    return float(np.abs(times[:, 1] / test["time_s"] - 1).mean())
+
+
+# ---------------------------------------------------------------------------------------------------------- leakage
+
+LUCK = DAY_FORM * (2 / np.pi) ** 0.5
+"""Mean absolute deviation of the day's form: the error of one who knows each athlete's fitness exactly."""
+
+
+@pytest.mark.parametrize("offset", [0, 1], ids=["the same day", "the day after"])
+def test_an_answer_in_the_future_is_not_found(sail: SparkSession, cohort: pd.DataFrame, offset: int) -> None:
+    """Every race's result stands in a run of its own day or the day after: the evening before knows nothing of it."""
+    assert error_on_unseen(labelled_efforts(sail, Plant(offset))) > 0.75 * LUCK
+
+
+def test_an_answer_in_the_past_is_found(sail: SparkSession) -> None:
+    """The same run on the day before: so the test above can fail."""
+    assert error_on_unseen(labelled_efforts(sail, Plant(-1))) < 0.5 * LUCK
+
+
+def test_luck_is_not_learned(cohort: pd.DataFrame) -> None:
+    assert error_on_unseen(cohort) > 0.75 * LUCK
+
+
+def test_evaluation_by_athlete_and_forward_keeps_its_promise(
+    cohort: pd.DataFrame, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No athlete is on both sides; nothing later than 43 days before a cut is trained on."""
+    seen: list[tuple[pd.DataFrame, pd.DataFrame]] = []
+
+    def spy(train: pd.DataFrame, test: pd.DataFrame) -> pd.DataFrame:
+        seen.append((train, test))
+        return test.assign(**dict.fromkeys((*evaluation.METHODS, "p10", "p90"), 1.0), is_model=True)
+
+    monkeypatch.setattr(evaluation, "scored", spy)
+    everyone = evaluation.unseen_athletes(cohort, folds=4)
+    assert len(everyone) == len(time_estimator.usable_rows(cohort))
+    assert all(not set(train["athlete_id"]) & set(test["athlete_id"]) for train, test in seen)
+    seen.clear()
+    evaluation.forward_in_time(cohort)
+    assert len(seen) == len(evaluation.FORWARD_CUTS)
+    for train, test in seen:
+        assert test["activity_date"].min() - train["activity_date"].max() > pd.Timedelta(days=43)
+
+
+# ------------------------------------------------------------------------------------------------------ predictions
+
+
+def test_times_increase_with_the_distance_and_quantiles_are_in_order(
+    estimator: time_estimator.TimeEstimator, cohort: pd.DataFrame
+) -> None:
+    predicted = estimator.predict(time_estimator.usable_rows(cohort))
+    for kind in ("p10", "predicted", "p90"):
+        times = predicted[[f"{kind}_{name}_s" for name in tables.DISTANCES_M]].to_numpy()
+        assert (np.diff(times, axis=1) > 0).all()
+    for name in tables.DISTANCES_M:
+        assert (predicted[f"p10_{name}_s"] <= predicted[f"predicted_{name}_s"]).all()
+        assert (predicted[f"predicted_{name}_s"] <= predicted[f"p90_{name}_s"]).all()
+    assert set(predicted["served_by"]) == {"model"}
+
+
+def test_little_history_is_served_by_the_baseline_with_a_wider_interval(
+    estimator: time_estimator.TimeEstimator, cohort: pd.DataFrame
+) -> None:
+    known = time_estimator.usable_rows(cohort).tail(1)
+    newcomer = known.assign(run_days_90d=1.0)
+    model, baseline = estimator.predict(known).iloc[0], estimator.predict(newcomer).iloc[0]
+    assert (model["served_by"], baseline["served_by"]) == ("model", "baseline")
+    bias = np.exp(estimator.bias["10k"])
+    riegel = known["recent_effort_time_s"] * (10_000 / known["recent_effort_distance_m"]) ** 1.06
+    assert baseline["predicted_10k_s"] == pytest.approx(riegel.iloc[0] * bias, rel=1e-9)
+    low, high = (baseline[f"{kind}_10k_s"] / baseline["predicted_10k_s"] for kind in ("p10", "p90"))
+    residuals = estimator.baseline_interval["10k"]
+    assert np.log(low) == pytest.approx(residuals[0] * time_estimator.WIDER)
+    assert np.log(high) == pytest.approx(residuals[1] * time_estimator.WIDER)
+
+
+def test_nothing_known_gives_nothing(estimator: time_estimator.TimeEstimator) -> None:
+    predicted = estimator.predict(pd.DataFrame({name: [np.nan] for name in INPUTS}))
+    assert predicted.drop(columns="served_by").isna().all(axis=None)
+    assert predicted["served_by"].tolist() == [None]
+
+
+def test_the_interval_covers_four_fifths_of_unseen_athletes(cohort: pd.DataFrame) -> None:
+    """264 efforts; at a true 80 % the share of those covered lies in 70..90 % in all but one of 10,000 draws."""
+    half = athlete_folds(cohort["athlete_id"].to_numpy(), 2) == 0
+    test = time_estimator.usable_rows(cohort[~half])
+    times, _ = time_estimator.fit(cohort[half], QUICK).times(test, list(test["distance"]))
+    covered = (test["time_s"] >= times[:, 0]) & (test["time_s"] <= times[:, 2])
+    assert 0.70 <= covered.mean() <= 0.90
+
+
+def test_the_same_labels_give_the_same_model(cohort: pd.DataFrame, estimator: time_estimator.TimeEstimator) -> None:
+    again = time_estimator.fit(cohort, QUICK)
+    rows = time_estimator.usable_rows(cohort).head(20)
+    pd.testing.assert_frame_equal(again.predict(rows), estimator.predict(rows))
+
+
+def test_a_feature_is_a_ratio_to_the_baseline_at_the_rows_distance(cohort: pd.DataFrame) -> None:
+    """Recent effort 5 km in 1200 s; best 10 km of 60 days 2600 s: against 1200 x 2^1.06 that is log(2600/2501.92)."""
+    row = (
+        time_estimator.usable_rows(cohort)
+        .head(1)
+        .assign(
+            recent_effort_distance_m=5_000.0,
+            recent_effort_time_s=1_200.0,
+            best_10k_60d_s=2_600.0,
+            best_5k_60d_s=1_210.0,
+        )
+    )
+    at_10k, at_half = design_matrix(row, ["10k"]).iloc[0], design_matrix(row, ["half"]).iloc[0]
+    assert at_10k["same_best_60d_s"] == pytest.approx(np.log(2_600 / (1_200 * 2**1.06)), rel=1e-9)
+    assert at_half["shorter_best_60d_s"] == pytest.approx(np.log(1_210 / 1_200), rel=1e-9)
+
+
+# -------------------------------------------------------------------------------------------------------- bad input
+
+
+def test_too_few_labels_are_named(cohort: pd.DataFrame) -> None:
+    with pytest.raises(TooLittleToLearnFrom, match="at least 100 of 5"):
+        time_estimator.fit(cohort.head(50))
+    with pytest.raises(TooLittleToLearnFrom, match="not one effort"):
+        time_estimator.fit(cohort.head(0))
+
+
+def test_features_that_do_not_reach_the_labels_are_named(cohort: pd.DataFrame) -> None:
+    behind = cohort.assign(**dict.fromkeys(INPUTS, np.nan))
+    with pytest.raises(TooLittleToLearnFrom, match="athlete_performance_features does not reach"):
+        time_estimator.fit(behind)
+
+
+# -------------------------------------------------------------------------------------------------------- figures
+
+
+def test_figures_by_hand() -> None:
+    """Two runs of 1000 s: predicted 1100 and 950 by the model (APE 10 % and 5 %), 1200 and 900 by the others."""
+    rows = pd.DataFrame(
+        {
+            "athlete_id": ["a", "b"],
+            "distance": "10k",
+            "time_s": 1_000.0,
+            "model": [1_100.0, 950.0],
+            "p10": [900.0, 900.0],
+            "p90": [1_150.0, 990.0],
+            "is_model": True,
+        }
+    ).assign(**{method: [1_200.0, 900.0] for method in evaluation.FORMULAS})
+    report = evaluation.figures(rows)["10k"]
+    assert report["methods"]["model"] == {
+        "n": 2,
+        "mae_s": pytest.approx(75.0),
+        "median_ape": pytest.approx(0.075),
+        "mean_ape": pytest.approx(0.075),
+    }
+    assert report["coverage"] == 0.5
+    assert report["width"] == pytest.approx((250 / 1_100 + 90 / 950) / 2)
+    assert report["against"]["riegel_corrected"]["mean_ape_below"] == pytest.approx(0.5)
+    verdicts = {verdict.name: verdict.met for verdict in evaluation.verdicts({"10k": report})}
+    assert verdicts == {"beats_riegel_10k": True, "coverage_10k": False, "mae_10k": True}
