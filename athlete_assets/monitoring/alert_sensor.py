@@ -33,6 +33,7 @@ RUNS_A_TICK = 100
 MESSAGES_KEPT = 500
 """Undelivered messages that the cursor holds; the oldest go first."""
 BLOCKING_CHECK_ERROR = "DagsterAssetCheckFailedError"
+WILL_RETRY = "dagster/will_retry"
 ON_DAGSTER_PLUS = "DAGSTER_CLOUD_DEPLOYMENT_NAME"
 """Set by Dagster+ in each process that it starts."""
 
@@ -202,7 +203,7 @@ class Reader:
         self.memory.failures = result.cursor
         for record in result.records:
             run = self._run(record.event_log_entry.run_id)
-            if run is not None and self._is_ours(run):
+            if run is not None and self._is_ours(run) and run.tags.get(WILL_RETRY) != "true":
                 yield from self._failed(run, record.timestamp)
 
     def _failed(self, run: dg.DagsterRun, at: float) -> Iterator[Finding]:
