@@ -140,7 +140,7 @@ def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
                 received.messages.clear()
                 yield live
         finally:
-            server.send_signal(signal.SIGINT)  # as Ctrl-C in the terminal: it ends its daemon and servers
+            server.terminate()  # it ends its daemon and servers
             try:
                 server.wait(20)
             except subprocess.TimeoutExpired:
