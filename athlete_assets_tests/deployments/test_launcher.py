@@ -15,8 +15,10 @@ from dagster import AssetKey, DagsterEventType
 from dagster._core.definitions.reconstruct import ReconstructableRepository
 from dagster._utils.interrupts import capture_interrupts
 from deltalake import DeltaTable
+from pyspark.sql import SparkSession
 
 from athlete_assets.deployments.databricks import launcher as launcher_module
+from athlete_assets.deployments.databricks import step_main
 from athlete_assets.deployments.databricks.staging import PackagedCode
 from athlete_assets.errors import SettingsError
 from athlete_assets_tests.deployments.conftest import PROJECT, STAGING, HastyLauncher, Small
@@ -192,7 +194,23 @@ def test_a_step_writes_a_delta_table_with_the_session_of_the_cluster(
     metadata = done.events(DagsterEventType.ASSET_MATERIALIZATION)[0].asset_materialization.metadata
     assert metadata["rows"].value == 4
     assert metadata["master"].value == "local[2]", "what the cluster says, not the step"
+    assert not metadata["module"].value.startswith(str(PROJECT)), "Spark's workers import the code that was sent"
     assert len(DeltaTable(str(small.out / "table")).to_pyarrow_table()) == 4
+
+
+@pytest.mark.java
+def test_workers_get_the_code_through_spark_connect_as_on_standard_access_clusters(
+    apache_spark: SparkSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(str(PROJECT))
+    from small_assets.kernels import as_they_are
+
+    archive = tmp_path / "packages.zip"
+    archive.write_bytes(PackagedCode.of({"small_assets": PROJECT}).content)
+    step_main.given_to_workers(str(archive), apache_spark)
+    rows = apache_spark.createDataFrame([("2024-01-05",)], "day STRING")
+    modules = rows.mapInArrow(as_they_are, "day STRING, module STRING").collect()
+    assert "packages.zip" in modules[0]["module"]
 
 
 # faults of the API

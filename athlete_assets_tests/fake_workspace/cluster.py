@@ -200,7 +200,11 @@ class Clusters:
         (run.folder / "spec.json").write_text(json.dumps(spec))
         environment = {key: os.environ[key] for key in ("PATH", "JAVA_HOME", "LANG") if key in os.environ}
         environment |= {"HOME": str(Path.home()), "DATABRICKS_RUNTIME_VERSION": "17.3", "TMPDIR": str(run.folder)}
-        environment |= {"PYSPARK_PYTHON": sys.executable, "SPARK_LOCAL_IP": "127.0.0.1"}
+        worker = run.folder / "python"  # Spark's workers see no more of the host than the driver does
+        worker.write_text(f'#!/bin/sh\nexec {sys.executable} -S -B "$@"\n')
+        worker.chmod(0o755)
+        environment |= {"PYSPARK_PYTHON": str(worker), "PYTHONPATH": os.pathsep.join(spec["site_packages"])}
+        environment |= {"SPARK_LOCAL_IP": "127.0.0.1"}
         with open(run.folder / "output", "wb") as output:
             run.process = subprocess.Popen(
                 [sys.executable, "-S", "-E", "-B", str(script), str(run.folder / "spec.json")],

@@ -68,8 +68,8 @@ def saved_regularly(streams: Sequence[Copied], stop: threading.Event) -> None:
                 stream.save()
 
 
-def unpacked(archive: str, digest: str) -> None:
-    """Extracts the packages and puts them first on the path, before any installed copy of them."""
+def unpacked(archive: str, digest: str) -> str:
+    """Extracts the packages and puts them first on the path, before any installed copy; a local copy of the zip."""
     with open(archive, "rb") as handle:
         content = handle.read()
     found = hashlib.sha256(content).hexdigest()
@@ -78,8 +78,23 @@ def unpacked(archive: str, digest: str) -> None:
     folder = tempfile.mkdtemp(prefix="athlete_assets_code_")
     with zipfile.ZipFile(io.BytesIO(content)) as packages:
         packages.extractall(folder)
+    local = f"{tempfile.mkdtemp(prefix='athlete_assets_zip_')}/athlete_assets_{digest[:12]}.zip"
+    with open(local, "wb") as handle:
+        handle.write(content)
     # dagster takes the first entry off the path while it loads a code location: it believes that to be the script's
     sys.path[:0] = [tempfile.mkdtemp(prefix="athlete_assets_none_"), folder]
+    return local
+
+
+def given_to_workers(archive: str, spark: Any) -> None:
+    """Spark's Python workers import the packages, too: functions of mapInArrow travel as names, not as code."""
+    if spark is None:
+        return
+    context = getattr(spark, "_sc", None)
+    if context is not None:
+        context.addPyFile(archive)
+    else:  # Spark Connect, as on standard-access clusters
+        spark.addArtifacts(archive, pyfile=True)
 
 
 def checked(python: Sequence[str], pins: Mapping[str, str]) -> None:
@@ -134,7 +149,7 @@ def main(step_path: str, archive: str) -> None:
     saver.start()
     try:
         checked(step["python"], step["pins"])
-        unpacked(archive, step["code_digest"])
+        given_to_workers(unpacked(archive, step["code_digest"]), cluster_global("spark"))
         export(step["environment"], step["secrets"], cluster_global("dbutils") if step["secrets"] else None)
         if step["storage"]:
             spark_context = cluster_global("sc")

@@ -106,16 +106,20 @@ def alone(context):
 
 @dg.asset(partitions_def=DAYS, backfill_policy=dg.BackfillPolicy.single_run(), **COMMON)
 def table(context):
-    """A Delta table on the cluster's Spark, its partitions' days as rows."""
+    """A Delta table on the cluster's Spark, its partitions' days as rows, made by a function of this package."""
     from pyspark.sql import SparkSession
+
+    from small_assets.kernels import as_they_are
 
     spark = SparkSession.builder.getOrCreate()
     rows = spark.createDataFrame([(key,) for key in context.partition_keys], "day STRING")
+    rows = rows.mapInArrow(as_they_are, "day STRING, module STRING")
     path = f"{os.environ['SMALL_TABLE']}"
     rows.write.format("delta").mode("overwrite").save(path)
-    count = spark.read.format("delta").load(path).count()
+    written = spark.read.format("delta").load(path)
+    module = written.first()["module"]
     return dg.MaterializeResult(
-        metadata={"rows": count, "spark": spark.version, "master": spark.conf.get("spark.master")}
+        metadata={"rows": written.count(), "module": module, "master": spark.conf.get("spark.master")}
     )
 
 
