@@ -114,6 +114,9 @@ class Settings(BaseModel):
     databricks_staging: str = Field(
         "", description="folder for what a step needs: on a volume (default: monitoring.staging), or a DBFS path"
     )
+    databricks_cluster_retries: int = Field(
+        3, ge=0, description="further attempts after a failure of the cluster, for steps without a retry policy"
+    )
     databricks_timeout_s: int = Field(7200, gt=0, description="s; a longer run is cancelled by Databricks itself")
     databricks_poll_s: float = Field(5.0, gt=0, description="s between looks at a run")
     databricks_viewers: str = Field("", description="groups that may see the runs, by commas")

@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 from types import SimpleNamespace
 
+import dagster as dg
 import pytest
 from dagster import AssetKey, DagsterEventType
 from dagster._core.definitions.reconstruct import ReconstructableRepository
@@ -340,6 +341,19 @@ def test_the_verdict_of_the_step_stands_alone(small: Small, workspace: FakeWorks
         assert "ended FAILED after its step had succeeded" in done.messages
     if fate.stays_running_seconds:
         assert workspace.runs[0].cancelled
+
+
+def test_a_step_without_a_retry_policy_is_tried_again_by_the_launchers_own(
+    small: Small, workspace: FakeWorkspace
+) -> None:
+    workspace.deal(Fate("launch_failure"), Fate("launch_failure"), Fate("launch_failure"))
+    small.use(HastyLauncher, cluster_retries=dg.RetryPolicy(max_retries=2))
+    assert small.materialize("totals").verdicts("totals") == [
+        "STEP_UP_FOR_RETRY",
+        "STEP_UP_FOR_RETRY",
+        "STEP_FAILURE",
+    ]
+    assert small.materialize("totals", do="raise").verdicts("totals") == ["STEP_FAILURE"], "not the cluster's failure"
 
 
 def test_a_cancel_by_a_person_is_meant(small: Small, workspace: FakeWorkspace) -> None:

@@ -120,10 +120,20 @@ def step_launcher(settings: Settings) -> dg.ResourceDefinition:
         from athlete_assets.deployments.databricks.launcher import DatabricksPySparkStepLauncher, MendedStepLauncher
 
         before_first_run(settings)
-        kind = MendedStepLauncher if settings.databricks_launcher == "mended" else DatabricksPySparkStepLauncher
-        return kind(**launcher_arguments(settings, Credentials.from_environment()))
+        arguments = launcher_arguments(settings, Credentials.from_environment())
+        if settings.databricks_launcher == "stock":
+            return DatabricksPySparkStepLauncher(**arguments)
+        return MendedStepLauncher(cluster_retries=cluster_retries(settings), **arguments)
 
     return launcher
+
+
+def cluster_retries(settings: Settings) -> dg.RetryPolicy | None:
+    """How often, and after how many seconds, a step is tried again when its cluster failed it."""
+    if settings.databricks_cluster_retries == 0:
+        return None
+    backoff, jitter = dg.Backoff.EXPONENTIAL, dg.Jitter.PLUS_MINUS
+    return dg.RetryPolicy(settings.databricks_cluster_retries, delay=15, backoff=backoff, jitter=jitter)
 
 
 def launcher_arguments(settings: Settings, credentials: Credentials) -> dict[str, Any]:

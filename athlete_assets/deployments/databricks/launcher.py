@@ -90,8 +90,12 @@ class MendedStepLauncher(DatabricksPySparkStepLauncher):
     after_verdict_s: float = 120.0
     """A run may go on so long after its step's verdict before it is cancelled: it costs money and does nothing."""
 
-    def __init__(self, **configuration: Any) -> None:
+    def __init__(self, *, cluster_retries: dg.RetryPolicy | None = None, **configuration: Any) -> None:
+        """`configuration` is the stock launcher's. `cluster_retries` serves steps that have no RetryPolicy: their
+        authors thought of failures of their own, and the cluster's are not theirs.
+        """
         super().__init__(**configuration)
+        self.cluster_retries = cluster_retries
         secret = sorted(name for name in self.env_variables if SECRET_NAME.search(name))
         if secret:
             raise SettingsError(
@@ -107,7 +111,7 @@ class MendedStepLauncher(DatabricksPySparkStepLauncher):
         try:
             yield from attempt.events()
         except Exception as error:
-            policy = step_context.op_retry_policy
+            policy = step_context.op_retry_policy or self.cluster_retries
             again = error.allow_retries if isinstance(error, dg.Failure) else is_outage(error)
             if policy is None or not again:
                 raise

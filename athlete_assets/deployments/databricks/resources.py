@@ -1,0 +1,56 @@
+"""The resources of production: each step on Databricks, tables in Unity Catalog, the workspace's MLflow.
+
+The same resources are built in the orchestrator and in the step's own process on the cluster. Only there is a Spark
+session asked for: the cluster's own, never one that is made or configured here.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import dagster as dg
+from dagster_pyspark import LazyPySparkResource
+
+from athlete_assets.deployments.databricks.config import step_launcher
+from athlete_assets.deployments.mlflow_resource import mlflow_resource
+from athlete_assets.errors import SettingsError
+from athlete_assets.settings import Settings
+from athlete_assets.table_assets import STEP_LAUNCHER
+
+if TYPE_CHECKING:
+    from athlete_assets.store.unity_catalog import UnityCatalogStore
+
+
+class ClusterPySparkResource(LazyPySparkResource):
+    """dagster-pyspark's lazy resource over the session that the cluster has; there is none in the orchestrator."""
+
+    on_cluster: bool
+
+    def _init_session(self) -> None:
+        from pyspark.sql import SparkSession
+
+        if not self.on_cluster:
+            raise SettingsError(
+                "Spark was asked for in the orchestrator, where this deployment has none: the asset lacks the "
+                f"resource key {STEP_LAUNCHER!r}, which sends its step to the cluster"
+            )
+        self._spark_session = SparkSession.builder.getOrCreate()
+        self._spark_session.conf.set("spark.sql.session.timeZone", "UTC")
+
+
+def resources(settings: Settings) -> dict[str, Any]:
+    """The Databricks deployment's resources by key: the same keys as the local one's."""
+
+    @dg.resource(required_resource_keys={"pyspark"}, description="tables in Unity Catalog")
+    def store(context: dg.InitResourceContext) -> UnityCatalogStore:
+        from athlete_assets.store.unity_catalog import UnityCatalogStore
+
+        pyspark = context.resources.pyspark
+        return UnityCatalogStore(settings, lambda: pyspark.spark_session)
+
+    return {
+        "store": store,
+        "pyspark": ClusterPySparkResource(spark_config={}, on_cluster=settings.databricks_on_cluster),
+        "mlflow": mlflow_resource(settings),
+        STEP_LAUNCHER: step_launcher(settings),
+    }
