@@ -36,7 +36,8 @@ from athlete_assets_tests.rows import rows
 
 pytestmark = pytest.mark.slow
 
-TODAY = date(2024, 6, 30)
+TODAY = date(2024, 6, 26)
+"""A Wednesday: the running week has days that are still to come."""
 DERIVED = (tables.REJECTS, *tables.FEATURES, *tables.GOLD)
 PARTITIONED_BY_DAY = ("activity_features", "athlete_daily_features", "athlete_rolling_features")
 GIVE_UP_SECONDS = 240
@@ -376,7 +377,7 @@ def test_a_backfill_from_the_ui_runs_daily_and_weekly_tables_in_one_run_each_and
         for entry in live.instance.all_logs(run.run_id)
         if "days done" in entry.user_message
     ]
-    assert any(message.startswith("182 of 182 days done") for message in logs), logs
+    assert any(message.startswith("178 of 178 days done") for message in logs), logs
 
 
 def _final_status(live: Live, backfill: str) -> str | None:

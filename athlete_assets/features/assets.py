@@ -29,6 +29,11 @@ from athlete_assets.tables import Table
 def feature_assets(settings: Settings) -> list[dg.AssetsDefinition]:
     """activity_features (with the rejects), athlete_daily_, _weekly_, _rolling_ and _performance_features."""
     days, weeks = partitions.daily(settings), partitions.weekly(settings)
+    # The running week rests on days that are still to come: without this Dagster refuses a backfill that holds it.
+    days_of_the_week = dg.AssetDep(
+        asset_key(tables.DAILY),
+        partition_mapping=dg.TimeWindowPartitionMapping(allow_nonexistent_upstream_partitions=True),
+    )
 
     @table_assets(
         [
@@ -92,7 +97,7 @@ def feature_assets(settings: Settings) -> list[dg.AssetsDefinition]:
         yield checked_window(store, tables.DAILY, window, findings)
 
     @table_assets(
-        [table_spec(tables.WEEKLY, settings, deps=[asset_key(tables.DAILY)])],
+        [table_spec(tables.WEEKLY, settings, deps=[days_of_the_week])],
         checks=check_specs(tables.WEEKLY, (*CONTRACT_CHECKS, "weekly_is_sum_of_daily")),
         partitions_def=weeks,
     )
