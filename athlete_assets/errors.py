@@ -25,3 +25,7 @@ class StoreError(AthleteAssetsError):
 
 class ClusterError(AthleteAssetsError):
     """A Databricks run that ended without the step's own verdict: nothing is known to be wrong with the step."""
+
+
+class AccessError(AthleteAssetsError):
+    """A right that the deployment's principal lacks, or a catalog or schema that it cannot see. Names the object."""

@@ -105,6 +105,9 @@ class Settings(BaseModel):
     databricks_access_mode: Literal["SINGLE_USER", "USER_ISOLATION"] = Field(
         "SINGLE_USER", description="access mode of a new cluster: dedicated, or standard (USER_ISOLATION)"
     )
+    databricks_table_layout: Literal["partitioned", "clustered"] = Field(
+        "partitioned", description="tables are partitioned by month, or clustered (liquid) by day and keys"
+    )
     databricks_spark_conf: dict[str, str] = Field({}, description="Spark configuration of a new cluster, as JSON")
     databricks_tags: dict[str, str] = Field({}, description="tags of a new cluster, for the bill, as JSON")
     databricks_libraries: str = Field("", description="further libraries for the cluster, name==version, by commas")

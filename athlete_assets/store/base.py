@@ -112,16 +112,15 @@ def within(frame: DataFrame, table: Table, days: Days) -> DataFrame:
     )
 
 
-def window_predicate(table: Table, days: Days, alias: str = "") -> str:
+def window_predicate(table: Table, days: Days) -> str:
     """SQL for the rows of the days; for rejects also the rows outside the calendar, which every window rewrites."""
     first_month, last_month = days.months
-    prefix = f"{alias}." if alias else ""
-    day = f"{prefix}{day_column(table)}"
+    day = day_column(table)
     inside = (
-        f"{prefix}month >= '{first_month}' AND {prefix}month <= '{last_month}' "
+        f"month >= '{first_month}' AND month <= '{last_month}' "
         f"AND {day} >= '{midnight(days.first).isoformat()}' AND {day} <= '{midnight(days.last).isoformat()}'"
     )
-    return f"({inside}) OR {prefix}month = '{tables.OUTSIDE_CALENDAR}'" if table == tables.REJECTS else inside
+    return f"({inside}) OR month = '{tables.OUTSIDE_CALENDAR}'" if table == tables.REJECTS else inside
 
 
 def day_column(table: Table) -> str:

@@ -22,8 +22,12 @@ from athlete_assets.store.feature_store import (
     RAW_MODEL,
     FeatureStore,
     FeatureTable,
+    listed,
     model_folder,
     refuse_null_timestamps,
+    refuse_unservable,
+    refuse_unsupported,
+    schema_of,
 )
 from athlete_assets.store.local import (
     PRIMARY_KEYS_PROPERTY,
@@ -40,8 +44,6 @@ if TYPE_CHECKING:
     from pyspark.sql.types import StructType
 
 TAG_PROPERTY = "feature_store.tag."
-UNSUPPORTED_TYPES = ("timestamp_ntz", "void", "interval")
-"""Types that the real feature store refuses in a feature table."""
 NO_RESULT_TYPE = "NO_RESULT_TYPE"
 """The real client's default of the model parameter `result_type`."""
 
@@ -68,30 +70,15 @@ class EmbeddedFeatureStore(FeatureStore):
         tags: Mapping[str, str] | None = None,
     ) -> FeatureTable:
         path = self._path(name)
-        keys, partitions = _listed(primary_keys), _listed(partition_columns)
-        if schema is None and df is None:
-            raise ContractError(f"{name}: either schema or df must be given")
-        if schema is not None and df is not None and set(schema.fields) != set(df.schema.fields):
-            raise ContractError(f"{name}: schema and df are both given and differ")
-        spark_schema = schema if schema is not None else df.schema  # type: ignore[union-attr]
-        types = {column.name: column.dataType.simpleString() for column in spark_schema.fields}
-        if len(set(keys)) != len(keys):
-            raise ContractError(f"{name}: primary keys {keys} name a column twice")
-        if timeseries_column is not None and timeseries_column not in keys:
-            raise ContractError(f"{name}: timeseries column {timeseries_column} must be one of the primary keys")
-        if not [key for key in keys if key != timeseries_column]:
-            raise ContractError(f"{name}: a feature table needs a primary key that is not its timeseries column")
-        for column in (*keys, *partitions):
-            if column not in types:
-                raise ContractError(f"{name}: key or partition column {column} is not in the schema")
-        for column, type in types.items():
-            if type.startswith(UNSUPPORTED_TYPES):
-                raise ContractError(f"{name}: column {column} is {type}, which a feature table cannot hold")
-        if timeseries_column is not None and types[timeseries_column] != "timestamp":
-            raise ContractError(
-                f"{name}: timeseries column {timeseries_column} is {types[timeseries_column]}; it must be a timestamp, "
-                "or point-in-time lookups go wrong on Databricks"
-            )
+        keys, partitions = listed(primary_keys), listed(partition_columns)
+        spark_schema = schema_of(name, df, schema)
+        refuse_unservable(
+            name,
+            {column.name: column.dataType.simpleString() for column in spark_schema.fields},
+            primary_keys=keys,
+            timeseries_column=timeseries_column,
+            partition_columns=partitions,
+        )
         if not DeltaTable.is_deltatable(str(path)):
             entity_keys = [key for key in keys if key != timeseries_column]
             ordered = entity_keys + ([timeseries_column] if timeseries_column else [])
@@ -157,7 +144,7 @@ class EmbeddedFeatureStore(FeatureStore):
         label: str | Sequence[str] | None,
         exclude_columns: Sequence[str] | None = None,
     ) -> EmbeddedTrainingSet:
-        labels, excluded = _listed(label), set(exclude_columns or ())
+        labels, excluded = listed(label), set(exclude_columns or ())
         _refuse_repeated("column of the frame", df.columns)
         _refuse_repeated("label", labels)
         for name in labels:
@@ -165,6 +152,7 @@ class EmbeddedFeatureStore(FeatureStore):
                 raise ContractError(f"label {name} is not a column of the frame")
             if name in excluded:
                 raise ContractError(f"label {name} cannot be excluded")
+        refuse_unsupported(feature_lookups)
         features = [feature for lookup in feature_lookups for feature in self._exploded(lookup)]
         names = [feature.output_name for feature in features]
         _refuse_repeated("feature", names)
@@ -295,10 +283,6 @@ class EmbeddedFeatureStore(FeatureStore):
 
     def _exploded(self, lookup: Any) -> Iterator[FeatureColumn]:
         """The features of one FeatureLookup; all that are not keys where it names none, partition columns first."""
-        if not hasattr(lookup, "lookup_key") or not hasattr(lookup, "table_name"):
-            raise ContractError(f"{type(lookup).__name__} is not a FeatureLookup; functions are not supported")
-        if lookup.default_values:
-            raise ContractError(f"{lookup.table_name}: default_values are not supported: null is not a value")
         table = self.get_table(name=lookup.table_name)
         types = dict(self.read_table(name=lookup.table_name).dtypes)
         names = lookup.feature_names or [
@@ -314,7 +298,7 @@ class EmbeddedFeatureStore(FeatureStore):
                 renamed.get(name, name),
                 table.name,
                 name,
-                tuple(_listed(lookup.lookup_key)),
+                tuple(listed(lookup.lookup_key)),
                 lookup.timestamp_lookup_key,
                 types[name],
             )
@@ -570,10 +554,6 @@ def _lookback_s(lookups: Sequence[Any]) -> dict[str, float]:
 
 def _timestamp_keys(features: Sequence[FeatureColumn]) -> list[str]:
     return sorted({feature.timestamp_lookup_key for feature in features if feature.timestamp_lookup_key})
-
-
-def _listed(names: str | Sequence[str] | None) -> list[str]:
-    return [] if names is None else [names] if isinstance(names, str) else list(names)
 
 
 def _refuse_repeated(what: str, names: Sequence[str]) -> None:

@@ -156,6 +156,61 @@ def model_folder(model_uri: str) -> Path:
     return folder
 
 
+UNSUPPORTED_TYPES = ("timestamp_ntz", "void", "interval")
+"""Types that the real feature store refuses in a feature table."""
+
+
+def refuse_unservable(
+    name: str,
+    types: Mapping[str, str],
+    *,
+    primary_keys: Sequence[str],
+    timeseries_column: str | None,
+    partition_columns: Sequence[str],
+) -> None:
+    """Raises ContractError for a feature table, with Spark type by column, that Databricks would not serve rightly."""
+    if len(set(primary_keys)) != len(primary_keys):
+        raise ContractError(f"{name}: primary keys {list(primary_keys)} name a column twice")
+    if timeseries_column is not None and timeseries_column not in primary_keys:
+        raise ContractError(f"{name}: timeseries column {timeseries_column} must be one of the primary keys")
+    if not [key for key in primary_keys if key != timeseries_column]:
+        raise ContractError(f"{name}: a feature table needs a primary key that is not its timeseries column")
+    for column in (*primary_keys, *partition_columns):
+        if column not in types:
+            raise ContractError(f"{name}: key or partition column {column} is not in the schema")
+    for column, type in types.items():
+        if type.startswith(UNSUPPORTED_TYPES):
+            raise ContractError(f"{name}: column {column} is {type}, which a feature table cannot hold")
+    if timeseries_column is not None and types[timeseries_column] != "timestamp":
+        raise ContractError(
+            f"{name}: timeseries column {timeseries_column} is {types[timeseries_column]}; it must be a timestamp, "
+            "or point-in-time lookups go wrong on Databricks"
+        )
+
+
+def schema_of(name: str, df: DataFrame | None, schema: StructType | None) -> StructType:
+    """The schema of a feature table to be made; raises ContractError where there is none, or two that differ."""
+    if df is None and schema is None:
+        raise ContractError(f"{name}: either schema or df must be given")
+    if df is not None and schema is not None and set(schema.fields) != set(df.schema.fields):
+        raise ContractError(f"{name}: schema and df are both given and differ")
+    return schema if schema is not None else df.schema  # type: ignore[union-attr]
+
+
+def refuse_unsupported(lookups: Sequence[Any]) -> None:
+    """Raises ContractError for what is not a FeatureLookup, or asks for defaults."""
+    for lookup in lookups:
+        if not hasattr(lookup, "lookup_key") or not hasattr(lookup, "table_name"):
+            raise ContractError(f"{type(lookup).__name__} is not a FeatureLookup; functions are not supported")
+        if lookup.default_values:
+            raise ContractError(f"{lookup.table_name}: default_values are not supported: null is not a value")
+
+
+def listed(names: str | Sequence[str] | None) -> list[str]:
+    """One name, several or none, as a list."""
+    return [] if names is None else [names] if isinstance(names, str) else list(names)
+
+
 def refuse_null_timestamps(df: DataFrame, columns: Sequence[str]) -> None:
     """Raises ContractError where a point-in-time key of the frame is null: such a row has no moment to look up."""
     from pyspark.sql import functions as F

@@ -20,19 +20,16 @@ def local_client(
     monkeypatch: pytest.MonkeyPatch,
     host: str,
     spark: SparkSession,
-    locate: Callable[[str], Path | None],
+    locate: Callable[[str], Path | None] | None,
     scratch: Path,
     **options: Any,
 ) -> Any:
-    """The real client, talking to `host` and computing on `spark`."""
+    """The real client, talking to `host` and computing on `spark`, which without `locate` knows its tables itself."""
     monkeypatch.setenv("DATABRICKS_HOST", host)
     monkeypatch.setenv("DATABRICKS_TOKEN", "dose")
     from databricks.feature_engineering import FeatureEngineeringClient
     from databricks.ml_features._spark_client._spark_client import SparkClient
     from mlflow.pyfunc import spark_udf
-
-    def read_table(self: SparkClient, name: str, as_of: Any = None, streaming: bool = False) -> DataFrame:
-        return spark.read.format("delta").load(str(locate(name)))
 
     def predict_udf(
         self: SparkClient, model_uri: str, result_type: Any = None, env_manager: Any = None, **rest: Any
@@ -43,6 +40,19 @@ def local_client(
 
     # on a cluster, the session is already there
     monkeypatch.setattr(SparkSession.Builder, "getOrCreate", lambda builder: spark)
+    monkeypatch.setattr(SparkClient, "get_predict_udf", predict_udf)
+    if locate is not None:
+        with_tables(monkeypatch, spark, locate)
+    return FeatureEngineeringClient(**options)
+
+
+def with_tables(monkeypatch: pytest.MonkeyPatch, spark: SparkSession, locate: Callable[[str], Path | None]) -> None:
+    """Tables by path, for an engine that has no catalog of three levels."""
+    from databricks.ml_features._spark_client._spark_client import SparkClient
+
+    def read_table(self: SparkClient, name: str, as_of: Any = None, streaming: bool = False) -> DataFrame:
+        return spark.read.format("delta").load(str(locate(name)))
+
     for name, replacement in {
         "get_current_catalog": lambda self: "uc_athlete_data",
         "get_current_database": lambda self: "feature_store",
@@ -50,7 +60,5 @@ def local_client(
         "database_exists": lambda self, catalog, name: True,
         "table_exists": lambda self, name: locate(name) is not None,
         "read_table": read_table,
-        "get_predict_udf": predict_udf,
     }.items():
         monkeypatch.setattr(SparkClient, name, replacement)
-    return FeatureEngineeringClient(**options)

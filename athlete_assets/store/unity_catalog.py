@@ -1,0 +1,553 @@
+"""Unity Catalog: the same stores where the tables are Delta tables of a Databricks metastore.
+
+Tables are made by one CREATE TABLE (keys, comments and layout at once), windows are replaced by one MERGE, and lookups
+and models go through the real FeatureEngineeringClient, from 0.12.1 on: three-level names, keyword arguments, nothing
+that log_model returns.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+import uuid
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import cached_property
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from athlete_assets import tables
+from athlete_assets.days import Days, midnight
+from athlete_assets.errors import AccessError, AthleteAssetsError, ContractError, StoreError
+from athlete_assets.settings import Settings
+from athlete_assets.store.arrow import described
+from athlete_assets.store.base import WIDENINGS, Store, Written, as_contracted, day_column, within
+from athlete_assets.store.feature_store import (
+    PREDICTION,
+    FeatureStore,
+    listed,
+    refuse_null_timestamps,
+    refuse_unservable,
+    refuse_unsupported,
+    schema_of,
+)
+from athlete_assets.tables import Table
+
+if TYPE_CHECKING:
+    from pyspark.sql import Column, DataFrame, SparkSession
+    from pyspark.sql.types import StructType
+
+ATTEMPTS = 3
+RETRY_SECONDS = 2.0
+"""Wait before the first retry; the next one waits twice as long."""
+REGISTRY = "databricks-uc"
+
+MISSING_TABLE = ("TABLE_OR_VIEW_NOT_FOUND", "DELTA_TABLE_NOT_FOUND", "RESOURCE_DOES_NOT_EXIST", "TABLE_DOES_NOT_EXIST")
+MISSING_SCHEMA = ("SCHEMA_NOT_FOUND", "NO_SUCH_CATALOG", "CATALOG_NOT_FOUND", "CATALOG_DOES_NOT_EXIST")
+NO_RIGHT = ("INSUFFICIENT_PERMISSIONS", "PERMISSION_DENIED", "INSUFFICIENT_PRIVILEGES", "UNAUTHORIZED_ACCESS")
+MAY_PASS = (
+    "DELTA_CONCURRENT",
+    "DELTA_METADATA_CHANGED",
+    "DELTA_PROTOCOL_CHANGED",
+    "ConcurrentModificationException",
+    "ConcurrentAppendException",
+    "ConcurrentDeleteReadException",
+    "ConcurrentDeleteDeleteException",
+    "ConcurrentTransactionException",
+    "MetadataChangedException",
+    "TEMPORARILY_UNAVAILABLE",
+    "REQUEST_LIMIT_EXCEEDED",
+    "SERVICE_UNDER_MAINTENANCE",
+    "DEADLINE_EXCEEDED",
+    "Service Unavailable",
+    "Connection refused",
+    "Connection reset",
+    "Read timed out",
+    "failed after 3 tries",
+)
+"""What the engine or the control plane says when trying again may help; the client itself has tried 3 times then."""
+Result = TypeVar("Result")
+
+
+class UnityCatalogStore(Store):
+    """The tables `<catalog>.<schema>.<table>` of the metastore that the session is attached to."""
+
+    def __init__(self, settings: Settings, session: Callable[[], SparkSession] | None = None) -> None:
+        """`session` gives the cluster's session; the active one where it is not given."""
+        self.settings = settings
+        self._session = session or _active_session
+
+    @property
+    def spark(self) -> SparkSession:
+        return self._session()
+
+    def full_name(self, table: Table) -> str:
+        return table.full_name(self.settings.catalog)
+
+    def exists(self, table: Table) -> bool:
+        # not catalog.tableExists: whoever may not see a table must not be told that it is empty
+        name = self.full_name(table)
+        return _attempt(name, lambda: _existing(self.spark, name)) is not None
+
+    def version(self, table: Table) -> int | None:
+        if not self.exists(table):
+            return None
+        name = self.full_name(table)
+        newest = _attempt(name, lambda: self.spark.sql(f"DESCRIBE HISTORY {quoted(name)} LIMIT 1").first())
+        return int(newest["version"]) if newest else None
+
+    def read(self, table: Table, days: Days | None = None) -> DataFrame:
+        name = self.full_name(table)
+        found = _attempt(name, lambda: _existing(self.spark, name))
+        if found is None:
+            return self.spark.createDataFrame([], table.ddl.replace(" NOT NULL", ""))
+        frame = as_contracted(found, table)
+        return within(frame, table, days) if days else frame
+
+    def replace(self, table: Table, rows: DataFrame, days: Days | None = None) -> Written:
+        name = self.full_name(table)
+        fitted = _fitted(rows, table)
+        count = _refused(fitted, table, days, table.keys)
+        self.create(table)
+        _attempt(name, lambda: self._replace(table, fitted, days))
+        version = self.version(table)
+        assert version is not None
+        return Written(count, version)
+
+    def append(self, table: Table, rows: DataFrame) -> Written:
+        name = self.full_name(table)
+        fitted = _fitted(rows, table)
+        count = _refused(fitted, table, None, keys=())
+        self.create(table)
+        # Delta commits a (txnAppId, txnVersion) once: a retry after a lost answer adds nothing
+        writer = (
+            fitted.write.format("delta").mode("append").option("txnAppId", uuid.uuid4().hex).option("txnVersion", 1)
+        )
+        _attempt(name, lambda: writer.saveAsTable(quoted(name)))
+        version = self.version(table)
+        assert version is not None
+        return Written(count, version)
+
+    def create(self, table: Table) -> None:
+        """Creates the table, empty and with its contract, unless it is there. Several may try at once."""
+        if self.exists(table):
+            return
+        name = self.full_name(table)
+        keys = [key for key in table.keys if key != table.timestamp_key]
+        columns = [
+            f"{_identifier(column.name)} {column.type.upper()}{'' if column.nullable else ' NOT NULL'} "
+            f"COMMENT {_literal(described(column))}"
+            for column in table.columns
+        ]
+        clustered = self.settings.databricks_table_layout == "clustered"
+        layout = [table.day_column or "", *table.keys] if clustered else ["month"]
+        statement = create_statement(
+            name,
+            columns,
+            primary_keys=[*keys, *([table.timestamp_key] if table.timestamp_key else [])],
+            timeseries_column=table.timestamp_key,
+            comment=table.comment,
+            partitioned_by=[] if clustered else [column for column in layout if column in table.column_names],
+            # Delta collects statistics on a clustering column, and takes at most four of them
+            clustered_by=[column for column in dict.fromkeys(layout) if column][:4] if clustered else [],
+        )
+        _attempt(name, lambda: self.spark.sql(statement))
+        _attempt(
+            name, lambda: self.spark.sql(tags_statement(name, {"product": "athlete_assets", "layer": table.schema}))
+        )
+
+    def _replace(self, table: Table, rows: DataFrame, days: Days | None) -> None:
+        from pyspark.sql import functions as F
+
+        name = self.full_name(table)
+        if not table.keys:
+            # nothing to match by. Not saveAsTable with replaceWhere, which replaces the whole table on Apache Spark
+            rows.writeTo(quoted(name)).overwrite(F.expr(_window(table, days)) if days else F.lit(True))
+            return
+        view = f"athlete_assets_{uuid.uuid4().hex}"
+        rows.createOrReplaceTempView(view)
+        try:
+            # collected, so that the commit has happened when this returns, whatever kind of session it is
+            self.spark.sql(
+                merge_statement(name, view, table.keys, _window(table, days, "t") if days else None)
+            ).collect()
+        finally:
+            self.spark.catalog.dropTempView(view)
+
+
+class UnityCatalogFeatureStore(FeatureStore):
+    """The feature store of a Databricks workspace."""
+
+    def __init__(
+        self, session: Callable[[], SparkSession] | None = None, *, model_registry_uri: str = REGISTRY
+    ) -> None:
+        self._session = session or _active_session
+        self._model_registry_uri = model_registry_uri
+
+    @cached_property
+    def client(self) -> Any:
+        """The workspace's FeatureEngineeringClient, made at first need: importing it takes seconds."""
+        from databricks.feature_engineering import FeatureEngineeringClient
+
+        return FeatureEngineeringClient(model_registry_uri=self._model_registry_uri)
+
+    def create_table(
+        self,
+        *,
+        name: str,
+        primary_keys: str | Sequence[str],
+        df: DataFrame | None = None,
+        timeseries_column: str | None = None,
+        partition_columns: str | Sequence[str] | None = None,
+        schema: StructType | None = None,
+        description: str | None = None,
+        tags: Mapping[str, str] | None = None,
+    ) -> Any:
+        keys, partitions = listed(primary_keys), listed(partition_columns)
+        spark_schema = schema_of(name, df, schema)
+        types = {column.name: column.dataType.simpleString() for column in spark_schema.fields}
+        refuse_unservable(
+            name, types, primary_keys=keys, timeseries_column=timeseries_column, partition_columns=partitions
+        )
+        spark = self._session()
+        if _attempt(name, lambda: _existing(spark, name)) is None:
+            entity_keys = [key for key in keys if key != timeseries_column]
+            columns = []
+            for column in spark_schema.fields:
+                required = column.name in keys or not column.nullable
+                comment = column.metadata.get("comment")
+                columns.append(
+                    f"{_identifier(column.name)} {types[column.name]}{' NOT NULL' if required else ''}"
+                    + (f" COMMENT {_literal(comment)}" if comment else "")
+                )
+            statement = create_statement(
+                name,
+                columns,
+                primary_keys=[*entity_keys, *([timeseries_column] if timeseries_column else [])],
+                timeseries_column=timeseries_column,
+                comment=description or "",
+                partitioned_by=partitions,
+            )
+            _attempt(name, lambda: spark.sql(statement))
+            if tags:
+                _attempt(name, lambda: spark.sql(tags_statement(name, tags)))
+            if df is not None:
+                self.write_table(name=name, df=df, mode="overwrite")
+        return self.get_table(name=name)
+
+    def write_table(self, *, name: str, df: DataFrame, mode: str = "merge") -> None:
+        from pyspark.sql import functions as F
+
+        if mode not in ("merge", "overwrite"):
+            raise ContractError(f"{name}: mode {mode!r} must be merge or overwrite")
+        spark = self._session()
+        held = _attempt(name, lambda: _existing(spark, name))
+        if held is None:
+            raise ContractError(f"feature table {name} does not exist")
+        found, wanted = dict(df.dtypes), dict(held.dtypes)
+        for column in sorted(set(found) ^ set(wanted)):
+            raise ContractError(f"{name}: column {column} is in the frame or in the table, but not in both")
+        for column, type in wanted.items():
+            if found[column] != type:
+                raise ContractError(f"{name}: column {column} is {found[column]}, the table holds {type}")
+        keys = list(self.get_table(name=name).primary_keys)
+        rows = df.select(*held.columns)
+        nulls = [F.count_if(F.col(key).isNull()).alias(f"null_{key}") for key in keys]
+        counted = rows.agg(F.count(F.lit(1)).alias("rows"), F.count_distinct(*keys).alias("keys"), *nulls).first()
+        assert counted is not None
+        for key in keys:
+            if counted[f"null_{key}"]:
+                raise ContractError(f"{name}: key {key} is null in {counted[f'null_{key}']} rows")
+        if counted["keys"] != counted["rows"]:
+            raise ContractError(f"{name}: rows repeat the key ({', '.join(keys)})")
+        view = f"athlete_assets_{uuid.uuid4().hex}"
+        rows.createOrReplaceTempView(view)
+        statement = merge_statement(name, view, keys, None, delete_others=mode == "overwrite")
+        try:
+            _attempt(name, lambda: spark.sql(statement).collect())
+        finally:
+            spark.catalog.dropTempView(view)
+
+    def read_table(self, *, name: str) -> DataFrame:
+        return _attempt(name, lambda: self.client.read_table(name=name))
+
+    def get_table(self, *, name: str) -> Any:
+        return _attempt(name, lambda: self.client.get_table(name=name))
+
+    def create_training_set(
+        self,
+        *,
+        df: DataFrame,
+        feature_lookups: Sequence[Any],
+        label: str | Sequence[str] | None,
+        exclude_columns: Sequence[str] | None = None,
+    ) -> Any:
+        refuse_unsupported(feature_lookups)
+        moments = sorted({lookup.timestamp_lookup_key for lookup in feature_lookups if lookup.timestamp_lookup_key})
+        _refuse_days(df, moments)
+        refuse_null_timestamps(df, [moment for moment in moments if moment in df.columns])
+        return _attempt(
+            ", ".join(sorted({lookup.table_name for lookup in feature_lookups})),
+            lambda: self.client.create_training_set(
+                df=df,
+                feature_lookups=list(feature_lookups),
+                label=label if label is None or isinstance(label, str) else list(label),
+                exclude_columns=list(exclude_columns or ()),
+            ),
+        )
+
+    def log_model(
+        self,
+        *,
+        model: Any,
+        artifact_path: str,
+        flavor: ModuleType,
+        training_set: Any,
+        registered_model_name: str | None = None,
+        **kwargs: Any,
+    ) -> None:
+        import mlflow
+
+        if mlflow.active_run() is None:
+            raise ContractError("log_model needs an active MLflow run; call it inside mlflow.start_run()")
+        with _translated(registered_model_name or artifact_path):
+            self.client.log_model(
+                model=model,
+                artifact_path=artifact_path,
+                flavor=flavor,
+                training_set=training_set,
+                registered_model_name=registered_model_name,
+                **kwargs,
+            )
+
+    def score_batch(self, *, model_uri: str, df: DataFrame, result_type: str = "double") -> DataFrame:
+        from athlete_assets.store.feature_spec import FeatureSpec
+        from athlete_assets.store.feature_store import model_folder
+
+        if PREDICTION in df.columns:
+            raise ContractError(f"the frame already has a column {PREDICTION}")
+        import mlflow
+
+        mlflow.set_registry_uri(self._model_registry_uri)  # as the client does, which leaves it so, too
+        spec = FeatureSpec.load(model_folder(model_uri))
+        asked = {f.timestamp_lookup_key for f in spec.features if f.output_name not in df.columns}
+        moments = sorted(moment for moment in asked if moment and moment in df.columns)
+        _refuse_days(df, moments)
+        refuse_null_timestamps(df, moments)
+        return _attempt(model_uri, lambda: self.client.score_batch(model_uri=model_uri, df=df, result_type=result_type))
+
+
+# ------------------------------------------------------------------------------------------------------------- SQL
+
+
+def create_statement(
+    name: str,
+    columns: Sequence[str],
+    *,
+    primary_keys: Sequence[str],
+    timeseries_column: str | None,
+    comment: str,
+    partitioned_by: Sequence[str] = (),
+    clustered_by: Sequence[str] = (),
+) -> str:
+    """One CREATE TABLE with everything: a table is never seen without its keys."""
+    parts = list(columns)
+    if primary_keys:
+        keys = ", ".join(
+            f"{_identifier(key)} TIMESERIES" if key == timeseries_column else _identifier(key) for key in primary_keys
+        )
+        parts.append(f"CONSTRAINT {_identifier(name.split('.')[-1] + '_pk')} PRIMARY KEY ({keys})")
+    statement = [f"CREATE TABLE IF NOT EXISTS {quoted(name)} (", "  " + ",\n  ".join(parts), ")", "USING DELTA"]
+    if partitioned_by:
+        statement.append(f"PARTITIONED BY ({', '.join(map(_identifier, partitioned_by))})")
+    if clustered_by:
+        statement.append(f"CLUSTER BY ({', '.join(map(_identifier, clustered_by))})")
+    statement.append(f"COMMENT {_literal(comment)}")
+    return "\n".join(statement)
+
+
+def merge_statement(
+    name: str, source: str, keys: Sequence[str], window: str | None, *, delete_others: bool = True
+) -> str:
+    """One MERGE that makes the window (the whole table without one) hold exactly the source's rows.
+
+    The window stands in the match as well: a row of the same key outside it belongs to another window.
+    """
+    same = [f"t.{_identifier(key)} = s.{_identifier(key)}" for key in keys]
+    lines = [
+        f"MERGE INTO {quoted(name)} AS t",
+        f"USING {_identifier(source)} AS s",
+        f"ON {' AND '.join([*same, *([window] if window else [])])}",
+        "WHEN MATCHED THEN UPDATE SET *",
+        "WHEN NOT MATCHED THEN INSERT *",
+    ]
+    if delete_others:
+        lines.append(f"WHEN NOT MATCHED BY SOURCE{f' AND {window}' if window else ''} THEN DELETE")
+    return "\n".join(lines)
+
+
+def tags_statement(name: str, tags: Mapping[str, str]) -> str:
+    pairs = ", ".join(f"{_literal(key)} = {_literal(value)}" for key, value in tags.items())
+    return f"ALTER TABLE {quoted(name)} SET TAGS ({pairs})"
+
+
+def quoted(name: str) -> str:
+    """A name of several levels, each in backticks."""
+    return ".".join(map(_identifier, name.split(".")))
+
+
+def _identifier(name: str) -> str:
+    return "`" + name.replace("`", "``") + "`"
+
+
+def _literal(text: str) -> str:
+    return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"
+
+
+def _window(table: Table, days: Days, alias: str = "") -> str:
+    """SQL for the rows of the days, by partition first; for rejects also those outside the calendar."""
+    prefix = f"{alias}." if alias else ""
+    first_month, last_month = days.months
+    first, last = (f"TIMESTAMP'{midnight(day).isoformat()}'" for day in (days.first, days.last))
+    inside = (
+        f"{prefix}month BETWEEN '{first_month}' AND '{last_month}' "
+        f"AND {prefix}{_identifier(day_column(table))} BETWEEN {first} AND {last}"
+    )
+    return f"(({inside}) OR {prefix}month = '{tables.OUTSIDE_CALENDAR}')" if table == tables.REJECTS else f"({inside})"
+
+
+# -------------------------------------------------------------------------------------------------- rows and errors
+
+
+def _fitted(rows: DataFrame, table: Table) -> DataFrame:
+    """The rows in the contract's columns, order and types; only lossless widening of numbers and strings is done."""
+    from pyspark.sql import functions as F
+
+    name = ".".join(table.path)
+    found = dict(rows.dtypes)
+    for column_name in sorted(set(found) - set(table.column_names)):
+        raise ContractError(f"{name}: unknown column {column_name}; the contract is in athlete_assets/tables.py")
+    columns = []
+    for column in table.columns:
+        if column.name not in found:
+            raise ContractError(f"{name}: column {column.name} is missing")
+        type = found[column.name]
+        numeric = column.type in (tables.BIGINT, tables.INT) or (column.type, type) == (tables.DOUBLE, "float")
+        if type != column.type and type != "void" and not (numeric and type in WIDENINGS[column.type]):
+            raise ContractError(f"{name}: column {column.name} is {type}, the contract says {column.type}")
+        columns.append(F.col(column.name).cast(column.type).alias(column.name))
+    return rows.select(*columns)
+
+
+def _refused(rows: DataFrame, table: Table, days: Days | None, keys: Sequence[str]) -> int:
+    """How many rows there are, counted in one pass with all that the contract forbids; ContractError where it does."""
+    from pyspark.sql import functions as F
+
+    name = ".".join(table.path)
+    required = [column.name for column in table.columns if not column.nullable]
+    counts = [F.count(F.lit(1)).alias("rows"), F.count_if(_outside(table, days)).alias("outside")]
+    counts += [F.count_if(F.col(column).isNull()).alias(f"null_{column}") for column in required]
+    if keys:
+        counts.append(F.count_distinct(*keys).alias("keys"))
+    counted = rows.agg(*counts).first()
+    assert counted is not None
+    for column in required:
+        if counted[f"null_{column}"]:
+            raise ContractError(
+                f"{name}: column {column} has {counted[f'null_{column}']} nulls, the contract forbids them"
+            )
+    if counted["outside"]:
+        raise ContractError(
+            f"{name}: {counted['outside']} rows lie outside the window {days or 'of all days'} "
+            f"(by {table.day_column} and month) that they were to replace"
+        )
+    if keys and counted["keys"] != counted["rows"]:
+        raise ContractError(f"{name}: {counted['rows'] - counted['keys']} rows repeat the key ({', '.join(keys)})")
+    return int(counted["rows"])
+
+
+def _outside(table: Table, days: Days | None) -> Column:
+    """True for a row outside the days, or whose month is not that of its day."""
+    from pyspark.sql import functions as F
+
+    if table.day_column is None or "month" not in table.column_names:
+        if days:
+            day_column(table)
+        return F.lit(False)
+    day = F.col(table.day_column)
+    belongs = day.isNotNull() & (F.date_format(day, "yyyy-MM") == F.col("month"))
+    if days:
+        belongs &= day.between(F.lit(midnight(days.first)), F.lit(midnight(days.last)))
+    if table == tables.REJECTS:
+        belongs |= F.col("month") == F.lit(tables.OUTSIDE_CALENDAR)
+    return ~F.coalesce(belongs, F.lit(False))
+
+
+def _refuse_days(df: DataFrame, columns: Sequence[str]) -> None:
+    types = dict(df.dtypes)
+    for column in columns:
+        if column in types and types[column] != "timestamp":
+            raise ContractError(f"timestamp lookup key {column} is {types[column]}; it must be a timestamp")
+
+
+def _existing(spark: SparkSession, name: str) -> DataFrame | None:
+    """The table as a frame, or None where there is no such table; raises where the schema is missing or unseen."""
+    try:
+        frame = spark.table(quoted(name))
+        _ = frame.schema  # through Spark Connect, a frame is not looked at before
+    except Exception as error:
+        if _says(error, MISSING_TABLE) and not _says(error, (*NO_RIGHT, *MISSING_SCHEMA)):
+            return None
+        raise
+    return frame
+
+
+def _attempt(name: str, action: Callable[[], Result]) -> Result:
+    """Runs the action, up to ATTEMPTS times where trying again may help; errors are told by this package's kinds."""
+    for attempt in range(1, ATTEMPTS + 1):
+        try:
+            with _translated(name):
+                return action()
+        except StoreError:
+            if attempt == ATTEMPTS:
+                raise
+            time.sleep(RETRY_SECONDS * 2 ** (attempt - 1) * random.uniform(0.5, 1.5))
+    raise AssertionError("unreachable")
+
+
+@contextmanager
+def _translated(name: str) -> Iterator[None]:
+    """Turns what engine and client say into one sentence; what is not known passes through as it is."""
+    try:
+        yield
+    except AthleteAssetsError:
+        raise
+    except Exception as error:
+        said = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        if _says(error, NO_RIGHT):
+            raise AccessError(
+                f"{name}: the deployment's principal lacks a right: {said} "
+                "(`athlete-assets databricks check` tries each right, `init` grants them)"
+            ) from error
+        if _says(error, MISSING_SCHEMA):
+            raise AccessError(
+                f"{name}: catalog or schema not found: {said} (`athlete-assets databricks init` makes them)"
+            ) from error
+        if _says(error, MAY_PASS):
+            raise StoreError(f"{name}: {said}") from error
+        if _says(error, MISSING_TABLE):
+            raise ContractError(f"{name} does not exist: {said}") from error
+        if isinstance(error, ValueError):
+            raise ContractError(f"{name}: {said}") from error
+        raise
+
+
+def _says(error: Exception, marks: Sequence[str]) -> bool:
+    text = f"{type(error).__name__} {error}"
+    return any(mark in text for mark in marks)
+
+
+def _active_session() -> SparkSession:
+    from pyspark.sql import SparkSession
+
+    return SparkSession.builder.getOrCreate()

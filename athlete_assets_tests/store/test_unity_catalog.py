@@ -1,0 +1,420 @@
+"""The stores of the Databricks deployment, on real Apache Spark and Delta behind Unity Catalog's own statements."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from datetime import date, datetime, timedelta, timezone
+from pathlib import Path
+from typing import Any
+
+import mlflow
+import pyarrow as pa
+import pytest
+from deltalake import DeltaTable
+from pyspark.sql import DataFrame, SparkSession
+
+from athlete_assets import tables
+from athlete_assets.days import Days
+from athlete_assets.errors import AccessError, ContractError, StoreError
+from athlete_assets.settings import Settings
+from athlete_assets.store import unity_catalog
+from athlete_assets.store.arrow import arrow_schema
+from athlete_assets.store.local import LocalStore
+from athlete_assets.store.unity_catalog import (
+    UnityCatalogFeatureStore,
+    UnityCatalogStore,
+    create_statement,
+    merge_statement,
+    tags_statement,
+)
+from athlete_assets_tests.fake_feature_store.endpoints import FeatureStoreEndpoints, Refused
+from athlete_assets_tests.fake_feature_store.local_client import local_client
+from athlete_assets_tests.fake_feature_store.server import served
+from athlete_assets_tests.fake_feature_store.unity_spark import UnityCatalog
+from athlete_assets_tests.store.rows import daily, rejects, span
+from athlete_assets_tests.store.test_conformance import weighted
+
+pytestmark = [
+    pytest.mark.java,
+    pytest.mark.filterwarnings("ignore:pkg_resources is deprecated"),
+    pytest.mark.filterwarnings("ignore:google.protobuf.service"),
+]
+
+QUARTER = span("2024-01-01", "2024-03-31")
+FEBRUARY = span("2024-02-01", "2024-02-29")
+DAILY_NAME = "uc_athlete_data.feature_store.athlete_daily_features"
+START = datetime(2024, 3, 1, tzinfo=timezone.utc)
+
+# ------------------------------------------------------------------------------------------------------ statements
+
+
+def test_a_window_is_replaced_by_one_merge() -> None:
+    assert merge_statement("c.s.t", "v", ["k", "od`d"], "(t.month = 'x')") == "\n".join(
+        [
+            "MERGE INTO `c`.`s`.`t` AS t",
+            "USING `v` AS s",
+            "ON t.`k` = s.`k` AND t.`od``d` = s.`od``d` AND (t.month = 'x')",
+            "WHEN MATCHED THEN UPDATE SET *",
+            "WHEN NOT MATCHED THEN INSERT *",
+            "WHEN NOT MATCHED BY SOURCE AND (t.month = 'x') THEN DELETE",
+        ]
+    )
+    assert merge_statement("c.s.t", "v", ["k"], None).endswith("WHEN NOT MATCHED BY SOURCE THEN DELETE")
+    assert "BY SOURCE" not in merge_statement("c.s.t", "v", ["k"], None, delete_others=False)
+
+
+def test_a_table_is_made_whole_by_one_statement() -> None:
+    assert create_statement(
+        "c.s.t",
+        ["`k` STRING NOT NULL", "`ts` TIMESTAMP NOT NULL"],
+        primary_keys=["k", "ts"],
+        timeseries_column="ts",
+        comment="an athlete's \\ own",
+        clustered_by=["ts", "k"],
+    ) == "\n".join(
+        [
+            "CREATE TABLE IF NOT EXISTS `c`.`s`.`t` (",
+            "  `k` STRING NOT NULL,",
+            "  `ts` TIMESTAMP NOT NULL,",
+            "  CONSTRAINT `t_pk` PRIMARY KEY (`k`, `ts` TIMESERIES)",
+            ")",
+            "USING DELTA",
+            "CLUSTER BY (`ts`, `k`)",
+            "COMMENT 'an athlete\\'s \\\\ own'",
+        ]
+    )
+    assert (
+        tags_statement("c.s.t", {"a": "it's", "b": ""}) == "ALTER TABLE `c`.`s`.`t` SET TAGS ('a' = 'it\\'s', 'b' = '')"
+    )
+
+
+# ------------------------------------------------------------------------------------------------------------ tables
+
+
+@pytest.fixture
+def uc(apache_spark: SparkSession, tmp_path: Path) -> Iterator[UnityCatalog]:
+    catalog = UnityCatalog(apache_spark, tmp_path).install()
+    for schema in ("feature_store", "silver_rejects", "monitoring"):
+        apache_spark.sql(f"DROP SCHEMA IF EXISTS spark_catalog.{schema} CASCADE")
+        catalog.create_schema(schema)
+    yield catalog
+    catalog.uninstall()
+
+
+@pytest.fixture
+def store(uc: UnityCatalog, monkeypatch: pytest.MonkeyPatch) -> UnityCatalogStore:
+    monkeypatch.setattr(unity_catalog, "RETRY_SECONDS", 0.0)
+    return UnityCatalogStore(Settings(), lambda: uc.spark)
+
+
+def frame(uc: UnityCatalog, rows: pa.Table, table: tables.Table = tables.DAILY) -> DataFrame:
+    return uc.spark.createDataFrame(rows, table.ddl.replace(" NOT NULL", ""))
+
+
+def content(uc: UnityCatalog, table: tables.Table = tables.DAILY) -> list[dict]:
+    """The table's rows as delta-rs reads them."""
+    path = uc.path(table.full_name(uc.catalog))
+    assert path is not None
+    return sorted(DeltaTable(str(path)).to_pyarrow_table().to_pylist(), key=repr)
+
+
+def test_windows_are_replaced_as_the_local_store_replaces_them(
+    uc: UnityCatalog, store: UnityCatalogStore, tmp_path: Path
+) -> None:
+    """The same replacements, row for row: new rows in, changed rows changed, vanished rows gone, others untouched."""
+    local = LocalStore(Settings(home=tmp_path / "local"))
+    steps: list[tuple[pa.Table, Days | None]] = [
+        (pa.concat_tables([daily("a", QUARTER), daily("b", FEBRUARY)]), QUARTER),
+        (daily("a", [day for day in FEBRUARY if day.day % 2], distance_km=3.0), span("2024-01-31", "2024-02-29")),
+        (daily("a", []), span("2024-03-01", "2024-03-10")),
+        (daily("b", [date(2024, 3, 5)], distance_km=7.0), span("2024-03-05", "2024-03-06")),
+    ]
+    for rows, days in steps:
+        before = store.version(tables.DAILY)
+        written = store.replace(tables.DAILY, frame(uc, rows), days)
+        assert written.rows == local.replace_arrow(tables.DAILY, rows, days).rows == rows.num_rows
+        if before is not None:
+            assert written.version == before + 1, "one commit a replacement"
+    expected = sorted(local.delta(tables.DAILY).to_pyarrow_table().to_pylist(), key=repr)
+    assert content(uc) == expected
+    window = span("2024-01-30", "2024-02-02")
+    read = store.read(tables.DAILY, window)
+    assert read.columns == list(tables.DAILY.column_names)
+    assert read.count() == 2  # 30 January and 1 February: the second step emptied 31 January and the even days
+    store.replace(tables.DAILY, frame(uc, daily("c", [date(2020, 1, 1)])))
+    assert [row["athlete_id"] for row in content(uc)] == ["c"]
+
+
+def test_rejects_have_no_keys_and_are_replaced_by_window(uc: UnityCatalog, store: UnityCatalogStore) -> None:
+    january = span("2024-01-01", "2024-01-31")
+    for days, rows in (
+        (january, [(1, date(2024, 1, 5), "speed"), (1, date(2024, 1, 5), "speed"), (2, None, "no_date")]),
+        (FEBRUARY, [(3, date(2024, 2, 5), "speed"), (2, None, "no_date")]),
+    ):
+        store.replace(tables.REJECTS, frame(uc, rejects(rows), tables.REJECTS), days)
+    assert sorted(row["id"] for row in content(uc, tables.REJECTS)) == [1, 1, 2, 3]
+
+
+@pytest.mark.parametrize("layout", ["partitioned", "clustered"])
+def test_a_table_carries_its_contract(uc: UnityCatalog, layout: str) -> None:
+    store = UnityCatalogStore(Settings(databricks_table_layout=layout), lambda: uc.spark)
+    assert store.version(tables.DAILY) is None
+    assert store.read(tables.DAILY).count() == 0
+    store.create(tables.DAILY)
+    made = uc.statements[-2:]
+    store.create(tables.DAILY)
+    assert uc.statements[-2:] == made, "a table that is there is left alone"
+    assert "CONSTRAINT `athlete_daily_features_pk` PRIMARY KEY (`athlete_id`, `activity_date` TIMESERIES)" in made[0]
+    delta = DeltaTable(str(uc.path(DAILY_NAME)))
+    assert delta.metadata().description == tables.DAILY.comment
+    assert delta.metadata().partition_columns == (["month"] if layout == "partitioned" else [])
+    assert ("CLUSTER BY (`activity_date`, `athlete_id`)" in made[0]) == (layout == "clustered")
+    fields = {field.name: field for field in delta.schema().fields}
+    assert list(fields) == list(tables.DAILY.column_names)
+    assert [field.nullable for field in fields.values()] == [column.nullable for column in tables.DAILY.columns]
+    assert fields["distance_km"].metadata["comment"] == "Distance of all activities. Unit: km."
+    assert delta.metadata().configuration["feature_store.tag.layer"] == "feature_store"
+
+
+def changed(rows: pa.Table, name: str, values: pa.Array) -> pa.Table:
+    return rows.set_column(rows.column_names.index(name), name, values)
+
+
+REFUSALS: list[tuple[Callable[[pa.Table], pa.Table], str]] = [
+    (lambda rows: changed(rows, "month", pa.array(["2024-03"])), "1 rows lie outside the window 2024-02-01"),
+    (lambda rows: pa.concat_tables([rows, rows]), "1 rows repeat the key"),
+    (lambda rows: changed(rows, "distance_km", pa.array([None], pa.float64())), "column distance_km has 1 nulls"),
+    (lambda rows: rows.append_column("mood", pa.array(["good"])), "unknown column mood"),
+    (lambda rows: rows.drop_columns(["daily_tss"]), "column daily_tss is missing"),
+    (lambda rows: changed(rows, "daily_tss", pa.array(["1"])), "column daily_tss is string, the contract says double"),
+]
+
+
+def test_rows_that_do_not_fit_are_refused_before_any_write(uc: UnityCatalog, store: UnityCatalogStore) -> None:
+    good = daily("a", [date(2024, 2, 1)])
+    store.create(tables.DAILY)
+    asked = len(uc.statements)
+    for change, message in REFUSALS:
+        with pytest.raises(ContractError, match=message):
+            store.replace(tables.DAILY, uc.spark.createDataFrame(change(good)), FEBRUARY)
+    with pytest.raises(ContractError, match="1 rows lie outside"):
+        store.replace(tables.DAILY, frame(uc, daily("a", [date(2024, 3, 1)])), FEBRUARY)
+    with pytest.raises(ValueError, match="has no windows"):
+        store.replace(
+            tables.METRICS_SUMMARY,
+            frame(uc, arrow_schema(tables.METRICS_SUMMARY).empty_table(), tables.METRICS_SUMMARY),
+            FEBRUARY,
+        )
+    assert uc.statements[asked:] == []
+
+
+def test_a_log_is_added_to(uc: UnityCatalog, store: UnityCatalogStore) -> None:
+    row = {
+        "athlete_id": "a",
+        "prediction_date": START,
+        "served_at": START,
+        "dagster_run_id": "r",
+        "model_version": None,
+        "features": "{}",
+        "outputs": "{}",
+        "month": "2024-03",
+    }
+    rows = pa.Table.from_pylist([row], schema=arrow_schema(tables.INFERENCE_LOG))
+    assert store.append(tables.INFERENCE_LOG, frame(uc, rows, tables.INFERENCE_LOG)).rows == 1
+    uc.faults.append(("inference_log", "[DELTA_CONCURRENT_APPEND] ConcurrentAppendException: files were added"))
+    store.append(tables.INFERENCE_LOG, frame(uc, rows, tables.INFERENCE_LOG))
+    assert content(uc, tables.INFERENCE_LOG) == [row, row]
+
+
+CONFLICT = (
+    "[DELTA_CONCURRENT_APPEND] ConcurrentAppendException: Files were added by a concurrent update. SQLSTATE: 2D521"
+)
+
+
+def test_a_conflict_is_tried_three_times(uc: UnityCatalog, store: UnityCatalogStore) -> None:
+    store.replace(tables.DAILY, frame(uc, daily("a", FEBRUARY)), FEBRUARY)
+    rows = frame(uc, daily("a", FEBRUARY, distance_km=2.0))
+    uc.faults += [("MERGE", CONFLICT)] * 3
+    with pytest.raises(StoreError, match=r"athlete_daily_features: .*Files were added by a concurrent update"):
+        store.replace(tables.DAILY, rows, FEBRUARY)
+    assert uc.faults == []
+    assert {row["distance_km"] for row in content(uc)} == {10.0}
+    uc.faults += [("MERGE", CONFLICT), ("MERGE", "[TEMPORARILY_UNAVAILABLE] The service is temporarily unavailable")]
+    store.replace(tables.DAILY, rows, FEBRUARY)
+    assert {row["distance_km"] for row in content(uc)} == {2.0}
+
+
+def test_other_errors_are_not_retried(uc: UnityCatalog, store: UnityCatalogStore) -> None:
+    store.create(tables.DAILY)
+    uc.faults += [("MERGE", "[DIVIDE_BY_ZERO] Division by zero.")] * 2
+    with pytest.raises(Exception, match="DIVIDE_BY_ZERO") as failure:
+        store.replace(tables.DAILY, frame(uc, daily("a", FEBRUARY)), FEBRUARY)
+    assert not isinstance(failure.value, StoreError)
+    assert len(uc.faults) == 1
+
+
+def test_missing_rights_are_named_and_never_read_as_an_empty_table(uc: UnityCatalog, store: UnityCatalogStore) -> None:
+    store.create(tables.DAILY)
+    uc.denied.add("feature_store.athlete_daily_features")
+    for action in (
+        lambda: store.read(tables.DAILY),
+        lambda: store.exists(tables.DAILY),
+        lambda: store.replace(tables.DAILY, frame(uc, daily("a", FEBRUARY)), FEBRUARY),
+    ):
+        with pytest.raises(
+            AccessError, match=f"{DAILY_NAME}: the deployment's principal lacks a right: .*databricks check"
+        ):
+            action()
+    uc.denied.clear()
+    uc.faults.append(("CREATE TABLE", "[SCHEMA_NOT_FOUND] The schema `uc_athlete_data`.`gold` cannot be found."))
+    with pytest.raises(AccessError, match=r"catalog or schema not found.*databricks init"):
+        store.create(tables.WEEKLY)
+
+
+# ------------------------------------------------------------------------------------------------------ feature store
+
+FITNESS = "uc_athlete_data.feature_store.fitness"
+
+
+class Served:
+    """The feature store of a workspace, and the workspace's control plane."""
+
+    def __init__(self, uc: UnityCatalog, endpoints: FeatureStoreEndpoints, features: UnityCatalogFeatureStore) -> None:
+        self.uc, self.endpoints, self.features = uc, endpoints, features
+
+    @property
+    def spark(self) -> SparkSession:
+        return self.uc.spark
+
+
+@pytest.fixture
+def workspace(uc: UnityCatalog, tracking: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Served]:
+    monkeypatch.setattr(unity_catalog, "RETRY_SECONDS", 0.0)
+    monkeypatch.setattr("databricks.ml_features.utils.rest_utils.time.sleep", lambda seconds: None)
+    endpoints = FeatureStoreEndpoints(uc.path)
+    with served(endpoints.routes()) as host:
+        local_client(monkeypatch, host, uc.spark, None, tmp_path)
+        features = UnityCatalogFeatureStore(lambda: uc.spark, model_registry_uri=tracking)
+        features.create_table(
+            name=FITNESS,
+            primary_keys=["athlete_id", "ts"],
+            timeseries_column="ts",
+            df=uc.spark.createDataFrame(
+                [("a", START, 1.0), ("a", START + timedelta(days=1), 2.0)],
+                "athlete_id string, ts timestamp, ctl double",
+            ),
+            description="How fit.",
+            tags={"layer": "features"},
+        )
+        yield Served(uc, endpoints, features)
+
+
+def lookup(**options: Any) -> Any:
+    from databricks.feature_engineering import FeatureLookup
+
+    return FeatureLookup(**{"table_name": FITNESS, "lookup_key": "athlete_id", "timestamp_lookup_key": "at", **options})
+
+
+def test_the_real_client_behind_the_same_interface(workspace: Served) -> None:
+    """Create, describe, upsert, look up, log, register and score: all by the real client and real Spark."""
+    features, spark = workspace.features, workspace.spark
+    table = features.get_table(name=FITNESS)
+    assert list(table.primary_keys) == ["athlete_id", "ts"]
+    assert list(table.timestamp_keys) == ["ts"]
+    assert (table.description, table.tags) == ("How fit.", {"layer": "features"})
+    schema = "ctl double, athlete_id string, ts timestamp"
+    features.write_table(
+        name=FITNESS,
+        df=spark.createDataFrame([(2.5, "a", START + timedelta(days=1)), (9.0, "b", START)], schema),
+    )
+    rows = sorted(row["ctl"] for row in features.read_table(name=FITNESS).toArrow().to_pylist())
+    assert rows == [1.0, 2.5, 9.0]
+
+    labels = spark.createDataFrame(
+        [("a", START, 1.0, 0.5), ("a", START + timedelta(days=3), 2.0, 0.25), ("nobody", START, 3.0, 0.125)],
+        "athlete_id string, at timestamp, y double, slope double",
+    )
+    training = features.create_training_set(
+        df=labels, feature_lookups=[lookup()], label="y", exclude_columns=["athlete_id", "at"]
+    )
+    loaded = training.load_df()
+    assert loaded.columns == ["slope", "ctl", "y"]
+    assert sorted(tuple(row.values()) for row in loaded.toArrow().to_pylist()) == [
+        (0.125, None, 3.0),
+        (0.25, 2.5, 2.0),
+        (0.5, 1.0, 1.0),
+    ]
+    with pytest.raises(ContractError, match="needs an active MLflow run"):
+        features.log_model(model=weighted(), artifact_path="m", flavor=mlflow.pyfunc, training_set=training)
+    with mlflow.start_run() as run:
+        features.log_model(
+            model=weighted(),
+            artifact_path="model",
+            flavor=mlflow.pyfunc,
+            training_set=training,
+            registered_model_name="uc_athlete_data.models.fitness",
+            pip_requirements=["mlflow"],
+        )
+    (version,) = mlflow.MlflowClient().search_model_versions(f"run_id = '{run.info.run_id}'")
+    uri = f"models:/{version.name}/{version.version}"
+    scored = features.score_batch(model_uri=uri, df=labels.drop("y")).toArrow()
+    assert scored.column_names == ["athlete_id", "at", "slope", "ctl", "prediction"]
+    assert sorted(scored["prediction"].to_pylist()) == pytest.approx(
+        [0.125 - 10_000, 0.5 + 10.0, 0.25 + 25.0], rel=1e-12
+    )
+    with pytest.raises(ContractError, match="at is null in some rows"):
+        features.score_batch(
+            model_uri=uri,
+            df=spark.createDataFrame([("a", None, 1.0)], "athlete_id string, at timestamp, slope double"),
+        )
+
+
+def test_refusals_and_failures_have_one_meaning(workspace: Served) -> None:
+    features, spark = workspace.features, workspace.spark
+
+    def labels(schema: str = "athlete_id string, at timestamp", rows: list[tuple] | None = None) -> DataFrame:
+        return spark.createDataFrame(rows or [], schema)
+
+    def training(df: DataFrame, **options: Any) -> None:
+        features.create_training_set(df=df, feature_lookups=[lookup(**options)], label=None)
+
+    with pytest.raises(ContractError, match="at is null"):
+        training(labels(rows=[("a", None)]))
+    with pytest.raises(ContractError, match="at is date; it must be a timestamp"):
+        training(labels("athlete_id string, at date"))
+    with pytest.raises(ContractError, match="default_values are not supported"):
+        training(labels(), feature_names=["ctl"], default_values={"ctl": 0.0})
+    with pytest.raises(ContractError, match=r"fitness.*athlete_id"):
+        training(labels("athlete_id bigint, at timestamp"))
+    with pytest.raises(ContractError, match="none"):
+        training(labels(), table_name="uc_athlete_data.feature_store.none")
+    with pytest.raises(ContractError, match="rows repeat the key"):
+        features.write_table(
+            name=FITNESS,
+            df=spark.createDataFrame([("a", START, 1.0)] * 2, "athlete_id string, ts timestamp, ctl double"),
+        )
+    with pytest.raises(ContractError, match="column ctl is in the frame or in the table"):
+        features.write_table(name=FITNESS, df=spark.createDataFrame([], "athlete_id string, ts timestamp"))
+    with pytest.raises(ContractError, match="day is date"):
+        features.create_table(
+            name="uc_athlete_data.feature_store.by_day",
+            primary_keys=["k", "day"],
+            timeseries_column="day",
+            schema=spark.createDataFrame([], "k string, day date").schema,
+        )
+    workspace.endpoints.denied.add(FITNESS)
+    with pytest.raises(AccessError, match="lacks a right"):
+        training(labels())
+    workspace.endpoints.denied.clear()
+
+    answers = 0
+
+    def away(*_: object) -> Path:
+        nonlocal answers
+        answers += 1
+        raise Refused(503, "TEMPORARILY_UNAVAILABLE", "try later")
+
+    workspace.endpoints.locate = away
+    with pytest.raises(StoreError, match="failed after 3 tries"):
+        features.get_table(name=FITNESS)
+    assert answers == 3 * 3, "the client tries three times, and so does the store"
