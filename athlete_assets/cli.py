@@ -80,6 +80,14 @@ def _evaluate(options: argparse.Namespace, settings: Settings) -> int:
     return 0
 
 
+def _rollback(options: argparse.Namespace, settings: Settings) -> int:
+    from athlete_assets.models.promotion import rollback
+
+    before, now = rollback(options.model, settings)
+    print(f"{options.model}: version {now} serves again in place of {before}")
+    return 0
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="athlete-assets", description=__doc__, formatter_class=argparse.RawTextHelpFormatter
@@ -114,6 +122,9 @@ def _parser() -> argparse.ArgumentParser:
     judge.add_argument("--train-runs", type=Path, help="train on this file (default: on other athletes of --runs)")
     judge.add_argument("--json", type=Path, metavar="OUT", help="also write the figures here")
     judge.set_defaults(command=_evaluate)
+    back = commands.add_parser("rollback", help="let the champion before the present one serve again")
+    back.add_argument("model", choices=["time_estimator", "overtraining_detector"])
+    back.set_defaults(command=_rollback)
     ui = commands.add_parser("ui", help="open the Dagster UI (webserver and daemon) on this home")
     ui.add_argument("--port", type=int, default=3000)
     ui.set_defaults(command=_ui)

@@ -65,7 +65,8 @@ def materialise_everything(settings: Settings) -> int:
     steps: list[tuple[str, list[dg.AssetKey], tuple[str, str] | None]] = [
         ("daily features", [asset_key(table) for table in daily_tables], _all(days)),
         ("weekly features", [asset_key(tables.WEEKLY)], _all(weeks)),
-        ("models and summary", [definitions.TIME_ESTIMATOR, asset_key(tables.METRICS_SUMMARY)], None),
+        ("labels", [asset_key(table) for table in tables.LABELS], None),
+        ("models and summary", [*definitions.MODELS, asset_key(tables.METRICS_SUMMARY)], None),
         ("predictions", [asset_key(tables.PREDICTIONS), asset_key(tables.INFERENCE_LOG)], (today, today)),
     ]
     with dg.DagsterInstance.get() as instance:

@@ -9,7 +9,7 @@ import dagster as dg
 from athlete_assets import automation
 from athlete_assets.features.assets import feature_assets
 from athlete_assets.gold.assets import gold_assets
-from athlete_assets.models.assets import TIME_ESTIMATOR, model_assets
+from athlete_assets.models.assets import OVERTRAINING_DETECTOR, TIME_ESTIMATOR, model_assets
 from athlete_assets.monitoring.alert_sensor import alert_sensors
 from athlete_assets.monitoring.assets import monitoring_assets
 from athlete_assets.monitoring.freshness import freshness_checks
@@ -18,7 +18,9 @@ from athlete_assets.settings import Settings
 from athlete_assets.silver.assets import silver_assets
 from athlete_assets.silver.sensor import silver_sensors
 
-__all__ = ["TIME_ESTIMATOR", "build", "defs"]
+__all__ = ["MODELS", "TIME_ESTIMATOR", "build", "defs"]
+
+MODELS = (TIME_ESTIMATOR, OVERTRAINING_DETECTOR)
 
 
 def build(settings: Settings) -> dg.Definitions:

@@ -4,16 +4,19 @@ from collections.abc import Iterator
 from datetime import datetime, timezone
 
 import dagster as dg
+from pyspark.sql import DataFrame
 
 from athlete_assets import partitions, tables
+from athlete_assets.days import Days
 from athlete_assets.gold.metrics_summary import metrics_summary
 from athlete_assets.gold.predictions import log_entries, predicted
 from athlete_assets.models import registry
-from athlete_assets.models.assets import TIME_ESTIMATOR
+from athlete_assets.models.assets import OVERTRAINING_DETECTOR, TIME_ESTIMATOR
 from athlete_assets.monitoring import checks, tie_outs
 from athlete_assets.partitions import days_of
 from athlete_assets.settings import Settings
 from athlete_assets.silver.rights import refuse_api_data
+from athlete_assets.store.base import Store
 from athlete_assets.table_assets import (
     CONTRACT_CHECKS,
     asset_key,
@@ -26,6 +29,7 @@ from athlete_assets.table_assets import (
     writes,
 )
 
+SCORED_FROM = [asset_key(tables.ROLLING), asset_key(tables.PERFORMANCE), TIME_ESTIMATOR, OVERTRAINING_DETECTOR]
 SUMMARISED = (tables.ACTIVITY, tables.DAILY, tables.ROLLING)
 
 
@@ -34,8 +38,8 @@ def gold_assets(settings: Settings) -> list[dg.AssetsDefinition]:
 
     @table_assets(
         [
-            table_spec(tables.PREDICTIONS, settings, deps=[asset_key(tables.ROLLING), TIME_ESTIMATOR]),
-            table_spec(tables.INFERENCE_LOG, settings, deps=[asset_key(tables.ROLLING), TIME_ESTIMATOR]),
+            table_spec(tables.PREDICTIONS, settings, deps=SCORED_FROM),
+            table_spec(tables.INFERENCE_LOG, settings, deps=SCORED_FROM),
         ],
         checks=[
             *check_specs(tables.PREDICTIONS, (*CONTRACT_CHECKS, "times_ordered", "one_row_an_athlete")),
@@ -53,10 +57,11 @@ def gold_assets(settings: Settings) -> list[dg.AssetsDefinition]:
                 "materialise models/time_estimator first",
                 allow_retries=False,
             )
+        detector = registry.serving("overtraining_detector", settings)
         window = days_of(context)
         for chunk in chunks_of(context, store, window):
-            features = store.read(tables.ROLLING, chunk).toArrow()
-            rows = predicted(features, champion)
+            features = _evenings(store, chunk).toArrow()
+            rows = predicted(features, champion, detector)
             log = log_entries(features, rows, champion, datetime.now(timezone.utc), context.run.run_id)
             store.replace(tables.PREDICTIONS, store.spark.createDataFrame(rows), chunk)
             store.append(tables.INFERENCE_LOG, store.spark.createDataFrame(log))
@@ -86,3 +91,9 @@ def gold_assets(settings: Settings) -> list[dg.AssetsDefinition]:
         yield checked_window(store, tables.METRICS_SUMMARY)
 
     return [athlete_predictions, athlete_metrics_summary]
+
+
+def _evenings(store: Store, days: Days) -> DataFrame:
+    """The ROLLING rows of the days with the performance features beside them, null where those were not computed."""
+    keys = ["athlete_id", "as_of_date"]
+    return store.read(tables.ROLLING, days).join(store.read(tables.PERFORMANCE, days).drop("month"), keys, how="left")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
@@ -12,14 +13,19 @@ from athlete_assets import tables
 from athlete_assets.models.registry import Serving
 from athlete_assets.store.arrow import arrow_schema, fitted
 
+if TYPE_CHECKING:
+    import pandas as pd
 
-def predicted(rolling: pa.Table, time_estimator: Serving) -> pa.Table:
-    """PREDICTIONS rows for ROLLING rows (one an athlete and day), served by the given model version.
+NO_DETECTOR = "no detector serves: none has passed its gate"
 
-    Times are null, and served_by with them, for an athlete without an effort to predict from.
+
+def predicted(rolling: pa.Table, time_estimator: Serving, detector: Serving | None = None) -> pa.Table:
+    """PREDICTIONS rows for ROLLING rows with the PERFORMANCE columns beside them, served by the given model versions.
+
+    Times are null, and served_by with them, for an athlete without an effort to predict from; the probability of a
+    disruption is null where the detector abstains or none serves, and its reason says so.
     """
-    inputs = rolling.select(time_estimator.inputs).to_pandas().astype(np.float64)
-    times = time_estimator.model.predict(inputs)
+    times = time_estimator.model.predict(_inputs(rolling, time_estimator))
     served_by = [served if isinstance(served, str) else None for served in times["served_by"]]
     columns = {
         "athlete_id": rolling["athlete_id"],
@@ -29,14 +35,35 @@ def predicted(rolling: pa.Table, time_estimator: Serving) -> pa.Table:
         "is_overtraining_risk": rolling["is_overtraining_risk"],
         "risk_reasons": rolling["risk_reasons"],
         "features_as_of": rolling["as_of_date"],
+        **_disruption(rolling, detector),
         "month": rolling["month"],
     }
     for name in tables.DISTANCES_M:
         for column in (f"{kind}_{name}_s" for kind in ("predicted", "p10", "p90")):
             columns[column] = pa.array(times[column].to_numpy(np.float64), pa.float64(), from_pandas=True)
+    if "top_reasons" in times:
+        reasons = [list(why) if isinstance(why, list | np.ndarray) else None for why in times["top_reasons"]]
+        columns["top_reasons"] = pa.array(reasons, pa.list_(pa.string()))
     schema = arrow_schema(tables.PREDICTIONS)
     columns |= {field.name: pa.nulls(rolling.num_rows, field.type) for field in schema if field.name not in columns}
     return fitted(pa.table({field.name: columns[field.name] for field in schema}), tables.PREDICTIONS)
+
+
+def _inputs(rows: pa.Table, serving: Serving) -> pd.DataFrame:
+    return rows.select(serving.inputs).to_pandas().astype(np.float64)
+
+
+def _disruption(rows: pa.Table, detector: Serving | None) -> dict[str, pa.Array]:
+    if detector is None:
+        probability, reason = pa.nulls(rows.num_rows, pa.float64()), [NO_DETECTOR] * rows.num_rows
+    else:
+        answers = detector.model.predict(_inputs(rows, detector))
+        probability = pa.array(answers["p_disruption_14d"].to_numpy(np.float64), pa.float64(), from_pandas=True)
+        reason = list(answers["p_disruption_reason"])
+    return {
+        "p_disruption_14d": probability,
+        "p_disruption_reason": pa.array([why if isinstance(why, str) else None for why in reason], pa.string()),
+    }
 
 
 def log_entries(

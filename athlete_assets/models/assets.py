@@ -1,5 +1,6 @@
 """The models as assets: trained, tracked and registered in MLflow, served through the `champion` alias."""
 
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import dagster as dg
@@ -8,52 +9,132 @@ from pyspark.sql import functions as F
 
 from athlete_assets import tables
 from athlete_assets.deployments.mlflow_resource import end_mlflow_run
-from athlete_assets.models import baseline, registry
+from athlete_assets.models import baseline, labels, promotion, registry, training
 from athlete_assets.models.formulas import riegel
+from athlete_assets.models.overtraining_detector import TooLittleToWarnFrom
+from athlete_assets.models.time_estimator import TooLittleToLearnFrom
 from athlete_assets.settings import Settings
 from athlete_assets.silver.rights import refuse_api_data
 from athlete_assets.store.base import Store
-from athlete_assets.table_assets import OWNERS, STEP_LAUNCHER, STORE, asset_key, store_of
+from athlete_assets.table_assets import (
+    CONTRACT_CHECKS,
+    OWNERS,
+    STEP_LAUNCHER,
+    STORE,
+    asset_key,
+    check_specs,
+    checked_window,
+    store_of,
+    table_assets,
+    table_spec,
+    writes,
+)
+from athlete_assets.tables import Table
 
 TIME_ESTIMATOR = dg.AssetKey(["models", "time_estimator"])
+OVERTRAINING_DETECTOR = dg.AssetKey(["models", "overtraining_detector"])
+GATE = "gate"
+GATE_DESCRIPTION = "The candidate beats the formulas and the present champion on the same holdout, and may serve."
 
 
 def model_assets(settings: Settings) -> list[dg.AssetsDefinition]:
-    """time_estimator: the race-time model."""
+    """The label tables, time_estimator and overtraining_detector."""
 
-    @dg.asset(
-        key=TIME_ESTIMATOR,
-        description="Race times at 5 k, 10 k, half and marathon, registered in MLflow; the champion serves.",
-        deps=[asset_key(tables.ROLLING), asset_key(tables.ACTIVITY)],
-        group_name="models",
-        kinds={"mlflow", "python"},
-        owners=OWNERS,
-        metadata={"registered_model": registry.model_name("time_estimator", settings)},
-        required_resource_keys={STORE, STEP_LAUNCHER, "mlflow"},
-        hooks={end_mlflow_run},
+    @table_assets(
+        [
+            table_spec(tables.RACE_EFFORTS, settings, group_name="models", deps=[asset_key(tables.ACTIVITY)]),
+            table_spec(tables.DISRUPTIONS, settings, group_name="models", deps=[asset_key(tables.DAILY)]),
+        ],
+        checks=[
+            *check_specs(tables.RACE_EFFORTS, CONTRACT_CHECKS),
+            *check_specs(tables.DISRUPTIONS, CONTRACT_CHECKS),
+        ],
+    )
+    def model_labels(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult]:
+        store = store_of(context)
+        if writes(context):
+            store.replace(tables.RACE_EFFORTS, labels.race_efforts(store.read(tables.ACTIVITY)))
+            store.replace(tables.DISRUPTIONS, labels.training_disruptions(store.read(tables.DAILY)))
+        yield checked_window(store, tables.RACE_EFFORTS)
+        yield checked_window(store, tables.DISRUPTIONS)
+
+    def model_asset(key: dg.AssetKey, description: str, label_table: Table) -> Any:
+        return dg.asset(
+            key=key,
+            description=description,
+            deps=[asset_key(table) for table in (label_table, tables.ROLLING, tables.PERFORMANCE)],
+            check_specs=[dg.AssetCheckSpec(GATE, asset=key, description=GATE_DESCRIPTION)],
+            group_name="models",
+            kinds={"mlflow", "python"},
+            owners=OWNERS,
+            metadata={"registered_model": registry.model_name(key.path[-1], settings)},
+            required_resource_keys={STORE, STEP_LAUNCHER, "mlflow"},
+            hooks={end_mlflow_run},
+        )
+
+    @model_asset(
+        TIME_ESTIMATOR,
+        "Race times at 5 k, 10 k, half and marathon, registered in MLflow; the champion serves.",
+        tables.RACE_EFFORTS,
     )
     def time_estimator(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
         store = store_of(context)
         refuse_api_data(store.read(tables.ACTIVITY), "training", settings)
-        intervals = _race_intervals(store)
-        version, run_id = _registered(context, store, settings, intervals)
-        return dg.MaterializeResult(
-            metadata={
-                "model_version": version,
-                "mlflow_run_id": run_id,
-                "serves": "Riegel's formula from the best recent effort",
-                "races_measured": dg.TableMetadataValue(
-                    [
-                        dg.TableRecord({"distance": name, "races": i.races, "log_p10": i.log_p10, "log_p90": i.log_p90})
-                        for name, i in intervals.items()
-                    ],
-                    schema=None,
-                ),
-            },
-            data_version=dg.DataVersion(version),
-        )
+        serving = promotion.champion_version("time_estimator", settings)
+        if serving is None or promotion.kind_of("time_estimator", serving, settings) == promotion.FORMULA:
+            # the formula, measured anew: it serves until something beats it
+            _registered(context, store, settings, _race_intervals(store))
+        return _trained(context, store, settings, "time_estimator", training.train_time_estimator)
 
-    return [time_estimator]
+    @model_asset(
+        OVERTRAINING_DETECTOR,
+        "Probability that a week without any activity begins within 14 days; not an injury, not a diagnosis.",
+        tables.DISRUPTIONS,
+    )
+    def overtraining_detector(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
+        store = store_of(context)
+        refuse_api_data(store.read(tables.ACTIVITY), "training", settings)
+        return _trained(context, store, settings, "overtraining_detector", training.train_overtraining_detector)
+
+    return [model_labels, time_estimator, overtraining_detector]
+
+
+def _trained(
+    context: dg.AssetExecutionContext,
+    store: Store,
+    settings: Settings,
+    model: str,
+    train: Callable[[Store, Settings, Any, str], training.Trained],
+) -> dg.MaterializeResult:
+    """Trains, gates, and says what serves now. Too little data to learn from fails the gate, not the asset."""
+    metadata: dict[str, Any] = {}
+    try:
+        trained = train(store, settings, context.resources.mlflow, context.run.run_id)
+    except (TooLittleToLearnFrom, TooLittleToWarnFrom) as error:
+        approved = False
+        reasons: tuple[str, ...] = (f"no candidate: {error}",)
+    else:
+        approved, reasons = trained.decision.approved, trained.decision.reasons
+        metadata = {
+            "candidate_version": trained.version,
+            "mlflow_run_id": trained.run_id,
+            "evaluation": dg.MetadataValue.md(f"```\n{trained.text}\n```"),
+        }
+    serving = promotion.champion_version(model, settings)
+    kind = promotion.kind_of(model, serving, settings) if serving else "nothing"
+    return dg.MaterializeResult(
+        metadata={"model_version": serving or "none", "serves": kind, **metadata},
+        check_results=[
+            dg.AssetCheckResult(
+                passed=approved,
+                check_name=GATE,
+                severity=dg.AssetCheckSeverity.WARN,
+                description="; ".join(reasons),
+                metadata={"serving_version": serving or "none", "serves": kind},
+            )
+        ],
+        data_version=dg.DataVersion(serving) if serving else None,
+    )
 
 
 def _race_intervals(store: Store) -> dict[str, baseline.Interval]:
@@ -114,5 +195,6 @@ def _registered(
             )
         run_id = run.info.run_id
     version = str(logged.registered_model_version)
-    registry.client(settings).set_registered_model_alias(name, registry.CHAMPION, version)
+    reasons = ("the formula serves until a learned model beats it",)
+    promotion.apply("time_estimator", version, promotion.Decision(True, reasons), settings, kind=promotion.FORMULA)
     return version, run_id

@@ -48,7 +48,7 @@ def forward(rows: pd.DataFrame) -> pd.DataFrame:
 
 def other_athletes(training: pd.DataFrame, rows: pd.DataFrame) -> pd.DataFrame:
     """Each evening of the one data set with the probability of a detector trained on the other."""
-    return _scored(training, rows)
+    return scored(training, rows)
 
 
 def _in_parts(rows: pd.DataFrame, parts: list[tuple[Any, Any]]) -> pd.DataFrame:
@@ -59,7 +59,7 @@ def _in_parts(rows: pd.DataFrame, parts: list[tuple[Any, Any]]) -> pd.DataFrame:
         if not test.any():
             continue
         try:
-            done.append(_scored(rows[train].reset_index(drop=True), rows[test].reset_index(drop=True)))
+            done.append(scored(rows[train].reset_index(drop=True), rows[test].reset_index(drop=True)))
         except overtraining_detector.TooLittleToWarnFrom as error:
             problem = error
     if not done:
@@ -68,8 +68,11 @@ def _in_parts(rows: pd.DataFrame, parts: list[tuple[Any, Any]]) -> pd.DataFrame:
     return pd.concat(done, ignore_index=True)
 
 
-def _scored(train: pd.DataFrame, test: pd.DataFrame) -> pd.DataFrame:
-    detector = overtraining_detector.fit(train)
+def scored(
+    train: pd.DataFrame, test: pd.DataFrame, detector: overtraining_detector.OvertrainingDetector | None = None
+) -> pd.DataFrame:
+    """The test evenings with the probability of the detector given, or of one fitted here on `train`."""
+    detector = detector or overtraining_detector.fit(train)
     return test.assign(probability=detector.probabilities(test), base_rate=float(train["disrupted"].mean()))
 
 

@@ -99,10 +99,15 @@ def _scored_in_parts(usable: pd.DataFrame, parts: list[tuple[NDArray[np.bool_], 
     return pd.concat(done, ignore_index=True)
 
 
-def scored(train: pd.DataFrame, test: pd.DataFrame) -> pd.DataFrame:
-    """The test rows at the race distances with a column a method, and the model's p10 and p90 (all s)."""
+def scored(
+    train: pd.DataFrame, test: pd.DataFrame, estimator: time_estimator.TimeEstimator | None = None
+) -> pd.DataFrame:
+    """The test rows at the race distances with a column a method, and the model's p10 and p90 (all s).
+
+    The estimator is the one given, which must have been fitted on `train`, or is fitted here.
+    """
     test = test[test["distance"].isin(DISTANCES)].reset_index(drop=True)
-    estimator = time_estimator.fit(train)
+    estimator = estimator or time_estimator.fit(train)
     times, is_model = estimator.times(test, list(test["distance"]))
     columns = {MODEL: times[:, 1], "p10": times[:, 0], "p90": times[:, 2], "is_model": is_model}
     for name, predict in _PREDICTORS.items():

@@ -184,3 +184,16 @@ def platt(score: Floats, outcome: NDArray[np.bool_]) -> tuple[float, float]:
         share = target.mean()
         return 0.0, float(np.log(share / (1 - share)))
     return float(beta[0]), float(beta[1])
+
+
+def as_mlflow_model(detector: OvertrainingDetector) -> Any:
+    """The detector as a pyfunc: a frame with INPUTS gives one with OUTPUTS."""
+    import mlflow
+
+    class LearnedOvertrainingDetector(mlflow.pyfunc.PythonModel):  # type: ignore[name-defined]
+        def predict(
+            self, context: Any, model_input: pd.DataFrame, params: dict[str, Any] | None = None
+        ) -> pd.DataFrame:
+            return detector.predict(model_input)
+
+    return LearnedOvertrainingDetector()

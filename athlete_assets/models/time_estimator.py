@@ -274,3 +274,23 @@ def athlete_folds(athletes: NDArray[Any], folds: int, seed: int = 0) -> NDArray[
     np.random.default_rng(seed).shuffle(of_name)
     result: NDArray[np.int64] = of_name[index]
     return result
+
+
+def as_mlflow_model(estimator: TimeEstimator) -> Any:
+    """The estimator as a pyfunc: a frame with INPUTS gives one with OUTPUTS, `served_by` and `top_reasons`."""
+    import mlflow
+
+    class LearnedTimeEstimator(mlflow.pyfunc.PythonModel):  # type: ignore[name-defined]
+        def predict(
+            self, context: Any, model_input: pd.DataFrame, params: dict[str, Any] | None = None
+        ) -> pd.DataFrame:
+            from athlete_assets.models.reasons import top_reasons
+
+            frame = estimator.predict(model_input)
+            is_model = (frame["served_by"] == MODEL).to_numpy()
+            reasons = np.empty(len(frame), dtype=object)
+            reasons[is_model] = top_reasons(estimator, model_input[is_model])
+            frame["top_reasons"] = reasons
+            return frame
+
+    return LearnedTimeEstimator()

@@ -62,7 +62,7 @@ def test_evaluation_by_athlete_and_forward_keeps_its_promise(
     """No athlete is on both sides; nothing later than 43 days before a cut is trained on."""
     seen: list[tuple[pd.DataFrame, pd.DataFrame]] = []
 
-    def spy(train: pd.DataFrame, test: pd.DataFrame) -> pd.DataFrame:
+    def spy(train: pd.DataFrame, test: pd.DataFrame, estimator: object = None) -> pd.DataFrame:
         seen.append((train, test))
         return test.assign(**dict.fromkeys((*evaluation.METHODS, "p10", "p90"), 1.0), is_model=True)
 

@@ -1,0 +1,92 @@
+"""Pictures of an evaluation: predicted against run, interval coverage, error by history, effect of the features."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from athlete_assets.models.evaluation import MODEL, RECENT_CORRECTED
+from athlete_assets.models.time_estimator import DISTANCES, TimeEstimator
+from athlete_assets.models.training_set import design_matrix
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.figure import Figure
+
+MOST_FEATURES = 15
+
+
+def _figure(title: str, x: str, y: str, height: float = 4.5) -> tuple[Figure, Any]:
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(6.5, height), layout="constrained")
+    axes = figure.add_subplot()
+    axes.set(title=title, xlabel=x, ylabel=y)
+    return figure, axes
+
+
+def predicted_against_run(scored: pd.DataFrame) -> Figure:
+    """Each effort's predicted time over its run time (min), by distance; the diagonal is a perfect prediction."""
+    figure, axes = _figure("Predicted and run time of unseen efforts", "run (min)", "predicted (min)")
+    for name in DISTANCES:
+        rows = scored[scored["distance"] == name]
+        axes.scatter(rows["time_s"] / 60, rows[MODEL] / 60, s=8, alpha=0.6, label=name)
+    limits = scored["time_s"].min() / 60, scored["time_s"].max() / 60
+    axes.plot(limits, limits, color="grey", linewidth=0.8)
+    axes.set(xscale="log", yscale="log")
+    axes.legend()
+    return figure
+
+
+def interval_calibration(scored: pd.DataFrame) -> Figure:
+    """Share of efforts inside the 80 % interval by distance; the dashed line is what is promised."""
+    figure, axes = _figure("Efforts inside the 80 % interval", "", "share", height=3.5)
+    inside = (scored["time_s"] >= scored["p10"]) & (scored["time_s"] <= scored["p90"])
+    shares = [(name, inside[scored["distance"] == name]) for name in DISTANCES]
+    known = [(f"{name}\n(n = {len(part)})", part.mean()) for name, part in shares if len(part)]
+    axes.bar([name for name, _ in known], [share for _, share in known])
+    axes.axhline(0.8, color="black", linestyle="--", linewidth=0.8)
+    axes.set_ylim(0, 1)
+    return figure
+
+
+def residual_by_history(scored: pd.DataFrame) -> Figure:
+    """Error (%) of model and bias-corrected Riegel by how much the athlete ran in the 90 days before."""
+    figure, axes = _figure("Error by training history", "days with a run among the last 90", "mean absolute error (%)")
+    edges = np.array([0, 15, 30, 45, 60, 91])
+    days = scored["run_days_90d"].to_numpy(np.float64)
+    centres = (edges[:-1] + edges[1:]) / 2
+    for method in (MODEL, RECENT_CORRECTED):
+        error = (scored[method] / scored["time_s"] - 1).abs().to_numpy(np.float64) * 100
+        means = [
+            float(np.nanmean(error[chosen])) if chosen.any() else np.nan
+            for chosen in ((days >= low) & (days < high) for low, high in pairwise(edges))
+        ]
+        axes.plot(centres, means, marker="o", label=method)
+    axes.legend()
+    return figure
+
+
+def feature_effect(estimator: TimeEstimator, rows: pd.DataFrame) -> Figure:
+    """Mean absolute SHAP value of the most important features of the p50 model, as % of the time."""
+    from catboost import Pool
+
+    matrix = design_matrix(rows, list(rows["distance"]))[estimator.features]
+    values = estimator.models[0.5].get_feature_importance(Pool(matrix), type="ShapValues")[:, :-1]
+    effect = np.abs(values).mean(axis=0) * 100
+    order = np.argsort(effect)[-MOST_FEATURES:]
+    figure, axes = _figure("What moves the prediction", "mean absolute effect (% of the time)", "", height=5.5)
+    axes.barh([matrix.columns[number] for number in order], effect[order])
+    return figure
+
+
+def probability_calibration(figures: dict[str, Any]) -> Figure:
+    """Observed share of disruptions over the predicted probability, by tenths of the evenings."""
+    figure, axes = _figure("Calibration of the disruption probability", "predicted", "observed")
+    parts = figures["calibration"]
+    axes.plot([part["predicted"] for part in parts], [part["observed"] for part in parts], marker="o")
+    axes.plot([0, 1], [0, 1], color="grey", linewidth=0.8)
+    axes.set(xlim=(0, 1), ylim=(0, 1))
+    return figure

@@ -1,0 +1,248 @@
+"""What serves: the gate's verdict decides, its reasons are on the version, and the champion before comes back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from pyspark.sql import SparkSession
+
+from athlete_assets import tables
+from athlete_assets.days import Days
+from athlete_assets.features.daily import daily_features
+from athlete_assets.features.performance import performance_features
+from athlete_assets.features.rolling import rolling_features
+from athlete_assets.gold.predictions import NO_DETECTOR, predicted
+from athlete_assets.models import baseline, evaluation, labels, promotion, reasons, registry, time_estimator, training
+from athlete_assets.models.promotion import CHALLENGER, CHAMPION, Decision, NothingToRollBackTo
+from athlete_assets.settings import Settings
+from athlete_assets.store.arrow import arrow_schema
+from athlete_assets.store.local import LocalStore
+from athlete_assets_tests.features.rows import activity_table, day, no_rows
+from athlete_assets_tests.models import cohort
+from athlete_assets_tests.models.cohort import WEEKS
+
+YES, NO = Decision(True, ("passed: it is better",)), Decision(False, ("FAILED: it is worse",))
+
+
+@pytest.fixture
+def tracking(settings: Settings) -> Iterator[Any]:
+    """MLflow on SQLite in the scratch home, with an open run as the orchestrator has it."""
+    yield from _tracking(settings)
+
+
+def _tracking(settings: Settings) -> Iterator[Any]:
+    import mlflow
+
+    settings.home.mkdir(parents=True, exist_ok=True)
+    mlflow.set_tracking_uri(settings.mlflow_tracking_uri)
+    mlflow.set_registry_uri(settings.mlflow_registry_uri)
+    name = f"test {settings.home}"
+    mlflow.set_experiment(
+        experiment_id=mlflow.create_experiment(name, artifact_location=(settings.home / "artifacts").resolve().as_uri())
+    )
+    with mlflow.start_run():
+        yield mlflow
+
+
+def register_formula(mlflow: Any, settings: Settings) -> str:
+    intervals = {name: baseline.Interval(-0.1, 0.1, 0) for name in tables.DISTANCES_M}
+    return training._registered(
+        mlflow,
+        "time_estimator",
+        baseline.as_mlflow_model(intervals),
+        baseline.INPUTS,
+        {**dict.fromkeys(time_estimator.OUTPUTS, "double"), "served_by": "string"},
+        settings,
+    )
+
+
+def alias(settings: Settings, name: str) -> str:
+    found = registry.client(settings).get_model_version_by_alias(registry.model_name("time_estimator", settings), name)
+    return str(found.version)
+
+
+def tags(settings: Settings, version: str) -> dict[str, str]:
+    name = registry.model_name("time_estimator", settings)
+    return dict(registry.client(settings).get_model_version(name, version).tags)
+
+
+def test_gate_aliases_tags_and_rollback(tracking: Any, settings: Settings) -> None:
+    first, second, third = (register_formula(tracking, settings) for _ in range(3))
+    promotion.apply("time_estimator", first, YES, settings, kind=promotion.FORMULA)
+    with pytest.raises(NothingToRollBackTo, match="no champion before it"):
+        promotion.rollback("time_estimator", settings)
+    promotion.apply("time_estimator", second, NO, settings)
+    assert (alias(settings, CHAMPION), alias(settings, CHALLENGER)) == (first, second)
+    assert tags(settings, second)["validation_status"] == "rejected"
+    assert "it is worse" in tags(settings, second)["validation_reasons"]
+    promotion.apply("time_estimator", third, YES, settings)
+    assert (alias(settings, CHAMPION), alias(settings, CHALLENGER)) == (third, third)
+    assert promotion.rollback("time_estimator", settings) == (third, first)
+    assert alias(settings, CHAMPION) == first
+    assert tags(settings, third)["validation_status"] == "rolled back"
+
+
+def test_without_a_champion_there_is_nothing_to_roll_back(settings: Settings) -> None:
+    settings.home.mkdir(parents=True)
+    with pytest.raises(NothingToRollBackTo, match="materialise models/time_estimator"):
+        promotion.rollback("time_estimator", settings)
+
+
+def test_a_registry_that_is_away_leaves_the_champion(
+    tracking: Any, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The alias moves last: a client that fails on any call before it changes nothing that serves."""
+    first, second = register_formula(tracking, settings), register_formula(tracking, settings)
+    promotion.apply("time_estimator", first, YES, settings)
+    real = registry.client(settings)
+
+    class Away:
+        def __getattr__(self, name: str) -> Any:
+            return getattr(real, name)
+
+        def set_model_version_tag(self, *arguments: Any) -> None:
+            raise ConnectionError("the registry is away")
+
+    monkeypatch.setattr(registry, "client", lambda settings: Away())
+    with pytest.raises(ConnectionError):
+        promotion.apply("time_estimator", second, YES, settings)
+    monkeypatch.undo()
+    assert alias(settings, CHAMPION) == first
+
+
+# -------------------------------------------------------------------------------------------------------------- gate
+
+
+def holdout(model: float, formula: float, efforts: int = 40) -> pd.DataFrame:
+    """Efforts of 2400 s over 10 km; errors of model and formulas as shares."""
+    rows = pd.DataFrame({"time_s": [2_400.0] * efforts, "distance": "10k", "athlete_id": "a"})
+    columns = {evaluation.MODEL: 2_400 * (1 + model)}
+    columns |= dict.fromkeys(evaluation.FORMULAS, 2_400 * (1 + formula))
+    return rows.assign(**columns)
+
+
+@pytest.mark.parametrize(
+    ("scored", "champion_error", "approved", "said"),
+    [
+        (holdout(0.05, 0.10), None, True, "mean APE 5.00% against 10.00% of riegel_corrected"),
+        (holdout(0.05, 0.05), None, False, "FAILED: mean APE 5.00% against 5.00% of riegel_corrected"),
+        (holdout(0.08, 0.10), None, False, "FAILED: 10 km MAE 192 s"),
+        (holdout(0.05, 0.10, efforts=19), None, False, "FAILED: only 19 efforts at 10 km"),
+        (holdout(0.05, 0.10), 0.04, False, "FAILED: mean APE 5.00% against 4.00% of champion"),
+        (holdout(0.05, 0.10), 0.06, True, "passed: mean APE 5.00% against 6.00% of champion"),
+    ],
+)
+def test_the_gate(scored: pd.DataFrame, champion_error: float | None, approved: bool, said: str) -> None:
+    champion = None if champion_error is None else np.full(len(scored), 2_400 * (1 + champion_error))
+    decision = promotion.judge_times(scored, champion)
+    assert decision.approved == approved
+    assert any(said in reason for reason in decision.reasons)
+
+
+def test_an_auc_too_good_to_be_true_does_not_pass() -> None:
+    figures = {"auc": 0.97, "auc_acwr_alone": 0.5, "brier": 0.1, "brier_base_rate": 0.2, "suspicious": True}
+    decision = promotion.judge_detector(figures, None)
+    assert not decision.approved
+    assert "leakage is likelier than skill" in "\n".join(decision.reasons)
+    assert promotion.judge_detector({**figures, "auc": 0.7, "suspicious": False}, 0.6).approved
+    assert not promotion.judge_detector({**figures, "auc": 0.7, "suspicious": False}, 0.75).approved
+
+
+def test_the_holdout_is_the_newest_fifth_behind_an_embargo() -> None:
+    rows = pd.DataFrame({"day": pd.date_range("2024-01-01", periods=500, tz="UTC")})
+    train, test = promotion.split(rows, "day")
+    assert len(test) == 100
+    assert (test["day"].min() - train["day"].max()).days == 44  # 43 days between them
+
+
+# ---------------------------------------------------------------------------------------------- from labels to gold
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory, sail: SparkSession) -> Iterator[tuple[LocalStore, Any, Any]]:
+    """A store whose races each follow a run that gives them away, so that a model can pass; and its training."""
+    home: Path = tmp_path_factory.mktemp("home")
+    settings = Settings(home=home, as_of=day(7 * WEEKS), start_date=day(0))
+    store = LocalStore(settings)
+    runs, races = cohort.activities(plant=cohort.Plant(-1))
+    rows = activity_table(runs)
+    field = arrow_schema(tables.ACTIVITY).field("is_race")
+    days = Days(day(0), day(7 * WEEKS))
+    import pyarrow as pa
+
+    store.replace_arrow(
+        tables.ACTIVITY, rows.set_column(rows.schema.get_field_index("is_race"), field, pa.array(races)), days
+    )
+    activities = store.read(tables.ACTIVITY)
+    store.replace(tables.DAILY, daily_features(activities, days), days)
+    daily = store.read(tables.DAILY)
+    state = rolling_features(daily, activities, no_rows(sail, tables.ROLLING), days, settings)
+    store.replace(tables.ROLLING, state, days)
+    store.replace(tables.PERFORMANCE, performance_features(daily, activities, days), days)
+    store.replace(tables.RACE_EFFORTS, labels.race_efforts(activities))
+    store.replace(tables.DISRUPTIONS, labels.training_disruptions(daily))
+    for mlflow in _tracking(settings):
+        yield store, training.train_time_estimator(store, settings, mlflow, "a-dagster-run"), mlflow
+
+
+def test_a_better_model_becomes_champion_with_all_that_it_rests_on(trained: tuple[LocalStore, Any, Any]) -> None:
+    store, result, mlflow = trained
+    settings = store.settings
+    assert result.decision.approved, result.decision.reasons
+    assert alias(settings, CHAMPION) == result.version
+    run = mlflow.get_run(result.run_id)
+    assert run.data.tags["dagster_run_id"] == "a-dagster-run"
+    assert run.data.tags["delta_version.race_efforts"] == str(store.version(tables.RACE_EFFORTS))
+    assert run.data.tags["mlflow.parentRunId"]
+    assert run.data.metrics["holdout.10k.model.mae_s"] > 0
+    artifacts = {item.path for item in mlflow.MlflowClient().list_artifacts(result.run_id, "plots")}
+    assert "plots/feature_effect.png" in artifacts
+    assert len(artifacts) == 4
+
+
+def test_the_champion_serves_gold_with_reasons_in_words(trained: tuple[LocalStore, Any, Any]) -> None:
+    store, result, _ = trained
+    last = Days(day(7 * WEEKS - 1), day(7 * WEEKS - 1))
+    evening = store.read(tables.ROLLING, last).join(
+        store.read(tables.PERFORMANCE, last).drop("month"), ["athlete_id", "as_of_date"], how="left"
+    )
+    champion = registry.serving("time_estimator", store.settings)
+    assert champion is not None
+    rows = predicted(evening.toArrow(), champion).to_pylist()
+    assert {row["served_by"] for row in rows} == {"model"}
+    assert {row["model_version"] for row in rows} == {result.version}
+    assert {row["p_disruption_reason"] for row in rows} == {NO_DETECTOR}
+    said = [reason for row in rows for reason in row["top_reasons"]]
+    assert said
+    assert all(reason.endswith((" faster over 10 km.", " slower over 10 km.")) for reason in said)
+    assert all(len(row["top_reasons"]) <= reasons.MOST for row in rows)
+
+
+def test_features_that_end_before_the_labels_are_named(trained: tuple[LocalStore, Any, Any]) -> None:
+    store, _, mlflow = trained
+    before = store.delta(tables.PERFORMANCE).version()
+    served = alias(store.settings, CHAMPION)
+    store.delta(tables.PERFORMANCE).delete("as_of_date >= '2024-06-01T00:00:00+00:00'")
+    try:
+        with pytest.raises(training.FeaturesBehindLabels, match=r"athlete_performance_features ends on 2024-05-31"):
+            training.train_time_estimator(store, store.settings, mlflow, "a-dagster-run")
+        assert alias(store.settings, CHAMPION) == served
+    finally:
+        store.delta(tables.PERFORMANCE).restore(before)
+
+
+def test_too_few_evenings_train_no_detector(trained: tuple[LocalStore, Any, Any]) -> None:
+    """Nobody in the cohort ever stops: one class is nothing to learn from, and nothing is registered."""
+    store, _, mlflow = trained
+    with pytest.raises(training.overtraining_detector.TooLittleToWarnFrom, match="0 of"):
+        training.train_overtraining_detector(store, store.settings, mlflow, "a-dagster-run")
+    assert registry.serving("overtraining_detector", store.settings) is None
+
+
+def test_clock() -> None:
+    assert [reasons.clock(seconds) for seconds in (59.6, 2_885.0, 6_320.0)] == ["1:00", "48:05", "1:45:20"]
