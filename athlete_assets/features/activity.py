@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from datetime import date
-from functools import partial
+from functools import partial, reduce
+from operator import add
 
 import numpy as np
 import pyarrow as pa
@@ -15,16 +16,17 @@ from athlete_assets import tables
 from athlete_assets.buckets import per_athletes
 from athlete_assets.days import Days, midnight
 from athlete_assets.features import thresholds
-from athlete_assets.features.columns import known, month_of
+from athlete_assets.features.columns import month_of
+from athlete_assets.features.splits import KEYS, READ, TOTALS, ZONE_SECONDS, split_totals
 from athlete_assets.features.training_load import (
     BANISTER_WEIGHTS,
-    STEEPEST_GRADE,
     ZONE_EDGES,
-    flat_metres_per_metre,
+    ZONES,
     heart_rate_tss,
     hr_max_by_age,
     intensity_factor,
     metres_per_beat,
+    reaches,
     reserve_share,
     running_tss,
 )
@@ -35,7 +37,6 @@ from athlete_assets.tables import RUN_SPORTS
 PACED_SPORTS = (*RUN_SPORTS, "Walk", "Hike")
 RACE = 1
 """Strava's workout_type of a race, for runs."""
-ZONES = range(1, len(ZONE_EDGES) + 2)
 
 GRADED_SHARE = 0.8
 """Share of a run's distance whose splits must tell their elevation before its pace is graded."""
@@ -45,7 +46,6 @@ PLAUSIBLE_AGE = (5, 110)
 PLAUSIBLE_RESTING_HR_BPM = (20.0, 120.0)
 PLAUSIBLE_THRESHOLD_PACE_MIN_KM = (2.0, 20.0)
 """What an athlete states outside these is a slip of the pen (seconds for minutes, say) and is not used."""
-KEYS = ["athlete_id", "activity_id"]
 
 
 def history_days(settings: Settings) -> int:
@@ -67,7 +67,7 @@ def activity_features(
     """
     activities = _measured(_with_observed_thresholds(verdicts, days, settings))
     activities = _with_thresholds(activities, athletes, settings)
-    activities = activities.join(_by_activity(splits, activities, settings), on=KEYS, how="left")
+    activities = activities.join(_by_activity(splits, activities, settings), on=[*KEYS], how="left")
     return _with_zones(_with_load(activities, settings)).select(*tables.ACTIVITY.column_names)
 
 
@@ -250,76 +250,24 @@ def _pace(speed: Column) -> Column:
 
 def _with_zones(activities: DataFrame) -> DataFrame:
     """Adds the shares of time in each heart-rate zone: of the splits, else all of it in the zone of the average."""
-    average = heart_rate_zone(F.col("avg_hr"), F.col("hr_max_bpm"))
-    method = {"splits": F.col("zone_1_s"), "average": average}
-    covered = F.col("zone_1_s")
-    for zone in ZONES[1:]:
-        covered = covered + F.col(f"zone_{zone}_s")
-    return activities.select(
-        *activities.columns,
-        *[
-            F.coalesce(F.col(f"zone_{zone}_s") / covered, (average == zone).cast("double")).alias(f"hr_zone_{zone}_pct")
-            for zone in ZONES
-        ],
-        _source(method).alias("hr_zone_method"),
-    )
-
-
-def heart_rate_zone(heart_rate: Column, hr_max: Column) -> Column:
-    """Zone 1 to 5 by tenths of the maximum: edges at 6, 7, 8 and 9, each belonging to the zone above it; zone 5 is open
-    upwards. Null where either is. Compared as products: 171 of 190 bpm is nine tenths exactly, 171 / 190 may not be."""
-    zone = F.lit(1)
-    for edge in ZONE_EDGES:
-        zone = zone + (heart_rate * 10 >= hr_max * edge).cast("int")
-    return zone
-
-
-_OF_A_SPLIT = ("distance", "moving_time", "elapsed_time", "elevation_difference", "average_heartrate")
-UNKNOWN = -1e300
-"""Stands for null among the measures of a split while its copies are compared: less than any of them."""
+    average = 1 + reduce(add, [reaches(F.col("avg_hr"), F.col("hr_max_bpm"), edge).cast("int") for edge in ZONE_EDGES])
+    covered = reduce(add, [F.col(name) for name in ZONE_SECONDS])
+    shares = [
+        F.coalesce(F.col(seconds) / covered, (average == zone).cast("double")).alias(f"hr_zone_{zone}_pct")
+        for zone, seconds in zip(ZONES, ZONE_SECONDS, strict=True)
+    ]
+    method = _source({"splits": covered, "average": average})
+    return activities.select(*activities.columns, *shares, method.alias("hr_zone_method"))
 
 
 def _by_activity(splits: DataFrame, activities: DataFrame, settings: Settings) -> DataFrame:
-    """For each of the activities that has splits: seconds in each zone; kilometres of known grade, and what they
-    are worth on the flat. Null where no split tells."""
-    # The newest of a split's copies is the greatest. No null may enter the comparison: with one, Sail's greatest struct
-    # is the one that it met last.
-    ingested = F.coalesce(F.col("silver_ingestion_timestamp"), F.lit(midnight(date(1970, 1, 1))))
-    copy = F.struct(
-        ingested.alias("ingested"), *[F.coalesce(known(name), F.lit(UNKNOWN)).alias(name) for name in _OF_A_SPLIT]
+    """`split_totals` of those of the given activities that have splits."""
+    kernel = partial(
+        split_totals,
+        least_hr_bpm=settings.min_heart_rate_bpm,
+        most_hr_bpm=settings.max_heart_rate_bpm,
+        longest_s=settings.max_duration_h * 3600,
     )
-    of_activities = splits.select("athlete_id", "activity_id", "split_id", copy.alias("copy")).join(
-        activities.select(*KEYS, "hr_max_bpm"), on=KEYS, how="inner"
-    )
-    newest = of_activities.groupBy(*KEYS, "split_id").agg(
-        F.max("copy").alias("copy"), F.max("hr_max_bpm").alias("hr_max_bpm")
-    )
-    split = {name: F.when(F.col(f"copy.{name}") != UNKNOWN, F.col(f"copy.{name}")) for name in _OF_A_SPLIT}
-    heart_rate, metres, climb = split["average_heartrate"], split["distance"], split["elevation_difference"]
-    seconds = F.coalesce(split["moving_time"], split["elapsed_time"])
-    is_covered = (
-        heart_rate.between(F.lit(settings.min_heart_rate_bpm), F.lit(settings.max_heart_rate_bpm))
-        & (seconds > 0)
-        & (seconds <= settings.max_duration_h * 3600)
-    )
-    # on Apache Spark (ANSI) a division by zero ends the run, whatever is done with its result
-    grade = climb / F.when(metres > 0, metres)
-    grade = F.greatest(F.least(grade, F.lit(STEEPEST_GRADE)), F.lit(-STEEPEST_GRADE))
-    is_graded = (metres > 0) & climb.isNotNull()
-    by_split = newest.select(
-        *KEYS,
-        F.when(is_covered, heart_rate_zone(heart_rate, F.col("hr_max_bpm"))).alias("zone"),
-        seconds.alias("seconds"),
-        F.when(is_graded, metres / 1000).alias("graded_km"),
-        F.when(is_graded, metres / 1000 * flat_metres_per_metre(grade)).alias("flat_km"),
-    )
-    return by_split.groupBy(*KEYS).agg(
-        *[
-            F.sum(F.when(F.col("zone") == zone, F.col("seconds")).when(F.col("zone").isNotNull(), F.lit(0.0))).alias(
-                f"zone_{zone}_s"
-            )
-            for zone in ZONES
-        ],
-        F.sum("graded_km").alias("graded_km"),
-        F.sum("flat_km").alias("flat_km"),
-    )
+    of_activities = splits.select(*READ).join(activities.select(*KEYS, "hr_max_bpm"), on=[*KEYS], how="inner")
+    ddl = "athlete_id string, activity_id bigint, " + ", ".join(f"{name} double" for name in TOTALS)
+    return per_athletes(of_activities, kernel, ddl)

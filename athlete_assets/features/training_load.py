@@ -17,6 +17,7 @@ THRESHOLD_RESERVE = 0.85
 """Share of the heart-rate reserve at the heart-rate threshold where an athlete has not measured it (Elevate)."""
 ZONE_EDGES = (6, 7, 8, 9)
 """Lower edges of zones 2 to 5 in tenths of the maximum heart rate."""
+ZONES = tuple(range(1, len(ZONE_EDGES) + 2))
 STEEPEST_GRADE = 0.45
 """Minetti's subjects ran up to this grade, and down; beyond it the polynomial means nothing."""
 GRADE_TIME_EXPONENT = 0.83
@@ -50,6 +51,15 @@ def heart_rate_tss(minutes: Quantity, reserve: Quantity, factor: Quantity, expon
 def hr_max_by_age(age: Quantity) -> Quantity:
     """208 - 0.7 x age, in bpm (Tanaka, J Am Coll Cardiol 37:153, 2001; standard error 11 bpm)."""
     return 208 - 0.7 * age
+
+
+def reaches(heart_rate: Quantity, hr_max: Quantity, edge: int) -> Quantity:
+    """Whether the heart rate is at an edge of the zones, or above: the zone is 1 + the number of edges reached.
+
+    An edge belongs to the zone above it, below 60 % is zone 1, zone 5 is open upwards. Compared as products: 171 of
+    190 bpm are nine tenths exactly, while 171 / 190 need not be 0.9.
+    """
+    return heart_rate * 10 >= hr_max * edge
 
 
 def metres_per_beat(distance_m: Quantity, minutes: Quantity, heart_rate: Quantity) -> Quantity:

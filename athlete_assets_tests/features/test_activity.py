@@ -436,7 +436,7 @@ def assert_equal(found: pa.Table, expected: pa.Table) -> None:
 
 
 def test_the_newest_copy_of_a_split_counts_whichever_nulls_the_copies_hold(spark: SparkSession) -> None:
-    """With a null among them, Sail's max() of structs is the one that comes last. HR max 200: 190 bpm is zone 5."""
+    """(Sail's max() of structs with a null among them is the one that comes last.) HR max 200: 190 bpm is zone 5."""
     older, newer = (datetime(2024, month, 1, tzinfo=timezone.utc) for month in (3, 4))
     copies_of_a_split = [(None, 110.0), (newer, 190.0), (older, None)], [(newer, None), (newer, 190.0), (None, 110.0)]
     splits, number = [], 0
