@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 import mlflow
 import pytest
@@ -40,13 +41,22 @@ def mlflow_database(tmp_path_factory: pytest.TempPathFactory) -> str:
     return uri
 
 
+@contextmanager
+def turned_to(uri: str) -> Iterator[None]:
+    """MLflow's tracking and registry turned to a database, for a while."""
+    before = mlflow.get_tracking_uri(), mlflow.get_registry_uri()
+    mlflow.set_tracking_uri(uri)
+    mlflow.set_registry_uri(uri)
+    try:
+        yield
+    finally:
+        mlflow.set_tracking_uri(before[0])
+        mlflow.set_registry_uri(before[1])
+
+
 @pytest.fixture
 def tracking(mlflow_database: str) -> Iterator[str]:
     """MLflow turned to the scratch database for one test."""
-    before = mlflow.get_tracking_uri(), mlflow.get_registry_uri()
-    mlflow.set_tracking_uri(mlflow_database)
-    mlflow.set_registry_uri(mlflow_database)
-    mlflow.set_experiment("models")
-    yield mlflow_database
-    mlflow.set_tracking_uri(before[0])
-    mlflow.set_registry_uri(before[1])
+    with turned_to(mlflow_database):
+        mlflow.set_experiment("models")
+        yield mlflow_database

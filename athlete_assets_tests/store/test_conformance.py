@@ -26,6 +26,7 @@ from athlete_assets.store.local import LocalStore
 from athlete_assets_tests.fake_feature_store.endpoints import FeatureStoreEndpoints
 from athlete_assets_tests.fake_feature_store.local_client import local_client
 from athlete_assets_tests.fake_feature_store.server import served
+from athlete_assets_tests.store.conftest import turned_to
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:pkg_resources is deprecated"),
@@ -65,6 +66,7 @@ class Pair:
 
 @pytest.fixture(scope="module", params=["sail", pytest.param("spark", marks=pytest.mark.java)])
 def pair(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
+    scratch = request.getfixturevalue("mlflow_database")  # the client opens one when it is made
     engine = request.getfixturevalue("sail" if request.param == "sail" else "apache_spark")
     home = tmp_path_factory.mktemp("conformance")
     store = LocalStore(Settings(home=home), lambda: engine)
@@ -74,7 +76,8 @@ def pair(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
         return path if (path / "_delta_log").is_dir() else None
 
     with pytest.MonkeyPatch.context() as patches, served(FeatureStoreEndpoints(locate).routes()) as host:
-        real = local_client(patches, host, engine, locate, home)
+        with turned_to(scratch):
+            real = local_client(patches, host, engine, locate, home)
         yield Pair(EmbeddedFeatureStore(store), real, native_join=request.param == "sail")
 
 
