@@ -7,6 +7,7 @@ verdict and its reasons are tags of the version, and the alias alone decides wha
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -58,9 +59,19 @@ def split(rows: pd.DataFrame, day: str) -> tuple[pd.DataFrame, pd.DataFrame]:
 
 
 def champion_times(champion: Serving, holdout: pd.DataFrame) -> np.ndarray:
-    """The champion's p50 (s) for each row of the holdout at the row's distance; NaN where it predicts nothing."""
-    predicted = champion.model.predict(holdout[champion.inputs].astype(np.float64))
+    """The champion's p50 (s) for each row of the holdout at the row's distance; NaN where it predicts nothing.
+
+    A champion that fails (its stored code met another version of a library) predicts nothing: it must not be in the
+    way of the one that replaces it.
+    """
     times = np.full(len(holdout), np.nan)
+    try:
+        predicted = champion.model.predict(holdout[champion.inputs].astype(np.float64))
+    except Exception as error:
+        logging.getLogger(__name__).warning(
+            "version %s of %s cannot predict: %s", champion.version, champion.name, error
+        )
+        return times
     for name in time_estimator.DISTANCES:
         at = (holdout["distance"] == name).to_numpy()
         times[at] = predicted[f"predicted_{name}_s"].to_numpy(np.float64)[at]

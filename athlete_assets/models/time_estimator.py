@@ -117,15 +117,14 @@ class TimeEstimator:
         import pandas as pd
 
         wide = wide[list(INPUTS)].astype(np.float64)
-        times = np.stack([self.times(wide, [name] * len(wide))[0] for name in DISTANCES], axis=1)
-        times = np.maximum.accumulate(times, axis=1)
+        scored = [self.times(wide, [name] * len(wide)) for name in DISTANCES]
+        times = np.maximum.accumulate(np.stack([seconds for seconds, _ in scored], axis=1), axis=1)
         columns = {}
         for number, name in enumerate(DISTANCES):
             for quantile, kind in enumerate(("p10", "predicted", "p90")):
                 columns[f"{kind}_{name}_s"] = times[:, number, quantile]
         frame = pd.DataFrame({name: columns[name] for name in OUTPUTS}, index=wide.index)
-        is_model = self.times(wide, [DISTANCES[0]] * len(wide))[1]
-        served = np.where(is_model, MODEL, BASELINE).astype(object)
+        served = np.where(scored[0][1], MODEL, BASELINE).astype(object)
         served[~np.isfinite(times[:, 0, 1])] = None
         frame["served_by"] = served
         return frame
@@ -279,6 +278,7 @@ def athlete_folds(athletes: NDArray[Any], folds: int, seed: int = 0) -> NDArray[
 def as_mlflow_model(estimator: TimeEstimator) -> Any:
     """The estimator as a pyfunc: a frame with INPUTS gives one with OUTPUTS, `served_by` and `top_reasons`."""
     import mlflow
+    import pandas as pd
 
     class LearnedTimeEstimator(mlflow.pyfunc.PythonModel):  # type: ignore[name-defined]
         def predict(
@@ -288,9 +288,9 @@ def as_mlflow_model(estimator: TimeEstimator) -> Any:
 
             frame = estimator.predict(model_input)
             is_model = (frame["served_by"] == MODEL).to_numpy()
-            reasons = np.empty(len(frame), dtype=object)
-            reasons[is_model] = top_reasons(estimator, model_input[is_model])
-            frame["top_reasons"] = reasons
+            reasons = iter(top_reasons(estimator, model_input[is_model]))
+            # a Series of lists: NumPy would make a table of lists that happen to have one length
+            frame["top_reasons"] = pd.Series([next(reasons) if served else None for served in is_model], frame.index)
             return frame
 
     return LearnedTimeEstimator()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib import metadata
 from typing import TYPE_CHECKING, Any
@@ -119,7 +119,7 @@ def train_time_estimator(store: Store, settings: Settings, mlflow: Any, dagster_
         version = _registered(
             mlflow,
             "time_estimator",
-            time_estimator.as_mlflow_model(estimator),
+            lambda: time_estimator.as_mlflow_model(estimator),
             training_set.INPUTS,
             {**dict.fromkeys(time_estimator.OUTPUTS, "double"), "served_by": "string", "top_reasons": "strings"},
             settings,
@@ -155,7 +155,7 @@ def train_overtraining_detector(store: Store, settings: Settings, mlflow: Any, d
         version = _registered(
             mlflow,
             "overtraining_detector",
-            overtraining_detector.as_mlflow_model(detector),
+            lambda: overtraining_detector.as_mlflow_model(detector),
             overtraining_detector.INPUTS,
             {"p_disruption_14d": "double", "p_disruption_reason": "string"},
             settings,
@@ -190,8 +190,14 @@ def _time_metrics(part: str, figures: Mapping[str, Any]) -> dict[str, float]:
 
 
 def _registered(
-    mlflow: Any, model: str, python_model: Any, inputs: tuple[str, ...], outputs: Mapping[str, str], settings: Settings
+    mlflow: Any,
+    model: str,
+    python_model: Callable[[], Any],
+    inputs: tuple[str, ...],
+    outputs: Mapping[str, str],
+    settings: Settings,
 ) -> str:
+    """Logs and registers the model in the active run; returns its version."""
     from mlflow.models import ModelSignature
     from mlflow.types import ColSpec, DataType, Schema
     from mlflow.types.schema import Array
@@ -201,10 +207,11 @@ def _registered(
         inputs=Schema([ColSpec("double", name, required=False) for name in inputs]),
         outputs=Schema([ColSpec(kinds[kind], name, required=False) for name, kind in outputs.items()]),
     )
+    # MLflow gives its advice where the model's class is made, too
     with registry.quietly():
         logged = mlflow.pyfunc.log_model(
             name="model",
-            python_model=python_model,
+            python_model=python_model(),
             signature=signature,
             registered_model_name=registry.model_name(model, settings),
             pip_requirements=[f"catboost=={metadata.version('catboost')}"],

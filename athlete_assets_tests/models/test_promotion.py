@@ -54,7 +54,7 @@ def register_formula(mlflow: Any, settings: Settings) -> str:
     return training._registered(
         mlflow,
         "time_estimator",
-        baseline.as_mlflow_model(intervals),
+        lambda: baseline.as_mlflow_model(intervals),
         baseline.INPUTS,
         {**dict.fromkeys(time_estimator.OUTPUTS, "double"), "served_by": "string"},
         settings,

@@ -191,3 +191,14 @@ def test_figures_by_hand() -> None:
     assert report["against"]["riegel_corrected"]["mean_ape_below"] == pytest.approx(0.5)
     verdicts = {verdict.name: verdict.met for verdict in evaluation.verdicts({"10k": report})}
     assert verdicts == {"beats_riegel_10k": True, "coverage_10k": False, "mae_10k": True}
+
+
+def test_reasons_of_one_length_stay_a_list_for_each_athlete(
+    estimator: time_estimator.TimeEstimator, cohort: pd.DataFrame
+) -> None:
+    """Also beside an athlete whom the baseline serves, who has none."""
+    rows = time_estimator.usable_rows(cohort).head(6)[list(INPUTS)].astype(float)
+    rows.loc[2, "run_days_90d"] = 0.0
+    reasons = time_estimator.as_mlflow_model(estimator).predict(None, rows)["top_reasons"]
+    assert reasons[2] is None
+    assert all(isinstance(why, list) and all(isinstance(one, str) for one in why) for why in reasons.drop(index=2))
