@@ -23,7 +23,7 @@ STORE_RETRIES = 3
 RETRY_SECONDS = 5.0
 """Wait before the first retry; each further one waits twice as long."""
 Results = Callable[[dg.AssetExecutionContext], Iterable[dg.MaterializeResult]]
-STORE = "store"
+STORE, FEATURE_STORE = "store", "feature_store"
 STEP_LAUNCHER = "pyspark_step_launcher"
 """Resource key of the launcher: a no-op locally, a Databricks run a step in production."""
 CONTRACT_CHECKS = ("schema", "keys", "ranges")

@@ -10,9 +10,10 @@ from dagster_pyspark import LazyPySparkResource
 
 from athlete_assets.deployments.mlflow_resource import mlflow_resource
 from athlete_assets.settings import Settings
+from athlete_assets.store.embedded import EmbeddedFeatureStore
 from athlete_assets.store.local import LocalStore
 from athlete_assets.store.session import spark_session
-from athlete_assets.table_assets import STEP_LAUNCHER
+from athlete_assets.table_assets import FEATURE_STORE, STEP_LAUNCHER, STORE
 
 
 class EmbeddedPySparkResource(LazyPySparkResource):
@@ -32,8 +33,13 @@ def resources(settings: Settings) -> dict[str, Any]:
         pyspark = context.resources.pyspark
         return LocalStore(settings, lambda: pyspark.spark_session)
 
+    @dg.resource(required_resource_keys={STORE}, description="The feature store over the same Delta tables")
+    def feature_store(context: dg.InitResourceContext) -> EmbeddedFeatureStore:
+        return EmbeddedFeatureStore(context.resources.store, model_registry_uri=settings.mlflow_registry_uri)
+
     return {
-        "store": store,
+        STORE: store,
+        FEATURE_STORE: feature_store,
         "pyspark": EmbeddedPySparkResource(spark_config={}, engine=settings.engine),
         "mlflow": mlflow_resource(settings),
         STEP_LAUNCHER: no_step_launcher,

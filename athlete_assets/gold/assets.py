@@ -4,21 +4,22 @@ from collections.abc import Iterator
 from datetime import datetime, timezone
 
 import dagster as dg
-from pyspark.sql import DataFrame
 
 from athlete_assets import partitions, tables
-from athlete_assets.days import Days
+from athlete_assets.gold import scoring
 from athlete_assets.gold.metrics_summary import metrics_summary
-from athlete_assets.gold.predictions import log_entries, predicted
+from athlete_assets.gold.predictions import log_entries, predictions
 from athlete_assets.models import registry
 from athlete_assets.models.assets import OVERTRAINING_DETECTOR, TIME_ESTIMATOR
+from athlete_assets.models.training import DETECTOR_OUTPUTS, TIME_OUTPUTS
 from athlete_assets.monitoring import checks, tie_outs
 from athlete_assets.partitions import days_of
 from athlete_assets.settings import Settings
 from athlete_assets.silver.rights import refuse_api_data
-from athlete_assets.store.base import Store
+from athlete_assets.store.feature_store import FeatureStore
 from athlete_assets.table_assets import (
     CONTRACT_CHECKS,
+    FEATURE_STORE,
     asset_key,
     check_specs,
     checked_window,
@@ -43,9 +44,11 @@ def gold_assets(settings: Settings) -> list[dg.AssetsDefinition]:
         ],
         checks=[
             *check_specs(tables.PREDICTIONS, (*CONTRACT_CHECKS, "times_ordered", "one_row_an_athlete")),
+            *check_specs(tables.PREDICTIONS, ("drift",), blocking=False),
             *check_specs(tables.INFERENCE_LOG, CONTRACT_CHECKS, blocking=False),
         ],
         partitions_def=partitions.daily(settings),
+        resources={FEATURE_STORE},
     )
     def athlete_predictions(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult]:
         store = store_of(context)
@@ -58,19 +61,23 @@ def gold_assets(settings: Settings) -> list[dg.AssetsDefinition]:
                 allow_retries=False,
             )
         detector = registry.serving("overtraining_detector", settings)
+        features: FeatureStore = context.resources.feature_store
+        drifted: list[checks.Finding] = []
         window = days_of(context)
         for chunk in chunks_of(context, store, window):
-            features = _evenings(store, chunk).toArrow()
-            rows = predicted(features, champion, detector)
-            log = log_entries(features, rows, champion, datetime.now(timezone.utc), context.run.run_id)
-            store.replace(tables.PREDICTIONS, store.spark.createDataFrame(rows), chunk)
-            store.append(tables.INFERENCE_LOG, store.spark.createDataFrame(log))
+            asked = scoring.evenings(store.read(tables.ROLLING, chunk))
+            times = scoring.scored(features, champion, asked, TIME_OUTPUTS)
+            disruptions = scoring.scored(features, detector, asked, DETECTOR_OUTPUTS) if detector else None
+            rows = predictions(times, champion, disruptions)
+            log = log_entries(rows, times.features, champion, datetime.now(timezone.utc), context.run.run_id)
+            store.replace(tables.PREDICTIONS, store.frame(tables.PREDICTIONS, rows), chunk)
+            store.append(tables.INFERENCE_LOG, store.frame(tables.INFERENCE_LOG, log))
+            drifted.append(scoring.drift_finding(times.features, champion, settings))
         stored = store.read(tables.PREDICTIONS, window)
         athletes = store.read(tables.ROLLING, window).withColumnRenamed("as_of_date", "activity_date")
         complete = tie_outs.one_row_a_day("one_row_an_athlete", athletes, stored, tables.PREDICTIONS)
-        yield checked_window(
-            store, tables.PREDICTIONS, window, [checks.times_ordered(stored), complete], model_version=champion.version
-        )
+        findings = [checks.times_ordered(stored), complete, *drifted[-1:]]
+        yield checked_window(store, tables.PREDICTIONS, window, findings, model_version=champion.version)
         yield checked_window(store, tables.INFERENCE_LOG, window)
 
     @table_assets(
@@ -91,9 +98,3 @@ def gold_assets(settings: Settings) -> list[dg.AssetsDefinition]:
         yield checked_window(store, tables.METRICS_SUMMARY)
 
     return [athlete_predictions, athlete_metrics_summary]
-
-
-def _evenings(store: Store, days: Days) -> DataFrame:
-    """The ROLLING rows of the days with the performance features beside them, null where those were not computed."""
-    keys = ["athlete_id", "as_of_date"]
-    return store.read(tables.ROLLING, days).join(store.read(tables.PERFORMANCE, days).drop("month"), keys, how="left")

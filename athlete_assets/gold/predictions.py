@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from athlete_assets import tables
+from athlete_assets.gold.scoring import Scored
 from athlete_assets.models.registry import Serving
 from athlete_assets.store.arrow import arrow_schema, fitted
 
@@ -19,67 +20,53 @@ if TYPE_CHECKING:
 NO_DETECTOR = "no detector serves: none has passed its gate"
 
 
-def predicted(rolling: pa.Table, time_estimator: Serving, detector: Serving | None = None) -> pa.Table:
-    """PREDICTIONS rows for ROLLING rows with the PERFORMANCE columns beside them, served by the given model versions.
+def predictions(times: Scored, time_estimator: Serving, disruptions: Scored | None) -> pa.Table:
+    """PREDICTIONS rows, one a row of `times`; `disruptions` holds the same evenings, None where no detector serves.
 
     Times are null, and served_by with them, for an athlete without an effort to predict from; the probability of a
     disruption is null where the detector abstains or none serves, and its reason says so.
     """
-    times = time_estimator.model.predict(_inputs(rolling, time_estimator))
-    served_by = [served if isinstance(served, str) else None for served in times["served_by"]]
+    states, rows = times.states, times.outputs
+    served_by = [row["served_by"] for row in rows]
+    abstained = {"p_disruption_14d": None, "p_disruption_reason": NO_DETECTOR}
+    warned = disruptions.outputs if disruptions else [abstained] * len(rows)
     columns = {
-        "athlete_id": rolling["athlete_id"],
-        "prediction_date": rolling["as_of_date"],
+        "athlete_id": states["athlete_id"],
+        "prediction_date": states["as_of_date"],
         "served_by": pa.array(served_by, pa.string()),
         "model_version": pa.array([served and time_estimator.version for served in served_by], pa.string()),
-        "is_overtraining_risk": rolling["is_overtraining_risk"],
-        "risk_reasons": rolling["risk_reasons"],
-        "features_as_of": rolling["as_of_date"],
-        **_disruption(rolling, detector),
-        "month": rolling["month"],
+        "p_disruption_14d": pa.array([row["p_disruption_14d"] for row in warned], pa.float64(), from_pandas=True),
+        "p_disruption_reason": pa.array([row["p_disruption_reason"] for row in warned], pa.string()),
+        "is_overtraining_risk": states["is_overtraining_risk"],
+        "risk_reasons": states["risk_reasons"],
+        "top_reasons": pa.array(
+            [row["top_reasons"].splitlines() if row["top_reasons"] else None for row in rows], pa.list_(pa.string())
+        ),
+        "features_as_of": states["as_of_date"],
+        "month": states["month"],
     }
     for name in tables.DISTANCES_M:
         for column in (f"{kind}_{name}_s" for kind in ("predicted", "p10", "p90")):
-            columns[column] = pa.array(times[column].to_numpy(np.float64), pa.float64(), from_pandas=True)
-    if "top_reasons" in times:
-        reasons = [list(why) if isinstance(why, list | np.ndarray) else None for why in times["top_reasons"]]
-        columns["top_reasons"] = pa.array(reasons, pa.list_(pa.string()))
+            seconds = np.array([row[column] for row in rows], dtype=np.float64)
+            columns[column] = pa.array(seconds, pa.float64(), from_pandas=True)
     schema = arrow_schema(tables.PREDICTIONS)
-    columns |= {field.name: pa.nulls(rolling.num_rows, field.type) for field in schema if field.name not in columns}
     return fitted(pa.table({field.name: columns[field.name] for field in schema}), tables.PREDICTIONS)
 
 
-def _inputs(rows: pa.Table, serving: Serving) -> pd.DataFrame:
-    return rows.select(serving.inputs).to_pandas().astype(np.float64)
-
-
-def _disruption(rows: pa.Table, detector: Serving | None) -> dict[str, pa.Array]:
-    if detector is None:
-        probability, reason = pa.nulls(rows.num_rows, pa.float64()), [NO_DETECTOR] * rows.num_rows
-    else:
-        answers = detector.model.predict(_inputs(rows, detector))
-        probability = pa.array(answers["p_disruption_14d"].to_numpy(np.float64), pa.float64(), from_pandas=True)
-        reason = list(answers["p_disruption_reason"])
-    return {
-        "p_disruption_14d": probability,
-        "p_disruption_reason": pa.array([why if isinstance(why, str) else None for why in reason], pa.string()),
-    }
-
-
 def log_entries(
-    rolling: pa.Table, predictions: pa.Table, time_estimator: Serving, served_at: datetime, dagster_run_id: str
+    predicted: pa.Table, features: pd.DataFrame, time_estimator: Serving, served_at: datetime, dagster_run_id: str
 ) -> pa.Table:
-    """INFERENCE_LOG rows: for each prediction its inputs and its outputs, as JSON. Row n belongs to row n of each."""
-    rows = predictions.num_rows
+    """INFERENCE_LOG rows: for each prediction its inputs and its outputs, as JSON. Row n belongs to row n."""
+    rows = predicted.num_rows
     columns = {
-        "athlete_id": predictions["athlete_id"],
-        "prediction_date": predictions["prediction_date"],
+        "athlete_id": predicted["athlete_id"],
+        "prediction_date": predicted["prediction_date"],
         "served_at": pa.array([served_at] * rows, pa.timestamp("us", "UTC")),
         "dagster_run_id": pa.array([dagster_run_id] * rows, pa.string()),
-        "model_version": predictions["model_version"],
-        "features": _json(rolling.select(time_estimator.inputs)),
-        "outputs": _json(predictions.drop_columns(["athlete_id", "prediction_date", "month"])),
-        "month": predictions["month"],
+        "model_version": pa.array([time_estimator.version] * rows, pa.string()),
+        "features": _json(pa.Table.from_pandas(features, preserve_index=False)),
+        "outputs": _json(predicted.drop_columns(["athlete_id", "prediction_date", "month"])),
+        "month": predicted["month"],
     }
     return fitted(pa.table(columns), tables.INFERENCE_LOG)
 

@@ -13,11 +13,13 @@ from athlete_assets.models import baseline, labels, promotion, registry, trainin
 from athlete_assets.models.formulas import riegel
 from athlete_assets.models.overtraining_detector import TooLittleToWarnFrom
 from athlete_assets.models.time_estimator import TooLittleToLearnFrom
+from athlete_assets.models.training import Trained, Training
 from athlete_assets.settings import Settings
 from athlete_assets.silver.rights import refuse_api_data
 from athlete_assets.store.base import Store
 from athlete_assets.table_assets import (
     CONTRACT_CHECKS,
+    FEATURE_STORE,
     OWNERS,
     STEP_LAUNCHER,
     STORE,
@@ -68,7 +70,7 @@ def model_assets(settings: Settings) -> list[dg.AssetsDefinition]:
             kinds={"mlflow", "python"},
             owners=OWNERS,
             metadata={"registered_model": registry.model_name(key.path[-1], settings)},
-            required_resource_keys={STORE, STEP_LAUNCHER, "mlflow"},
+            required_resource_keys={STORE, FEATURE_STORE, STEP_LAUNCHER, "mlflow"},
             hooks={end_mlflow_run},
         )
 
@@ -78,13 +80,12 @@ def model_assets(settings: Settings) -> list[dg.AssetsDefinition]:
         tables.RACE_EFFORTS,
     )
     def time_estimator(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
-        store = store_of(context)
-        refuse_api_data(store.read(tables.ACTIVITY), "training", settings)
+        run = _training(context, settings)
         serving = promotion.champion_version("time_estimator", settings)
         if serving is None or promotion.kind_of("time_estimator", serving, settings) == promotion.FORMULA:
             # the formula, measured anew: it serves until something beats it
-            _registered(context, store, settings, _race_intervals(store))
-        return _trained(context, store, settings, "time_estimator", training.train_time_estimator)
+            _serve_formula(run)
+        return _trained(run, "time_estimator", training.train_time_estimator)
 
     @model_asset(
         OVERTRAINING_DETECTOR,
@@ -92,24 +93,22 @@ def model_assets(settings: Settings) -> list[dg.AssetsDefinition]:
         tables.DISRUPTIONS,
     )
     def overtraining_detector(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
-        store = store_of(context)
-        refuse_api_data(store.read(tables.ACTIVITY), "training", settings)
-        return _trained(context, store, settings, "overtraining_detector", training.train_overtraining_detector)
+        return _trained(_training(context, settings), "overtraining_detector", training.train_overtraining_detector)
 
     return [model_labels, time_estimator, overtraining_detector]
 
 
-def _trained(
-    context: dg.AssetExecutionContext,
-    store: Store,
-    settings: Settings,
-    model: str,
-    train: Callable[[Store, Settings, Any, str], training.Trained],
-) -> dg.MaterializeResult:
+def _training(context: dg.AssetExecutionContext, settings: Settings) -> Training:
+    store = store_of(context)
+    refuse_api_data(store.read(tables.ACTIVITY), "training", settings)
+    return Training(store, context.resources.feature_store, settings, context.resources.mlflow, context.run.run_id)
+
+
+def _trained(run: Training, model: str, train: Callable[[Training], Trained]) -> dg.MaterializeResult:
     """Trains, gates, and says what serves now. Too little data to learn from fails the gate, not the asset."""
     metadata: dict[str, Any] = {}
     try:
-        trained = train(store, settings, context.resources.mlflow, context.run.run_id)
+        trained = train(run)
     except (TooLittleToLearnFrom, TooLittleToWarnFrom) as error:
         approved = False
         reasons: tuple[str, ...] = (f"no candidate: {error}",)
@@ -120,8 +119,8 @@ def _trained(
             "mlflow_run_id": trained.run_id,
             "evaluation": dg.MetadataValue.md(f"```\n{trained.text}\n```"),
         }
-    serving = promotion.champion_version(model, settings)
-    kind = promotion.kind_of(model, serving, settings) if serving else "nothing"
+    serving = promotion.champion_version(model, run.settings)
+    kind = promotion.kind_of(model, serving, run.settings) if serving else "nothing"
     return dg.MaterializeResult(
         metadata={"model_version": serving or "none", "serves": kind, **metadata},
         check_results=[
@@ -155,46 +154,33 @@ def _race_intervals(store: Store) -> dict[str, baseline.Interval]:
     return intervals
 
 
-def _registered(
-    context: dg.AssetExecutionContext, store: Store, settings: Settings, intervals: dict[str, baseline.Interval]
-) -> tuple[str, str]:
-    """Logs the baseline in a nested run, registers it, and lets `champion` point to it."""
-    mlflow: Any = context.resources.mlflow
-    from mlflow.models import ModelSignature
-    from mlflow.types import ColSpec, Schema
-
-    name = registry.model_name("time_estimator", settings)
-    outputs = [
-        column.name for column in tables.PREDICTIONS.columns if column.name.startswith(("predicted_", "p10_", "p90_"))
-    ]
-    signature = ModelSignature(
-        inputs=Schema([ColSpec("double", column, required=False) for column in baseline.INPUTS]),
-        outputs=Schema([*(ColSpec("double", column) for column in outputs), ColSpec("string", "served_by")]),
+def _serve_formula(run: Training) -> None:
+    """Registers Riegel's formula, with intervals as wide as it missed marked races, and lets it serve."""
+    intervals = _race_intervals(run.store)
+    evenings = run.store.read(tables.ROLLING).select(
+        "athlete_id", F.col("as_of_date").alias(training.EFFORT_EVENING), F.lit(0.0).alias("label")
     )
-    with mlflow.start_run(run_name="time_estimator", nested=True) as run:
-        mlflow.set_tags(
+    with run.mlflow.start_run(run_name="time_estimator (formula)", nested=True), registry.quietly():
+        run.mlflow.set_tags(
             {
-                "dagster_run_id": context.run.run_id,
+                "dagster_run_id": run.dagster_run_id,
                 **{
-                    f"delta_version.{table.name}": str(store.version(table))
+                    f"delta_version.{table.name}": str(run.store.version(table))
                     for table in (tables.ACTIVITY, tables.ROLLING)
                 },
             }
         )
-        mlflow.log_params(
-            {f"{key}.{part}": getattr(i, part) for key, i in intervals.items() for part in ("log_p10", "log_p90")}
+        run.mlflow.log_params({f"log_p10.{name}": interval.log_p10 for name, interval in intervals.items()})
+        run.mlflow.log_params({f"log_p90.{name}": interval.log_p90 for name, interval in intervals.items()})
+        run.mlflow.log_metrics({f"races.{name}": interval.races for name, interval in intervals.items()})
+        version = run.registered(
+            "time_estimator",
+            lambda: baseline.as_mlflow_model(intervals),
+            evenings,
+            training.FORMULA_FEATURES,
+            training.EFFORT_EVENING,
+            training.TIME_OUTPUTS,
         )
-        mlflow.log_metrics({f"races.{key}": i.races for key, i in intervals.items()})
-        with registry.quietly():
-            logged = mlflow.pyfunc.log_model(
-                name="model",
-                python_model=baseline.as_mlflow_model(intervals),
-                signature=signature,
-                registered_model_name=name,
-                pip_requirements=[],
-            )
-        run_id = run.info.run_id
-    version = str(logged.registered_model_version)
     reasons = ("the formula serves until a learned model beats it",)
-    promotion.apply("time_estimator", version, promotion.Decision(True, reasons), settings, kind=promotion.FORMULA)
-    return version, run_id
+    decision = promotion.Decision(True, reasons)
+    promotion.apply("time_estimator", version, decision, run.settings, kind=promotion.FORMULA)

@@ -75,6 +75,7 @@ def as_mlflow_model(intervals: dict[str, Interval]) -> Any:
             distance, time = (model_input[name].to_numpy(dtype=np.float64) for name in INPUTS)
             frame = pd.DataFrame(predictions(distance, time, intervals), index=model_input.index)
             frame["served_by"] = frame["predicted_5k_s"].map(lambda time: "baseline" if np.isfinite(time) else None)
+            frame["top_reasons"] = None
             return frame
 
     return FormulaBaseline()

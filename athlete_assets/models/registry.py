@@ -10,10 +10,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from athlete_assets.settings import Settings
+from athlete_assets.store.feature_store import raw_model_folder
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
+LOOKUP_KEYS = ("athlete_id", "lookup_timestamp", "as_of_date")
+"""Whom and when the feature store looks up; the signature names them beside the model's own inputs."""
 CHAMPION, CHALLENGER = "champion", "challenger"
 
 
@@ -30,11 +33,14 @@ class Serving:
     version: str
     run_id: str
     model: Any
+    """The model itself, without the feature store's look-ups."""
+    inputs: list[str]
+    """The names of the model's input columns: what the feature store looks up for it."""
 
     @property
-    def inputs(self) -> list[str]:
-        """The names of the model's input columns."""
-        return list(self.model.metadata.get_input_schema().input_names())
+    def uri(self) -> str:
+        """By version: the alias may move while it is scored."""
+        return f"models:/{self.name}/{self.version}"
 
 
 @contextmanager
@@ -71,6 +77,14 @@ def serving(model: str, settings: Settings, alias: str = CHAMPION) -> Serving | 
         raise
     mlflow.set_tracking_uri(settings.mlflow_tracking_uri)
     mlflow.set_registry_uri(settings.mlflow_registry_uri)
-    # by version, not by alias: the alias may move between this lookup and the download
-    model_object = mlflow.pyfunc.load_model(f"models:/{name}/{version.version}")
-    return Serving(name, str(version.version), str(version.run_id), model_object)
+    uri = f"models:/{name}/{version.version}"
+    signature = mlflow.models.get_model_info(uri).signature
+    model_object = mlflow.pyfunc.load_model(str(raw_model_folder(uri)))
+    inputs = [name for name in signature.inputs.input_names() if name not in LOOKUP_KEYS]
+    return Serving(name, str(version.version), str(version.run_id), model_object, inputs)
+
+
+def version_of_run(name: str, run_id: str, settings: Settings) -> str:
+    """The newest version of a registered model that an MLflow run logged."""
+    versions = client(settings).search_model_versions(f"name = '{name}'")
+    return str(max(int(version.version) for version in versions if version.run_id == run_id))

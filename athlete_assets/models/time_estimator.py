@@ -276,7 +276,10 @@ def athlete_folds(athletes: NDArray[Any], folds: int, seed: int = 0) -> NDArray[
 
 
 def as_mlflow_model(estimator: TimeEstimator) -> Any:
-    """The estimator as a pyfunc: a frame with INPUTS gives one with OUTPUTS, `served_by` and `top_reasons`."""
+    """The estimator as a pyfunc: a frame with INPUTS gives one with OUTPUTS, `served_by` and `top_reasons`.
+
+    The reasons are the lines of one string, so that each output is one column of one plain type.
+    """
     import mlflow
     import pandas as pd
 
@@ -289,8 +292,8 @@ def as_mlflow_model(estimator: TimeEstimator) -> Any:
             frame = estimator.predict(model_input)
             is_model = (frame["served_by"] == MODEL).to_numpy()
             reasons = iter(top_reasons(estimator, model_input[is_model]))
-            # a Series of lists: NumPy would make a table of lists that happen to have one length
-            frame["top_reasons"] = pd.Series([next(reasons) if served else None for served in is_model], frame.index)
+            lines = ["\n".join(next(reasons)) if served else None for served in is_model]
+            frame["top_reasons"] = pd.Series(lines, frame.index, dtype=object)
             return frame
 
     return LearnedTimeEstimator()

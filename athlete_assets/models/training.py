@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import metadata
 from typing import TYPE_CHECKING, Any
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from athlete_assets import tables
 from athlete_assets.errors import AthleteAssetsError
 from athlete_assets.models import (
+    baseline,
     detector_evaluation,
     evaluation,
     overtraining_detector,
@@ -23,14 +24,27 @@ from athlete_assets.models.promotion import Decision
 from athlete_assets.monitoring import drift
 from athlete_assets.settings import Settings
 from athlete_assets.store.base import Store
+from athlete_assets.store.feature_store import FeatureStore
 from athlete_assets.tables import Table
 
 if TYPE_CHECKING:
     import pandas as pd
+    from pyspark.sql import DataFrame
 
 MOST_LABELS_FOR_FOLDS = 20_000
 """More labels are judged on the holdout alone: fold by fold would cost hours and add no digit."""
 DISTRIBUTIONS = "drift/training_distributions.json"
+
+
+TIME_OUTPUTS = {
+    **dict.fromkeys(time_estimator.OUTPUTS, "double"),
+    "served_by": "string",
+    "top_reasons": "string",
+}
+DETECTOR_OUTPUTS = {"p_disruption_14d": "double", "p_disruption_reason": "string"}
+"""What each model gives, by name, in Spark's types."""
+Known = Mapping[Table, Sequence[str]]
+"""Features by the table that they are looked up in."""
 
 
 class FeaturesBehindLabels(AthleteAssetsError):
@@ -48,22 +62,106 @@ class Trained:
     figures: dict[str, Any]
 
 
-def efforts_with_features(store: Store) -> pd.DataFrame:
+EFFORT_FEATURES: Known = {
+    tables.PERFORMANCE: training_set.PERFORMANCE_INPUTS,
+    tables.ROLLING: training_set.ROLLING_INPUTS,
+}
+EVENING_FEATURES: Known = {
+    tables.PERFORMANCE: overtraining_detector.PERFORMANCE_INPUTS,
+    tables.ROLLING: overtraining_detector.ROLLING_INPUTS,
+}
+FORMULA_FEATURES: Known = {tables.ROLLING: baseline.INPUTS}
+EFFORT_EVENING, SUNDAY_EVENING = "lookup_timestamp", "as_of_date"
+"""The label columns that hold the evening whose features count."""
+
+
+@dataclass(frozen=True)
+class Training:
+    """Where a training's rows come from and where its model goes."""
+
+    store: Store
+    features: FeatureStore
+    settings: Settings
+    mlflow: Any
+    dagster_run_id: str
+
+    def labelled(self, rows: DataFrame, known: Known, evening: str, label: str) -> pd.DataFrame:
+        """The labelled rows with their features as known on the evening, null where nothing was known."""
+        joined = self.features.create_training_set(
+            df=rows, feature_lookups=self._lookups(known, evening), label=label
+        ).load_df()
+        frame = joined.toPandas()
+        days = [name for name, kind in joined.dtypes if kind == tables.TIMESTAMP]
+        for name in days:
+            if frame[name].dt.tz is None:
+                frame[name] = frame[name].dt.tz_localize("UTC")
+        keys = ["athlete_id", evening, *(["activity_id"] if "activity_id" in frame else [])]
+        return frame.sort_values(keys, ignore_index=True)
+
+    def registered(
+        self,
+        model: str,
+        python_model: Callable[[], Any],
+        rows: DataFrame,
+        known: Known,
+        evening: str,
+        outputs: Mapping[str, str],
+    ) -> str:
+        """Logs the model with the features it is to be given, registers it, and returns its version.
+
+        rows: athlete_id, the evening, and one label. The model's inputs are the features alone.
+        """
+        import mlflow as flavors
+
+        active = self.mlflow.active_run().info.run_id
+        (label,) = set(rows.columns) - {"athlete_id", evening}
+        known_features = self.features.create_training_set(
+            df=rows,
+            feature_lookups=self._lookups(known, evening),
+            label=label,
+            exclude_columns=["athlete_id", evening],
+        )
+        name = registry.model_name(model, self.settings)
+        with registry.quietly():
+            self.features.log_model(
+                model=python_model(),
+                artifact_path="model",
+                flavor=flavors.pyfunc,
+                training_set=known_features,
+                registered_model_name=name,
+                output_schema=_output_schema(outputs),
+                pip_requirements=[f"catboost=={metadata.version('catboost')}"],
+            )
+        return registry.version_of_run(name, active, self.settings)
+
+    def _lookups(self, known: Known, evening: str) -> list[Any]:
+        with registry.quietly():  # the package imports pkg_resources, which warns of its end
+            from databricks.feature_engineering import FeatureLookup
+
+        return [
+            FeatureLookup(
+                table_name=table.full_name(self.settings.catalog),
+                feature_names=list(names),
+                lookup_key="athlete_id",
+                timestamp_lookup_key=evening,
+            )
+            for table, names in known.items()
+        ]
+
+
+def efforts_with_features(training: Training) -> pd.DataFrame:
     """The labels of the time estimator, in one order. Raises FeaturesBehindLabels that names table and days."""
-    _refuse_behind(store, tables.RACE_EFFORTS, "lookup_timestamp")
-    rows = training_set.labelled(
-        store.read(tables.RACE_EFFORTS), store.read(tables.PERFORMANCE), store.read(tables.ROLLING)
-    ).toPandas()
-    return rows.sort_values(["athlete_id", "activity_date", "activity_id"], ignore_index=True)
+    _refuse_behind(training.store, tables.RACE_EFFORTS, EFFORT_EVENING)
+    rolling = (*training_set.ROLLING_INPUTS, *training_set.REFERENCE_INPUTS)
+    efforts = training.store.read(tables.RACE_EFFORTS).drop("month")
+    return training.labelled(efforts, {**EFFORT_FEATURES, tables.ROLLING: rolling}, EFFORT_EVENING, "time_s")
 
 
-def evenings_with_features(store: Store) -> pd.DataFrame:
+def evenings_with_features(training: Training) -> pd.DataFrame:
     """The labels of the detector, in one order. Raises FeaturesBehindLabels that names table and days."""
-    _refuse_behind(store, tables.DISRUPTIONS, "as_of_date")
-    rows = overtraining_detector.labelled(
-        store.read(tables.DISRUPTIONS), store.read(tables.ROLLING), store.read(tables.PERFORMANCE)
-    ).toPandas()
-    return rows.sort_values(["athlete_id", "as_of_date"], ignore_index=True)
+    _refuse_behind(training.store, tables.DISRUPTIONS, SUNDAY_EVENING)
+    evenings = training.store.read(tables.DISRUPTIONS).drop("month")
+    return training.labelled(evenings, EVENING_FEATURES, SUNDAY_EVENING, "disrupted")
 
 
 def _refuse_behind(store: Store, labels: Table, evening: str) -> None:
@@ -81,12 +179,13 @@ def _refuse_behind(store: Store, labels: Table, evening: str) -> None:
             )
 
 
-def train_time_estimator(store: Store, settings: Settings, mlflow: Any, dagster_run_id: str) -> Trained:
+def train_time_estimator(training: Training) -> Trained:
     """Fits, judges and registers a challenger in a nested MLflow run; the champion changes only where the gate opens.
 
     Raises TooLittleToLearnFrom or FeaturesBehindLabels before anything is registered.
     """
-    labelled = efforts_with_features(store)
+    settings, mlflow = training.settings, training.mlflow
+    labelled = efforts_with_features(training)
     usable = time_estimator.usable_rows(labelled)
     train, holdout = promotion.split(usable, "activity_date")
     estimator = time_estimator.fit(train)
@@ -102,7 +201,7 @@ def train_time_estimator(store: Store, settings: Settings, mlflow: Any, dagster_
         report["unseen_athletes"] = evaluation.figures(evaluation.unseen_athletes(usable, folds=4))
     text = "\n\n".join(evaluation.as_text(name, figures) for name, figures in report.items())
     with mlflow.start_run(run_name="time_estimator", nested=True) as run:
-        _describe(mlflow, store, dagster_run_id, tables.RACE_EFFORTS, decision)
+        _describe(training, tables.RACE_EFFORTS, decision)
         mlflow.log_params({**time_estimator.PARAMETERS, "labels": len(train), "holdout": len(scored)})
         for name, figures in report.items():
             mlflow.log_metrics(_time_metrics(name, figures))
@@ -116,21 +215,22 @@ def train_time_estimator(store: Store, settings: Settings, mlflow: Any, dagster_
             drift.to_json({name: drift.distribution(train[name].to_numpy(float)) for name in training_set.INPUTS}),
             DISTRIBUTIONS,
         )
-        version = _registered(
-            mlflow,
+        version = training.registered(
             "time_estimator",
             lambda: time_estimator.as_mlflow_model(estimator),
-            training_set.INPUTS,
-            {**dict.fromkeys(time_estimator.OUTPUTS, "double"), "served_by": "string", "top_reasons": "strings"},
-            settings,
+            training.store.read(tables.RACE_EFFORTS).select("athlete_id", EFFORT_EVENING, "time_s"),
+            EFFORT_FEATURES,
+            EFFORT_EVENING,
+            TIME_OUTPUTS,
         )
         promotion.apply("time_estimator", version, decision, settings)
         return Trained(version, run.info.run_id, decision, text, report)
 
 
-def train_overtraining_detector(store: Store, settings: Settings, mlflow: Any, dagster_run_id: str) -> Trained:
+def train_overtraining_detector(training: Training) -> Trained:
     """Fits, judges and registers a challenger in a nested MLflow run; raises TooLittleToWarnFrom before that."""
-    rows = evenings_with_features(store)
+    settings, mlflow = training.settings, training.mlflow
+    rows = evenings_with_features(training)
     overtraining_detector.check_enough(rows)
     train, holdout = promotion.split(rows, "as_of_date")
     detector = overtraining_detector.fit(train)
@@ -146,32 +246,32 @@ def train_overtraining_detector(store: Store, settings: Settings, mlflow: Any, d
     decision = promotion.judge_detector(figures, champion_auc)
     text = detector_evaluation.as_text("holdout", figures)
     with mlflow.start_run(run_name="overtraining_detector", nested=True) as run:
-        _describe(mlflow, store, dagster_run_id, tables.DISRUPTIONS, decision)
+        _describe(training, tables.DISRUPTIONS, decision)
         mlflow.log_params({**overtraining_detector.PARAMETERS, "labels": len(train), "holdout": len(scored)})
         mlflow.log_metrics({name: value for name, value in figures.items() if isinstance(value, float)})
         mlflow.log_text(text, "evaluation.txt")
         mlflow.log_dict(figures, "evaluation.json")
         mlflow.log_figure(plots.probability_calibration(figures), "plots/calibration.png")
-        version = _registered(
-            mlflow,
+        version = training.registered(
             "overtraining_detector",
             lambda: overtraining_detector.as_mlflow_model(detector),
-            overtraining_detector.INPUTS,
-            {"p_disruption_14d": "double", "p_disruption_reason": "string"},
-            settings,
+            training.store.read(tables.DISRUPTIONS).select("athlete_id", SUNDAY_EVENING, "disrupted"),
+            EVENING_FEATURES,
+            SUNDAY_EVENING,
+            DETECTOR_OUTPUTS,
         )
         promotion.apply("overtraining_detector", version, decision, settings)
         return Trained(version, run.info.run_id, decision, text, figures)
 
 
-def _describe(mlflow: Any, store: Store, dagster_run_id: str, labels: Table, decision: Decision) -> None:
-    mlflow.set_tags(
+def _describe(training: Training, labels: Table, decision: Decision) -> None:
+    training.mlflow.set_tags(
         {
-            "dagster_run_id": dagster_run_id,
+            "dagster_run_id": training.dagster_run_id,
             "code_version": metadata.version("athlete-assets"),
             promotion.STATUS: promotion.APPROVED if decision.approved else promotion.REJECTED,
             **{
-                f"delta_version.{table.name}": str(store.version(table))
+                f"delta_version.{table.name}": str(training.store.version(table))
                 for table in (labels, tables.ROLLING, tables.PERFORMANCE)
             },
         }
@@ -189,31 +289,7 @@ def _time_metrics(part: str, figures: Mapping[str, Any]) -> dict[str, float]:
     return metrics
 
 
-def _registered(
-    mlflow: Any,
-    model: str,
-    python_model: Callable[[], Any],
-    inputs: tuple[str, ...],
-    outputs: Mapping[str, str],
-    settings: Settings,
-) -> str:
-    """Logs and registers the model in the active run; returns its version."""
-    from mlflow.models import ModelSignature
-    from mlflow.types import ColSpec, DataType, Schema
-    from mlflow.types.schema import Array
+def _output_schema(outputs: Mapping[str, str]) -> Any:
+    from mlflow.types import ColSpec, Schema
 
-    kinds: dict[str, Any] = {"double": "double", "string": "string", "strings": Array(DataType.string)}
-    signature = ModelSignature(
-        inputs=Schema([ColSpec("double", name, required=False) for name in inputs]),
-        outputs=Schema([ColSpec(kinds[kind], name, required=False) for name, kind in outputs.items()]),
-    )
-    # MLflow gives its advice where the model's class is made, too
-    with registry.quietly():
-        logged = mlflow.pyfunc.log_model(
-            name="model",
-            python_model=python_model(),
-            signature=signature,
-            registered_model_name=registry.model_name(model, settings),
-            pip_requirements=[f"catboost=={metadata.version('catboost')}"],
-        )
-    return str(logged.registered_model_version)
+    return Schema([ColSpec(kind, name, required=False) for name, kind in outputs.items()])

@@ -32,6 +32,7 @@ DESCRIPTIONS = {
     "fitness_tie_out": "Fitness and fatigue of a few athletes equal a recomputation over all their days.",
     "share_of_rejects": "No more silver rows are rejected than the year before lets expect.",
     "share_without_load": "No more activities lack a training load than the year before lets expect.",
+    "drift": "The features that were scored are distributed as those of the training (PSI at most 0.25).",
     "times_ordered": "Predicted times increase with distance and lie within their own intervals.",
 }
 """What each check promises, by its name."""

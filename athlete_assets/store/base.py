@@ -13,6 +13,7 @@ from athlete_assets.settings import Settings
 from athlete_assets.tables import Table
 
 if TYPE_CHECKING:
+    import pyarrow as pa
     from pyspark.sql import DataFrame, SparkSession
 
 WIDENINGS: dict[str, tuple[str, ...]] = {
@@ -70,6 +71,12 @@ class Store(ABC):
         Raises ContractError before any write where rows do not fit the contract, lie outside the days, or repeat a
         key; StoreError where the commit fails; then the last committed version stands.
         """
+
+    def frame(self, table: Table, rows: pa.Table) -> DataFrame:
+        """Rows in the contract's columns as a frame. (Spark Connect makes none of an empty Arrow table.)"""
+        if rows.num_rows == 0:
+            return self.spark.createDataFrame([], table.ddl.replace(" NOT NULL", ""))
+        return self.spark.createDataFrame(rows)
 
     @abstractmethod
     def append(self, table: Table, rows: DataFrame) -> Written:

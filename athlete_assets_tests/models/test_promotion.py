@@ -16,11 +16,13 @@ from athlete_assets.days import Days
 from athlete_assets.features.daily import daily_features
 from athlete_assets.features.performance import performance_features
 from athlete_assets.features.rolling import rolling_features
-from athlete_assets.gold.predictions import NO_DETECTOR, predicted
-from athlete_assets.models import baseline, evaluation, labels, promotion, reasons, registry, time_estimator, training
+from athlete_assets.gold import scoring
+from athlete_assets.gold.predictions import NO_DETECTOR, predictions
+from athlete_assets.models import baseline, evaluation, labels, promotion, reasons, registry, training
 from athlete_assets.models.promotion import CHALLENGER, CHAMPION, Decision, NothingToRollBackTo
 from athlete_assets.settings import Settings
 from athlete_assets.store.arrow import arrow_schema
+from athlete_assets.store.embedded import EmbeddedFeatureStore
 from athlete_assets.store.local import LocalStore
 from athlete_assets_tests.features.rows import activity_table, day, no_rows
 from athlete_assets_tests.models import cohort
@@ -51,14 +53,13 @@ def _tracking(settings: Settings) -> Iterator[Any]:
 
 def register_formula(mlflow: Any, settings: Settings) -> str:
     intervals = {name: baseline.Interval(-0.1, 0.1, 0) for name in tables.DISTANCES_M}
-    return training._registered(
-        mlflow,
-        "time_estimator",
-        lambda: baseline.as_mlflow_model(intervals),
-        baseline.INPUTS,
-        {**dict.fromkeys(time_estimator.OUTPUTS, "double"), "served_by": "string"},
-        settings,
+    logged = mlflow.pyfunc.log_model(
+        name="model",
+        python_model=baseline.as_mlflow_model(intervals),
+        registered_model_name=registry.model_name("time_estimator", settings),
+        pip_requirements=[],
     )
+    return str(logged.registered_model_version)
 
 
 def alias(settings: Settings, name: str) -> str:
@@ -163,6 +164,10 @@ def test_the_holdout_is_the_newest_fifth_behind_an_embargo() -> None:
 # ---------------------------------------------------------------------------------------------- from labels to gold
 
 
+def _training(store: LocalStore, mlflow: Any) -> training.Training:
+    return training.Training(store, EmbeddedFeatureStore(store), store.settings, mlflow, "a-dagster-run")
+
+
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory, sail: SparkSession) -> Iterator[tuple[LocalStore, Any, Any]]:
     """A store whose races each follow a run that gives them away, so that a model can pass; and its training."""
@@ -187,7 +192,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory, sail: SparkSession) -> Ite
     store.replace(tables.RACE_EFFORTS, labels.race_efforts(activities))
     store.replace(tables.DISRUPTIONS, labels.training_disruptions(daily))
     for mlflow in _tracking(settings):
-        yield store, training.train_time_estimator(store, settings, mlflow, "a-dagster-run"), mlflow
+        yield store, training.train_time_estimator(_training(store, mlflow)), mlflow
 
 
 def test_a_better_model_becomes_champion_with_all_that_it_rests_on(trained: tuple[LocalStore, Any, Any]) -> None:
@@ -208,12 +213,11 @@ def test_a_better_model_becomes_champion_with_all_that_it_rests_on(trained: tupl
 def test_the_champion_serves_gold_with_reasons_in_words(trained: tuple[LocalStore, Any, Any]) -> None:
     store, result, _ = trained
     last = Days(day(7 * WEEKS - 1), day(7 * WEEKS - 1))
-    evening = store.read(tables.ROLLING, last).join(
-        store.read(tables.PERFORMANCE, last).drop("month"), ["athlete_id", "as_of_date"], how="left"
-    )
     champion = registry.serving("time_estimator", store.settings)
     assert champion is not None
-    rows = predicted(evening.toArrow(), champion).to_pylist()
+    evenings = scoring.evenings(store.read(tables.ROLLING, last))
+    scored = scoring.scored(EmbeddedFeatureStore(store), champion, evenings, training.TIME_OUTPUTS)
+    rows = predictions(scored, champion, None).to_pylist()
     assert {row["served_by"] for row in rows} == {"model"}
     assert {row["model_version"] for row in rows} == {result.version}
     assert {row["p_disruption_reason"] for row in rows} == {NO_DETECTOR}
@@ -230,7 +234,7 @@ def test_features_that_end_before_the_labels_are_named(trained: tuple[LocalStore
     store.delta(tables.PERFORMANCE).delete("as_of_date >= '2024-06-01T00:00:00+00:00'")
     try:
         with pytest.raises(training.FeaturesBehindLabels, match=r"athlete_performance_features ends on 2024-05-31"):
-            training.train_time_estimator(store, store.settings, mlflow, "a-dagster-run")
+            training.train_time_estimator(_training(store, mlflow))
         assert alias(store.settings, CHAMPION) == served
     finally:
         store.delta(tables.PERFORMANCE).restore(before)
@@ -240,7 +244,7 @@ def test_too_few_evenings_train_no_detector(trained: tuple[LocalStore, Any, Any]
     """Nobody in the cohort ever stops: one class is nothing to learn from, and nothing is registered."""
     store, _, mlflow = trained
     with pytest.raises(training.overtraining_detector.TooLittleToWarnFrom, match="0 of"):
-        training.train_overtraining_detector(store, store.settings, mlflow, "a-dagster-run")
+        training.train_overtraining_detector(_training(store, mlflow))
     assert registry.serving("overtraining_detector", store.settings) is None
 
 

@@ -15,10 +15,10 @@ from athlete_assets.deployments.databricks.config import step_launcher
 from athlete_assets.deployments.mlflow_resource import mlflow_resource
 from athlete_assets.errors import SettingsError
 from athlete_assets.settings import Settings
-from athlete_assets.table_assets import STEP_LAUNCHER
+from athlete_assets.table_assets import FEATURE_STORE, STEP_LAUNCHER, STORE
 
 if TYPE_CHECKING:
-    from athlete_assets.store.unity_catalog import UnityCatalogStore
+    from athlete_assets.store.unity_catalog import UnityCatalogFeatureStore, UnityCatalogStore
 
 
 class ClusterPySparkResource(LazyPySparkResource):
@@ -48,8 +48,16 @@ def resources(settings: Settings) -> dict[str, Any]:
         pyspark = context.resources.pyspark
         return UnityCatalogStore(settings, lambda: pyspark.spark_session)
 
+    @dg.resource(required_resource_keys={"pyspark"}, description="the workspace's feature store")
+    def feature_store(context: dg.InitResourceContext) -> UnityCatalogFeatureStore:
+        from athlete_assets.store.unity_catalog import UnityCatalogFeatureStore
+
+        pyspark = context.resources.pyspark
+        return UnityCatalogFeatureStore(lambda: pyspark.spark_session, model_registry_uri=settings.mlflow_registry_uri)
+
     return {
-        "store": store,
+        STORE: store,
+        FEATURE_STORE: feature_store,
         "pyspark": ClusterPySparkResource(spark_config={}, on_cluster=settings.databricks_on_cluster),
         "mlflow": mlflow_resource(settings),
         STEP_LAUNCHER: step_launcher(settings),
