@@ -48,9 +48,22 @@ def spark(request: pytest.FixtureRequest) -> SparkSession:
     return request.getfixturevalue("sail" if request.param == "sail" else "apache_spark")
 
 
+OUTCOMES = ("passed", "failed", "skipped")
+
+
 def shared_file(relative: str) -> Path:
     """A file of the shared real data or oracles; skips the test where it is absent."""
     path = SHARED / relative
     if not path.exists():
         pytest.skip(f"the shared file {relative} is not beside this checkout")
     return path
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Says how many tests ran on Apache Spark: a run without them would look green, too."""
+    ran = {
+        outcome: [one for one in terminalreporter.stats.get(outcome, []) if "java" in one.keywords]
+        for outcome in OUTCOMES
+    }
+    counts = ", ".join(f"{len(reports)} {outcome}" for outcome, reports in ran.items())
+    terminalreporter.write_line(f"On Apache Spark: {counts}")
