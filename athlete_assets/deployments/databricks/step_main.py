@@ -68,8 +68,8 @@ def saved_regularly(streams: Sequence[Copied], stop: threading.Event) -> None:
                 stream.save()
 
 
-def unpacked(archive: str, digest: str) -> str:
-    """Extracts the packages and puts them first on the path, before any installed copy; a local copy of the zip."""
+def unpacked(archive: str, digest: str) -> tuple[str, str]:
+    """A local copy of the zip, and the folder to which its packages are extracted."""
     with open(archive, "rb") as handle:
         content = handle.read()
     found = hashlib.sha256(content).hexdigest()
@@ -81,9 +81,13 @@ def unpacked(archive: str, digest: str) -> str:
     local = f"{tempfile.mkdtemp(prefix='athlete_assets_zip_')}/athlete_assets_{digest[:12]}.zip"
     with open(local, "wb") as handle:
         handle.write(content)
+    return local, folder
+
+
+def importable(folder: str) -> None:
+    """Puts the packages first on the path, before any installed copy of them."""
     # dagster takes the first entry off the path while it loads a code location: it believes that to be the script's
     sys.path[:0] = [tempfile.mkdtemp(prefix="athlete_assets_none_"), folder]
-    return local
 
 
 def given_to_workers(archive: str, spark: Any) -> None:
@@ -149,7 +153,9 @@ def main(step_path: str, archive: str) -> None:
     saver.start()
     try:
         checked(step["python"], step["pins"])
-        given_to_workers(unpacked(archive, step["code_digest"]), cluster_global("spark"))
+        local, code = unpacked(archive, step["code_digest"])
+        given_to_workers(local, cluster_global("spark"))
+        importable(code)  # last: Spark puts the zip on the driver's path, too, from where files cannot be opened
         export(step["environment"], step["secrets"], cluster_global("dbutils") if step["secrets"] else None)
         if step["storage"]:
             spark_context = cluster_global("sc")
