@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from typing import Any
 
 import dagster as dg
 
@@ -25,8 +26,6 @@ MODELS = (TIME_ESTIMATOR, OVERTRAINING_DETECTOR)
 
 def build(settings: Settings) -> dg.Definitions:
     """All assets, with the resources of the deployment that the settings name."""
-    from athlete_assets.deployments import local
-
     return dg.Definitions(
         assets=[
             *silver_assets(settings),
@@ -43,11 +42,19 @@ def build(settings: Settings) -> dg.Definitions:
             *automation.follow_sensors(settings),
             *alert_sensors(settings),
         ],
-        resources=local.resources(settings),
+        resources=_resources(settings),
         # one process: the embedded engine and the imports are paid once a run, not once a step
         loggers={"console": dg.colored_console_logger, "progress": progress_logger},
         executor=dg.in_process_executor,
     )
+
+
+def _resources(settings: Settings) -> dict[str, Any]:
+    if settings.deployment == "databricks":
+        from athlete_assets.deployments.databricks.resources import resources
+    else:
+        from athlete_assets.deployments.local import resources
+    return resources(settings)
 
 
 warnings.filterwarnings("ignore", category=dg.BetaWarning)

@@ -14,11 +14,13 @@ from dagster._core.remote_representation.external_data import RepositorySnap
 from dagster._serdes import serialize_value
 from dagster_databricks import databricks_pyspark_step_launcher
 
+from athlete_assets import definitions
 from athlete_assets.deployments.databricks import config
 from athlete_assets.deployments.databricks.config import Credentials, launcher_arguments, run_config, step_launcher
 from athlete_assets.deployments.databricks.launcher import MendedStepLauncher
 from athlete_assets.errors import SettingsError
 from athlete_assets.settings import Settings
+from athlete_assets.table_assets import STEP_LAUNCHER
 from athlete_assets_tests.deployments.conftest import CLIENT_ID, CLIENT_SECRET, PROJECT, STAGING, HastyLauncher, Small
 from athlete_assets_tests.fake_workspace import FakeWorkspace
 
@@ -187,6 +189,19 @@ def test_the_mended_launcher_is_the_default_and_the_stock_one_can_be_chosen(
     monkeypatch.setitem(config.RUNTIMES, "17.3", ("4.0", f"{sys.version_info.major}.{sys.version_info.minor}"))
     stock = _made(step_launcher(bricks(databricks_launcher="stock", databricks_staging="/dagster_staging")))
     assert type(stock).__name__ == "DatabricksPySparkStepLauncher"
+
+
+def test_both_deployments_have_the_same_assets_and_resource_keys(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without credentials, too: the code location loads anywhere, and signs in when a step begins."""
+    for name in ("DATABRICKS_HOST", "DATABRICKS_TOKEN", "DATABRICKS_CLIENT_ID"):
+        monkeypatch.delenv(name, raising=False)
+    local, production = definitions.build(Settings()), definitions.build(bricks())
+    assert set(local.resources or {}) == set(production.resources or {})
+    keys = [built.resolve_asset_graph().get_all_asset_keys() for built in (local, production)]
+    assert keys[0] == keys[1]
+    for asset in production.assets or []:
+        if isinstance(asset, dg.AssetsDefinition) and asset.is_executable:
+            assert STEP_LAUNCHER in asset.required_resource_keys, f"{asset.keys} would run in the orchestrator"
 
 
 # what leaves this process

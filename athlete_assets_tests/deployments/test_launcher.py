@@ -69,13 +69,21 @@ def test_after_success_nothing_of_the_step_stays_and_its_code_is_staged_once(
     assert (step["step_key"], step["run_config"]) == ("numbers", {})
 
 
-def test_one_range_is_one_step_with_one_materialisation_a_day(small: Small, workspace: FakeWorkspace) -> None:
+def test_one_range_is_one_step_with_one_materialisation_a_day(
+    small: Small, workspace: FakeWorkspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DAGSTER_EVENT_BATCH_SIZE", "1000")  # as the product's instance has it
     done = small.materialize("numbers", days=("2024-01-30", "2024-02-02"))
     assert done.success
     days = ["2024-01-30", "2024-01-31", "2024-02-01", "2024-02-02"]
     assert done.written("numbers")["keys"] == days
     materialised = done.events(DagsterEventType.ASSET_MATERIALIZATION)
     assert [entry.asset_materialization.partition for entry in materialised] == days
+    assert small.instance.get_materialized_partitions(AssetKey("numbers")) == set(days)
+    newest = small.instance.fetch_materializations(AssetKey("numbers"), limit=1).records[0]
+    for entry in done.events(DagsterEventType.ASSET_CHECK_EVALUATION):
+        target = entry.get_dagster_event().asset_check_evaluation_data.target_materialization_data
+        assert target.storage_id == newest.storage_id, "the batch was stored before its checks were"
     assert len(workspace.runs) == 1
 
 

@@ -86,6 +86,11 @@ class Clusters:
         self._lock = threading.Lock()
 
     @property
+    def warehouse(self) -> Path:
+        """The metastore's folder: `<schema>/<table>`. Its catalog is Spark's own, `spark_catalog`."""
+        return self.root / "tables" / "spark_catalog"
+
+    @property
     def mounts(self) -> dict[str, str]:
         return {"/Volumes": str(self.root / "Volumes"), "/dbfs": str(self.root / "dbfs")}
 
@@ -253,7 +258,7 @@ class Clusters:
             "spark.jars.packages": DELTA_PACKAGE,
             "spark.sql.extensions": "io.delta.sql.DeltaSparkSessionExtension",
             "spark.sql.catalog.spark_catalog": "org.apache.spark.sql.delta.catalog.DeltaCatalog",
-            "spark.sql.warehouse.dir": str(self.root / "warehouse"),
+            "spark.sql.warehouse.dir": str(self.warehouse),
             "spark.sql.shuffle.partitions": "2",
             "spark.ui.enabled": "false",
             "spark.databricks.delta.snapshotPartitions": "1",

@@ -81,7 +81,7 @@ class FakeWorkspace:
     def __init__(self, root: Path, dbfs: bool = True) -> None:
         self.root = root
         self.dbfs_enabled = dbfs
-        for name in ("Volumes", "dbfs", "clusters", "warehouse"):
+        for name in ("Volumes", "dbfs", "clusters", "tables/spark_catalog"):
             (root / name).mkdir(parents=True, exist_ok=True)
         self.faults = Faults()
         self.journal: list[Request] = []

@@ -24,6 +24,7 @@ import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
+from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -33,7 +34,12 @@ from dagster._core.code_pointer import FileCodePointer, ModuleCodePointer, Packa
 from dagster._core.definitions.partitions.definition import DynamicPartitionsDefinition
 from dagster._core.definitions.reconstruct import ReconstructableJob
 from dagster._core.errors import raise_execution_interrupts
-from dagster._core.events import DagsterEventType, EngineEventData
+from dagster._core.events import (
+    DagsterEventBatchMetadata,
+    DagsterEventType,
+    EngineEventData,
+    generate_event_batch_id,
+)
 from dagster._core.execution.plan.external_step import _module_in_package_dir
 from dagster._core.execution.plan.utils import RetryRequestedFromPolicy
 from dagster._serdes import deserialize_value, serialize_value
@@ -218,14 +224,14 @@ class Attempt:
                 if isinstance(told, dg.DagsterEvent):
                     yield told
                 else:
-                    yield from self._recorded(provenance.of(told))
+                    yield from self._recorded(provenance, told)
             assert self.verdict is not None
             succeeded = self.verdict.entry.get_dagster_event().event_type != DagsterEventType.STEP_FAILURE
             self.log.debug(
                 f"Databricks run {self.run_id}: staged in {staged - started:.1f} s, "
                 f"{time.monotonic() - staged:.1f} s from submission to the end"
             )
-            yield from self._recorded(provenance.of(self.verdict.entry))
+            yield from self._recorded(provenance, [self.verdict.entry])
         finally:
             if self.run_id is not None and not self.ended:
                 self._cancel()
@@ -306,7 +312,7 @@ class Attempt:
 
     # and back
 
-    def _followed(self) -> Iterator[EventLogEntry | dg.DagsterEvent]:
+    def _followed(self) -> Iterator[Sequence[EventLogEntry] | dg.DagsterEvent]:
         """The step's events as they come, except its verdict, which is kept until the run has ended.
 
         Raises Failure where the run ends without a verdict, or does not end in time.
@@ -332,10 +338,9 @@ class Attempt:
                     self.run_url = run.run_page_url
                     yield self._where()
             for entry in entries:
-                if entry.dagster_event is None or entry.dagster_event.event_type not in VERDICTS:
-                    yield entry
-                elif self.verdict is None:
-                    self.verdict = Verdict(entry, now)
+                if _kind(entry) in VERDICTS:
+                    self.verdict = self.verdict or Verdict(entry, now)
+            yield [entry for entry in entries if _kind(entry) not in VERDICTS]
             if state is not None and state.life_cycle_state in ENDED:
                 self.ended = True
                 ended_at = ended_at or now
@@ -390,10 +395,17 @@ class Attempt:
         self.batches += 1
         return deserialize_value(text)  # type: ignore[return-value]
 
-    def _recorded(self, entry: EventLogEntry) -> Iterator[dg.DagsterEvent]:
-        self.step_context.instance.handle_new_event(entry)
-        if entry.is_dagster_event:
-            yield entry.get_dagster_event()
+    def _recorded(self, provenance: Provenance, entries: Sequence[EventLogEntry]) -> Iterator[dg.DagsterEvent]:
+        """Stores the events; materialisations that follow each other, those of a range, as one batch."""
+        for kind, group in groupby(entries, key=_kind):
+            together = list(group)
+            batch = generate_event_batch_id() if kind == DagsterEventType.ASSET_MATERIALIZATION else None
+            for number, told in enumerate(together, start=1):
+                entry = provenance.of(told)
+                place = DagsterEventBatchMetadata(batch, number == len(together)) if batch else None
+                self.step_context.instance.handle_new_event(entry, batch_metadata=place)
+                if entry.is_dagster_event:
+                    yield entry.get_dagster_event()
 
     def _where(self) -> dg.DagsterEvent:
         return dg.DagsterEvent.from_step(
@@ -483,6 +495,10 @@ class Attempt:
                 self.staging.remove(f"{self.folder}/{STEP}")
         except Exception as error:
             self.log.warning(f"{self.staging.at(self.folder)} could not be cleared away: {error}")
+
+
+def _kind(entry: EventLogEntry) -> DagsterEventType | None:
+    return entry.dagster_event.event_type if entry.dagster_event else None
 
 
 def _name(state: jobs.RunResultState | jobs.RunLifeCycleState | None) -> str:
