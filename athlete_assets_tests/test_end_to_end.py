@@ -270,7 +270,7 @@ def test_late_new_and_deleted_rows_of_silver_end_in_the_tables_of_a_full_rebuild
 def test_a_row_of_today_reaches_the_predictions_of_its_athlete(live: Live) -> None:
     store, version = live.store, live.store.version(tables.PREDICTIONS)
     committed = time.monotonic()
-    land(live, run("sim_000001", 9_000_101, TODAY, km=10.0, minutes=30.5))
+    land(live, run("sim_000001", 9_000_101, TODAY, km=10.0, minutes=41.0))
 
     def predicted() -> Any:
         if store.version(tables.PREDICTIONS) == version:
@@ -281,7 +281,7 @@ def test_a_row_of_today_reaches_the_predictions_of_its_athlete(live: Live) -> No
 
     seconds = live.wait(predicted, "a prediction")
     print(f"from committed row to prediction: {time.monotonic() - committed:.1f} s")
-    assert seconds == pytest.approx(30.5 * 60, rel=0.05)
+    assert seconds == pytest.approx(41 * 60, rel=0.02)  # before it 44 minutes were predicted
     live.settle()
 
 
