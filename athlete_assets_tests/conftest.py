@@ -13,7 +13,7 @@ from athlete_assets.settings import Settings
 from athlete_assets.store.local import LocalStore
 from athlete_assets.store.session import spark_session
 
-SHARED = Path(os.environ.get("ATHLETE_TESTS_SHARED", Path(__file__).resolve().parents[2] / "shared"))
+SHARED = Path(os.environ.get("TESTS_SHARED", Path(__file__).resolve().parents[2] / "shared"))
 """Real runs and oracles lie beside the checkout, never in it; the tests that read them skip where they are absent."""
 
 
