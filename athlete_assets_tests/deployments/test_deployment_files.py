@@ -7,6 +7,7 @@ import os
 import shutil
 import socket
 import subprocess
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -69,19 +70,16 @@ def test_the_workflow_runs_what_the_makefile_has() -> None:
 
 
 @pytest.fixture(scope="module")
-def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
+def postgres() -> Iterator[int]:
     """A PostgreSQL server of its own on loopback; its port."""
     pytest.importorskip("dagster_postgres")
     if not (shutil.which("initdb") and shutil.which("postgres")):
         pytest.skip("PostgreSQL is not installed")
-    folder = Path(tmp_path_factory.mktemp("postgres"))
+    folder = Path(tempfile.mkdtemp(prefix="athlete_postgres_"))  # pytest's own folders are closed to other users
     user: str | None = None
     if os.getuid() == 0:  # PostgreSQL refuses to run as root
         user = "postgres"
         shutil.chown(folder, user)
-        for parent in folder.parents:
-            if parent.owner() == "root" and parent.name.startswith("pytest"):
-                parent.chmod(0o755)
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -100,6 +98,7 @@ def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
     finally:
         server.terminate()
         server.wait(timeout=20)
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.mark.slow
