@@ -13,7 +13,7 @@ from dagster._core.execution.backfill import BulkActionStatus
 
 from athlete_assets import partitions, tables
 from athlete_assets.days import ONE_DAY, Days, monday_of
-from athlete_assets.models.assets import TIME_ESTIMATOR
+from athlete_assets.models.assets import OVERTRAINING_DETECTOR, TIME_ESTIMATOR
 from athlete_assets.monitoring.alerts import without
 from athlete_assets.monitoring.freshness import FRESHNESS_JOB, deadline_cron, freshness_checks
 from athlete_assets.settings import Settings
@@ -205,7 +205,9 @@ class Following:
         if self.state and not any(without([Days(self.state, today)], known) for known in states):
             self.state = None
         is_of_today = any(window.last == today for known in states for window in known)
-        if asset_key(tables.PREDICTIONS) not in written and (is_of_today or TIME_ESTIMATOR in written):
+        if asset_key(tables.PREDICTIONS) not in written and (
+            is_of_today or {TIME_ESTIMATOR, OVERTRAINING_DETECTOR} & set(written)
+        ):
             self.gold = True
         self.cause = run.run_id[:8]
 

@@ -120,7 +120,7 @@ def test_the_daily_schedule_asks_for_yesterday_and_today_on_the_athletes_clock(i
 
 
 def test_the_daily_schedule_catches_up_with_days_that_were_never_materialised(instance: dg.DagsterInstance) -> None:
-    for day in Days(date(2024, 1, 1), date(2024, 6, 20)):
+    for day in Days(date(2024, 6, 10), date(2024, 6, 20)):
         instance.report_runless_asset_event(dg.AssetMaterialization(ROLLING, partition=str(day)))
     at = datetime(2024, 6, 30, 9, 0, tzinfo=ZoneInfo("UTC"))
     assert window_at(instance, at, Settings()) == ("2024-06-21", "2024-06-30")

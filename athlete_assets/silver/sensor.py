@@ -47,7 +47,8 @@ DAILY_TABLES = (tables.ACTIVITY, tables.REJECTS, tables.DAILY)
 """Tables of which a window of days is enough."""
 STATE_TABLES = (tables.ROLLING, tables.PERFORMANCE)
 """Tables that look back: what changes on one day reaches all later ones."""
-GOLD_TABLES = (tables.PREDICTIONS, tables.INFERENCE_LOG, tables.METRICS_SUMMARY)
+SCORED_TABLES = (tables.PREDICTIONS, tables.INFERENCE_LOG, tables.PREDICTION_OUTCOMES)
+GOLD_TABLES = (*SCORED_TABLES, tables.METRICS_SUMMARY)
 
 
 def silver_sensors(settings: Settings) -> list[dg.SensorDefinition]:
