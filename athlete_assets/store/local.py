@@ -135,7 +135,7 @@ def create_delta(
                 ),
                 name,
             )
-            if table.protocol().writer_features is not None:
+            if table.protocol().writer_features is not None and any(not field.nullable for field in schema):
                 # A naive timestamp makes delta-rs list the table's features, and it leaves NOT NULL out of the list:
                 # Apache Spark then refuses to open the table (DELTA_FEATURES_PROTOCOL_METADATA_MISMATCH).
                 committed(lambda: table.alter.add_feature(TableFeatures.Invariants), name)
