@@ -174,7 +174,7 @@ def build_features(store: LocalStore, days: Days, say: Callable[[str], None] = l
     for chunk in days.chunks(piece):
         say(f"Building features {chunk} ...")
         history = chunk.starting_earlier(activity.history_days(settings))
-        verdicts = quality.classified(quality.in_window(silver, history, settings), settings)
+        verdicts = quality.verdicts(silver, history, settings)
         rows = activity.activity_features(verdicts, splits, stated, chunk, settings)
         store.replace(tables.ACTIVITY, rows, chunk)
         evening = Days(chunk.first - ONE_DAY, chunk.first - ONE_DAY)
