@@ -21,7 +21,8 @@ class _Lines(logging.Handler):
         elif event.event_type_value == "ASSET_CHECK_EVALUATION":
             check = event.event_specific_data
             if not check.passed:
-                print(f"    check {check.check_name} FAILED: {check.description}", flush=True)
+                verdict = "warns" if check.severity == dg.AssetCheckSeverity.WARN else "FAILED"
+                print(f"    check {check.check_name} {verdict}: {check.description}", flush=True)
         elif event.event_type_value in SHOWN_EVENTS:
             print(f"  {SHOWN_EVENTS[event.event_type_value].format(step=step)}", file=sys.stdout, flush=True)
             if event.event_type_value == "STEP_FAILURE":

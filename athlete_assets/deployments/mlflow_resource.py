@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterator
 from typing import Any
 
@@ -25,8 +24,6 @@ def mlflow_resource(settings: Settings) -> dg.ResourceDefinition:
         import mlflow
         from dagster_mlflow import mlflow_tracking
 
-        # mlflow's advice at each definition and load of a model whose input is a frame, which its hints cannot express
-        warnings.filterwarnings("ignore", message=r"(?s).*type hints to the `predict` method", category=UserWarning)
         settings.home.mkdir(parents=True, exist_ok=True)
         mlflow.set_registry_uri(settings.mlflow_registry_uri)
         artifacts = (settings.home.resolve() / "mlflow_artifacts").as_uri()

@@ -8,7 +8,6 @@ from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
 from athlete_assets import tables
-from athlete_assets.silver.quality import RUNS
 
 DISTANCE_TOLERANCE = 0.02
 """A run counts for a race distance when it is within this share of it; its time is scaled to the distance."""
@@ -53,7 +52,7 @@ def _volumes(daily: DataFrame, state: DataFrame) -> DataFrame:
 
 
 def _bests(activities: DataFrame) -> DataFrame:
-    runs = activities.where(F.col("sport_type").isin(*RUNS))
+    runs = activities.where(F.col("sport_type").isin(*tables.RUN_SPORTS))
 
     def best(name: str, metres: float) -> list[Column]:
         near = F.abs(F.col("distance_km") * 1000 / metres - 1) <= DISTANCE_TOLERANCE

@@ -8,6 +8,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from athlete_assets import tables
+from athlete_assets.models.reasons import clock
 from athlete_assets.store.local import LocalStore
 from athlete_assets.tables import Table
 
@@ -56,13 +57,6 @@ def _form(summary: pa.Table, predictions: pa.Table) -> list[str]:
     if len(athletes) > SHOWN_ATHLETES:
         lines.append(f"  ... and {len(athletes) - SHOWN_ATHLETES} more in gold.athlete_metrics_summary.")
     return lines
-
-
-def clock(seconds: float) -> str:
-    """h:mm:ss, or m:ss below an hour."""
-    hours, rest = divmod(round(seconds), 3600)
-    minutes, whole = divmod(rest, 60)
-    return f"{hours}:{minutes:02d}:{whole:02d}" if hours else f"{minutes}:{whole:02d}"
 
 
 def _span(row: dict[str, float], name: str) -> str:

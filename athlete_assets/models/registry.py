@@ -49,8 +49,8 @@ def quietly() -> Iterator[None]:
     logger = logging.getLogger("mlflow")
     level = logger.level
     logger.setLevel(logging.ERROR)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)
+    # recorded, not filtered: mlflow puts a filter of its own before all others
+    with warnings.catch_warnings(record=True):
         try:
             yield
         finally:
@@ -79,7 +79,8 @@ def serving(model: str, settings: Settings, alias: str = CHAMPION) -> Serving | 
     mlflow.set_registry_uri(settings.mlflow_registry_uri)
     uri = f"models:/{name}/{version.version}"
     signature = mlflow.models.get_model_info(uri).signature
-    model_object = mlflow.pyfunc.load_model(str(raw_model_folder(uri)))
+    with quietly():
+        model_object = mlflow.pyfunc.load_model(str(raw_model_folder(uri)))
     inputs = [name for name in signature.inputs.input_names() if name not in LOOKUP_KEYS]
     return Serving(name, str(version.version), str(version.run_id), model_object, inputs)
 

@@ -39,7 +39,6 @@ from athlete_assets.days import Days, midnight
 from athlete_assets.settings import Settings
 from athlete_assets.silver.sports import ANY_SPORT, family, strava_sport
 
-RUNS = tables.RUN_SPORTS
 CONTEXT_DAYS = 2
 """Days before a window on which its verdicts rest."""
 FIRST_PLAUSIBLE_DAY = date(2000, 1, 1)
