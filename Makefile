@@ -16,7 +16,7 @@ run: $(INSTALLED)
 	$(BIN)/athlete-assets run $(if $(EXPORT),--export "$(EXPORT)",--athletes $(ATHLETES) --years $(YEARS))
 
 test: $(INSTALLED)
-	$(BIN)/python -m pytest -n 2 --dist loadfile --durations=12
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder --durations=12
 
 check: $(INSTALLED)
 	$(BIN)/ruff check .
