@@ -114,6 +114,10 @@ def test_the_champion_serves_and_each_prediction_is_logged(world: World) -> None
     serving = registry.serving("time_estimator", world.settings)
     assert serving is not None
     world.run(tables.PREDICTIONS, tables.INFERENCE_LOG, first=LAST)
+    event = world.instance.get_latest_materialization_event(asset_key(tables.PREDICTIONS))
+    assert event is not None
+    assert event.asset_materialization is not None
+    assert isinstance(event.asset_materialization.metadata["prediction_fan"], dg.MarkdownMetadataValue)
     predictions = world.rows(tables.PREDICTIONS)
     assert {row["prediction_date"] for row in predictions} == {midnight(LAST)}
     assert {row["athlete_id"] for row in predictions} == {row["athlete_id"] for row in world.rows(tables.DAILY)}

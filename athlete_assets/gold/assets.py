@@ -12,7 +12,7 @@ from athlete_assets.gold.predictions import log_entries, predictions
 from athlete_assets.models import registry
 from athlete_assets.models.assets import OVERTRAINING_DETECTOR, TIME_ESTIMATOR
 from athlete_assets.models.training import DETECTOR_OUTPUTS, TIME_OUTPUTS
-from athlete_assets.monitoring import checks, tie_outs
+from athlete_assets.monitoring import charts, checks, tie_outs
 from athlete_assets.partitions import days_of
 from athlete_assets.settings import Settings
 from athlete_assets.silver.rights import refuse_api_data
@@ -77,6 +77,9 @@ def gold_assets(settings: Settings) -> list[dg.AssetsDefinition]:
         athletes = store.read(tables.ROLLING, window).withColumnRenamed("as_of_date", "activity_date")
         complete = tie_outs.one_row_a_day("one_row_an_athlete", athletes, stored, tables.PREDICTIONS)
         findings = [checks.times_ordered(stored), complete, *drifted[-1:]]
+        if settings.today in window:
+            fan = charts.prediction_fan(stored, window.last)
+            charts.attach(context, tables.PREDICTIONS, window, {"prediction_fan": fan})
         yield checked_window(store, tables.PREDICTIONS, window, findings, model_version=champion.version)
         yield checked_window(store, tables.INFERENCE_LOG, window)
 

@@ -14,6 +14,7 @@ from athlete_assets.models.formulas import riegel
 from athlete_assets.models.overtraining_detector import TooLittleToWarnFrom
 from athlete_assets.models.time_estimator import TooLittleToLearnFrom
 from athlete_assets.models.training import Trained, Training
+from athlete_assets.monitoring import charts
 from athlete_assets.settings import Settings
 from athlete_assets.silver.rights import refuse_api_data
 from athlete_assets.store.base import Store
@@ -118,6 +119,7 @@ def _trained(run: Training, model: str, train: Callable[[Training], Trained]) ->
             "candidate_version": trained.version,
             "mlflow_run_id": trained.run_id,
             "evaluation": dg.MetadataValue.md(f"```\n{trained.text}\n```"),
+            **{name: charts.markdown(plot, name.replace("_", " ")) for name, plot in trained.plots.items()},
         }
     serving = promotion.champion_version(model, run.settings)
     kind = promotion.kind_of(model, serving, run.settings) if serving else "nothing"

@@ -29,6 +29,7 @@ from athlete_assets.tables import Table
 
 if TYPE_CHECKING:
     import pandas as pd
+    from matplotlib.figure import Figure
     from pyspark.sql import DataFrame
 
 MOST_LABELS_FOR_FOLDS = 20_000
@@ -53,13 +54,15 @@ class FeaturesBehindLabels(AthleteAssetsError):
 
 @dataclass(frozen=True)
 class Trained:
-    """What a training came to: the registered version, the gate's verdict, and figures for people."""
+    """What a training came to: the registered version, the gate's verdict, figures and plots for people."""
 
     version: str
     run_id: str
     decision: Decision
     text: str
     figures: dict[str, Any]
+    plots: Mapping[str, Figure]
+    """By name; the same that the MLflow run holds."""
 
 
 EFFORT_FEATURES: Known = {
@@ -207,10 +210,13 @@ def train_time_estimator(training: Training) -> Trained:
             mlflow.log_metrics(_time_metrics(name, figures))
         mlflow.log_text(text, "evaluation.txt")
         mlflow.log_dict(report, "evaluation.json")
-        mlflow.log_figure(plots.predicted_against_run(scored), "plots/predicted_against_run.png")
-        mlflow.log_figure(plots.interval_calibration(scored), "plots/interval_calibration.png")
-        mlflow.log_figure(plots.residual_by_history(scored), "plots/residual_by_history.png")
-        mlflow.log_figure(plots.feature_effect(estimator, train), "plots/feature_effect.png")
+        drawn = {
+            "predicted_against_run": plots.predicted_against_run(scored),
+            "interval_calibration": plots.interval_calibration(scored),
+            "residual_by_history": plots.residual_by_history(scored),
+            "feature_effect": plots.feature_effect(estimator, train),
+        }
+        _log_plots(mlflow, drawn)
         mlflow.log_text(
             drift.to_json({name: drift.distribution(train[name].to_numpy(float)) for name in training_set.INPUTS}),
             DISTRIBUTIONS,
@@ -224,7 +230,7 @@ def train_time_estimator(training: Training) -> Trained:
             TIME_OUTPUTS,
         )
         promotion.apply("time_estimator", version, decision, settings)
-        return Trained(version, run.info.run_id, decision, text, report)
+        return Trained(version, run.info.run_id, decision, text, report, drawn)
 
 
 def train_overtraining_detector(training: Training) -> Trained:
@@ -251,7 +257,8 @@ def train_overtraining_detector(training: Training) -> Trained:
         mlflow.log_metrics({name: value for name, value in figures.items() if isinstance(value, float)})
         mlflow.log_text(text, "evaluation.txt")
         mlflow.log_dict(figures, "evaluation.json")
-        mlflow.log_figure(plots.probability_calibration(figures), "plots/calibration.png")
+        drawn = {"probability_calibration": plots.probability_calibration(figures)}
+        _log_plots(mlflow, drawn)
         version = training.registered(
             "overtraining_detector",
             lambda: overtraining_detector.as_mlflow_model(detector),
@@ -261,7 +268,7 @@ def train_overtraining_detector(training: Training) -> Trained:
             DETECTOR_OUTPUTS,
         )
         promotion.apply("overtraining_detector", version, decision, settings)
-        return Trained(version, run.info.run_id, decision, text, figures)
+        return Trained(version, run.info.run_id, decision, text, figures, drawn)
 
 
 def _describe(training: Training, labels: Table, decision: Decision) -> None:
@@ -276,6 +283,11 @@ def _describe(training: Training, labels: Table, decision: Decision) -> None:
             },
         }
     )
+
+
+def _log_plots(mlflow: Any, drawn: Mapping[str, Figure]) -> None:
+    for name, figure in drawn.items():
+        mlflow.log_figure(figure, f"plots/{name}.png")
 
 
 def _time_metrics(part: str, figures: Mapping[str, Any]) -> dict[str, float]:

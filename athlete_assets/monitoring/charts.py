@@ -48,7 +48,7 @@ def training_load(rolling: DataFrame, last: date) -> dg.MarkdownMetadataValue | 
         axis.plot(mine["as_of_date"], mine["ctl_42d"], color=FITNESS, linewidth=1.8, label="fitness (CTL)")
         _label(axis, athlete, "TSS a day")
     _legend(axes[0], columns=3)
-    return _markdown(figure, f"Training load of {', '.join(athletes)}, {LOAD_DAYS} days to {last}")
+    return markdown(figure, f"Training load of {', '.join(athletes)}, {LOAD_DAYS} days to {last}")
 
 
 def weekly_volume(weekly: DataFrame, last: date) -> dg.MarkdownMetadataValue | None:
@@ -68,7 +68,7 @@ def weekly_volume(weekly: DataFrame, last: date) -> dg.MarkdownMetadataValue | N
         axis.plot(mine["week_start"], mean, color=FATIGUE, linewidth=1.5, label="mean of 4 weeks")
         _label(axis, athlete, "km a week")
     _legend(axes[0])
-    return _markdown(figure, f"Weekly distance of {', '.join(athletes)}")
+    return markdown(figure, f"Weekly distance of {', '.join(athletes)}")
 
 
 def prediction_fan(predictions: DataFrame, day: date) -> dg.MarkdownMetadataValue | None:
@@ -96,7 +96,7 @@ def prediction_fan(predictions: DataFrame, day: date) -> dg.MarkdownMetadataValu
     axis.invert_yaxis()
     _label(axis, f"Predicted pace, {day} (band: 80 % of races)", "min/km, faster is up")
     _legend(axis, columns=ATHLETES)
-    return _markdown(figure, f"Predicted pace on {day}")
+    return markdown(figure, f"Predicted pace on {day}")
 
 
 def reject_reasons(rejects: DataFrame) -> dg.TableMetadataValue:
@@ -148,7 +148,8 @@ def _legend(axis: Axes, columns: int = 1) -> None:
     axis.legend(loc="lower right", bbox_to_anchor=(1, 0.98), fontsize=7, ncols=columns, frameon=False, borderpad=0)
 
 
-def _markdown(figure: Figure, words: str) -> dg.MarkdownMetadataValue:
+def markdown(figure: Figure, words: str) -> dg.MarkdownMetadataValue:
+    """The figure as a PNG inside markdown. words: what a reader without pictures gets."""
     from PIL import Image
 
     drawn, buffer = io.BytesIO(), io.BytesIO()

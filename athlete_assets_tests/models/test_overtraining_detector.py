@@ -6,8 +6,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from athlete_assets.models import detector_evaluation, overtraining_detector
+from athlete_assets.models import detector_evaluation, overtraining_detector, plots
 from athlete_assets.models.overtraining_detector import INPUTS, TooLittleToWarnFrom
+from athlete_assets.monitoring import charts
+from athlete_assets_tests.monitoring.test_charts import drawn, picture
 
 
 def evenings(athletes: int = 30, weeks: int = 60, effect: float = 2.0) -> pd.DataFrame:
@@ -40,7 +42,9 @@ def test_a_signal_is_found_on_unseen_athletes_and_forward_in_time() -> None:
 
 def test_probabilities_are_calibrated() -> None:
     """By tenths of unseen evenings, predicted and observed shares differ by sampling alone (n = 180: 3.5 sigma)."""
-    for part in detector_evaluation.figures(detector_evaluation.unseen_athletes(evenings(effect=1.0)))["calibration"]:
+    figures = detector_evaluation.figures(detector_evaluation.unseen_athletes(evenings(effect=1.0)))
+    assert drawn(picture(charts.markdown(plots.probability_calibration(figures), "calibration"))) > 0.02
+    for part in figures["calibration"]:
         deviation = (part["predicted"] * (1 - part["predicted"]) / part["n"]) ** 0.5
         assert abs(part["predicted"] - part["observed"]) < max(3.5 * deviation, 0.08)
 

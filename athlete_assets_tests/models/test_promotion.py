@@ -18,7 +18,7 @@ from athlete_assets.features.performance import performance_features
 from athlete_assets.features.rolling import rolling_features
 from athlete_assets.gold import scoring
 from athlete_assets.gold.predictions import NO_DETECTOR, predictions
-from athlete_assets.models import baseline, evaluation, labels, promotion, reasons, registry, training
+from athlete_assets.models import assets, baseline, evaluation, labels, promotion, reasons, registry, training
 from athlete_assets.models.promotion import CHALLENGER, CHAMPION, Decision, NothingToRollBackTo
 from athlete_assets.settings import Settings
 from athlete_assets.store.arrow import arrow_schema
@@ -27,7 +27,9 @@ from athlete_assets.store.local import LocalStore
 from athlete_assets_tests.features.rows import activity_table, day, no_rows
 from athlete_assets_tests.models import cohort
 from athlete_assets_tests.models.cohort import WEEKS
+from athlete_assets_tests.monitoring.test_charts import drawn, picture
 
+PLOTS = {"predicted_against_run", "interval_calibration", "residual_by_history", "feature_effect"}
 YES, NO = Decision(True, ("passed: it is better",)), Decision(False, ("FAILED: it is worse",))
 
 
@@ -206,8 +208,15 @@ def test_a_better_model_becomes_champion_with_all_that_it_rests_on(trained: tupl
     assert run.data.tags["mlflow.parentRunId"]
     assert run.data.metrics["holdout.10k.model.mae_s"] > 0
     artifacts = {item.path for item in mlflow.MlflowClient().list_artifacts(result.run_id, "plots")}
-    assert "plots/feature_effect.png" in artifacts
-    assert len(artifacts) == 4
+    assert artifacts == {f"plots/{name}.png" for name in PLOTS}
+
+
+def test_the_plots_hang_on_the_materialisation_too(trained: tuple[LocalStore, Any, Any]) -> None:
+    store, result, mlflow = trained
+    reported = assets._trained(_training(store, mlflow), "time_estimator", lambda _: result)
+    assert PLOTS <= set(reported.metadata or {})
+    for name in PLOTS:
+        assert drawn(picture((reported.metadata or {})[name])) > 0.02
 
 
 def test_the_champion_serves_gold_with_reasons_in_words(trained: tuple[LocalStore, Any, Any]) -> None:
