@@ -10,6 +10,7 @@ import dagster as dg
 import pytest
 
 from athlete_assets import definitions, tables
+from athlete_assets.commands import RANGE_TAGS
 from athlete_assets.settings import Settings
 
 
@@ -37,6 +38,29 @@ def test_weekly_partitions_begin_on_mondays_and_daily_ones_reach_today(built: dg
     assert daily is not None
     assert {key.weekday() for key in map(_date, weekly.get_partition_keys())} == {0}
     assert daily.get_last_partition_key() == Settings().today.isoformat()
+
+
+@pytest.mark.filterwarnings("ignore::dagster.PreviewWarning")
+def test_checks_have_no_partitions_because_dagster_leaves_those_of_a_range_without_a_result(
+    built: dg.Definitions,
+) -> None:
+    """Where this fails, Dagster has learned it: partitions on the checks would then show each day's result in the UI."""
+    graph = built.resolve_asset_graph()
+    assert {graph.get(key).partitions_def for key in graph.asset_check_keys} == {None}
+
+    days = dg.DailyPartitionsDefinition("2024-01-01", end_date="2024-02-01")
+    check = dg.AssetCheckSpec("good", asset="table", partitions_def=days)
+
+    @dg.asset(partitions_def=days, backfill_policy=dg.BackfillPolicy.single_run(), check_specs=[check])
+    def table() -> dg.MaterializeResult:
+        return dg.MaterializeResult(check_results=[dg.AssetCheckResult(passed=True)])
+
+    with dg.instance_for_test() as instance:
+        span = dict(zip(RANGE_TAGS, ("2024-01-01", "2024-01-03"), strict=True))
+        assert dg.materialize([table], instance=instance, tags=span).success
+        found = instance.event_log_storage.get_asset_check_execution_history(check.key, limit=9)
+    told = sorted((record.partition or "", record.status.value) for record in found)
+    assert told == [("", "SUCCEEDED"), *((f"2024-01-0{n}", "PLANNED") for n in (1, 2, 3))]
 
 
 def test_loading_the_code_location_imports_no_heavy_package() -> None:
