@@ -44,7 +44,7 @@ def test_weekly_partitions_begin_on_mondays_and_daily_ones_reach_today(built: dg
 def test_checks_have_no_partitions_because_dagster_leaves_those_of_a_range_without_a_result(
     built: dg.Definitions,
 ) -> None:
-    """Where this fails, Dagster has learned it: partitions on the checks would then show each day's result in the UI."""
+    """Where this fails, Dagster has learned it, and partitions on the checks would show each day's result in the UI."""
     graph = built.resolve_asset_graph()
     assert {graph.get(key).partitions_def for key in graph.asset_check_keys} == {None}
 

@@ -214,7 +214,7 @@ def test_a_better_model_becomes_champion_with_all_that_it_rests_on(trained: tupl
 def test_the_plots_hang_on_the_materialisation_too(trained: tuple[LocalStore, Any, Any]) -> None:
     store, result, mlflow = trained
     reported = assets._trained(_training(store, mlflow), "time_estimator", lambda _: result)
-    assert PLOTS <= set(reported.metadata or {})
+    assert set(reported.metadata or {}) >= PLOTS
     for name in PLOTS:
         assert drawn(picture((reported.metadata or {})[name])) > 0.02
 
