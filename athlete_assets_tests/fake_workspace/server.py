@@ -99,6 +99,7 @@ class FakeWorkspace:
         self.existing_clusters: dict[str, dict[str, Any]] = {}
         self.volume_rights: dict[str, set[str]] | None = None
         """For each volume, who may use it; None: anyone with a token."""
+        self._mounted: list[tuple[str, re.Pattern[str], Handler]] = []
         self._handles: dict[int, tuple[Path, bytearray]] = {}
         self._lock = threading.RLock()
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler_class())
@@ -120,6 +121,10 @@ class FakeWorkspace:
     def add_token(self, token: str, principal: str) -> str:
         self.tokens[token] = principal
         return token
+
+    def mount(self, method: str, pattern: str, handler: Handler) -> None:
+        """Lets a part of the workspace that lives elsewhere answer these requests, several at once."""
+        self._mounted.append((method, re.compile(pattern + r"\Z"), handler))
 
     def add_volume(self, path: str) -> Path:
         """Creates the volume `/Volumes/<catalog>/<schema>/<volume>`; its folder here."""
@@ -513,6 +518,10 @@ class FakeWorkspace:
                 if scheme != "Bearer" or token not in self.tokens:
                     raise ApiError(401, "UNAUTHENTICATED", "Credential was not sent or was of an unsupported type")
                 request.principal = self.tokens[token]
+            for method, pattern, handler in self._mounted:
+                match = pattern.match(request.path)
+                if match and method == request.method:
+                    return Answer.of(handler(request, *match.groups()) or {})
             for method, pattern, name in ROUTES:
                 match = pattern.match(request.path)
                 if match and method == request.method:

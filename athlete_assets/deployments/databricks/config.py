@@ -88,13 +88,17 @@ class Credentials:
             arguments = {"databricks_token": values[0]}
         return cls(host, arguments, kind)
 
-    def client(self) -> WorkspaceClient:
-        """A client that signs in this way and no other, whatever else the environment says."""
+    def client(self, patience_s: int | None = None) -> WorkspaceClient:
+        """A client that signs in this way and no other, whatever else the environment says.
+
+        patience_s: how long it tries again where the workspace is busy or out of reach; the SDK's own 300 s without.
+        """
         from dagster_databricks.databricks import WorkspaceClientFactory
+        from databricks.sdk import WorkspaceClient
 
         oauth = self.arguments.get("oauth_credentials") or {}
         azure = self.arguments.get("azure_credentials") or {}
-        return WorkspaceClientFactory(
+        client = WorkspaceClientFactory(
             host=self.host,
             token=self.arguments.get("databricks_token"),
             oauth_client_id=oauth.get("client_id"),
@@ -103,6 +107,11 @@ class Credentials:
             azure_client_secret=azure.get("azure_client_secret"),
             azure_tenant_id=azure.get("azure_tenant_id"),
         ).get_workspace_client()
+        if patience_s is None:
+            return client
+        config = client.config.copy()
+        config.retry_timeout_seconds = patience_s
+        return WorkspaceClient(config=config)
 
 
 def step_launcher(settings: Settings) -> dg.ResourceDefinition:
