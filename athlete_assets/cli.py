@@ -10,7 +10,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from athlete_assets.errors import AthleteAssetsError
+from athlete_assets.errors import AthleteAssetsError, SettingsError
 from athlete_assets.settings import Settings
 
 
@@ -42,15 +42,26 @@ def _import(options: argparse.Namespace, settings: Settings) -> int:
 def _fill_silver(options: argparse.Namespace, settings: Settings) -> None:
     from athlete_assets import commands
 
+    _of_the_local_deployment(settings)
     if options.export is not None:
         commands.import_file(options.export, settings, options.athlete)
     else:
         commands.simulate_cohort(options.athletes, options.years, options.seed, settings)
 
 
+def _of_the_local_deployment(settings: Settings) -> None:
+    """Raises SettingsError elsewhere: the command would fill, or tell of, tables that nothing else looks at."""
+    if settings.deployment != "local":
+        raise SettingsError(
+            f"setting ATHLETE_DEPLOYMENT={settings.deployment}: this command works on the tables in ATHLETE_HOME; on "
+            "Databricks silver is your pipeline's, and tables are materialised by the sensors or from the Dagster UI"
+        )
+
+
 def _status(options: argparse.Namespace, settings: Settings) -> int:
     from athlete_assets import commands
 
+    _of_the_local_deployment(settings)
     commands.print_summary(settings)
     return 0
 

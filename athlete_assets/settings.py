@@ -129,6 +129,12 @@ class Settings(BaseModel):
     )
     databricks_readers: str = Field("", description="groups that may read features, predictions and models, by commas")
     databricks_writers: str = Field("", description="groups that may also write them, by commas")
+    databricks_warehouse_id: str = Field(
+        "", description="SQL warehouse through which silver_changes looks at silver; empty: it does not look"
+    )
+    databricks_warehouse_look_every_s: int = Field(
+        900, ge=0, description="s between two looks; each one keeps the warehouse awake or wakes it. 0: at every tick"
+    )
     databricks_secret_scope: str = Field("athlete-assets", description="secret scope that `databricks init` makes")
     databricks_on_cluster: bool = Field(
         False, description="set by the launcher inside a step's process: no launcher there, and the cluster's Spark"

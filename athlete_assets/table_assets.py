@@ -24,6 +24,8 @@ RETRY_SECONDS = 5.0
 """Wait before the first retry; each further one waits twice as long."""
 Results = Callable[[dg.AssetExecutionContext], Iterable[dg.MaterializeResult]]
 STORE, FEATURE_STORE = "store", "feature_store"
+SILVER = "silver"
+"""Resource key of the silver tables as `silver_changes` sees them: the name of its parameter."""
 STEP_LAUNCHER = "pyspark_step_launcher"
 """Resource key of the launcher: a no-op locally, a Databricks run a step in production."""
 CONTRACT_CHECKS = ("schema", "keys", "ranges")

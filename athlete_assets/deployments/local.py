@@ -10,10 +10,11 @@ from dagster_pyspark import LazyPySparkResource
 
 from athlete_assets.deployments.mlflow_resource import mlflow_resource
 from athlete_assets.settings import Settings
+from athlete_assets.silver.local_changes import LocalSilver
 from athlete_assets.store.embedded import EmbeddedFeatureStore
 from athlete_assets.store.local import LocalStore
 from athlete_assets.store.session import spark_session
-from athlete_assets.table_assets import FEATURE_STORE, STEP_LAUNCHER, STORE
+from athlete_assets.table_assets import FEATURE_STORE, SILVER, STEP_LAUNCHER, STORE
 
 
 class EmbeddedPySparkResource(LazyPySparkResource):
@@ -37,8 +38,13 @@ def resources(settings: Settings) -> dict[str, Any]:
     def feature_store(context: dg.InitResourceContext) -> EmbeddedFeatureStore:
         return EmbeddedFeatureStore(context.resources.store, model_registry_uri=settings.mlflow_registry_uri)
 
+    @dg.resource(description="The silver tables' commits, read without an engine")
+    def silver(_: dg.InitResourceContext) -> LocalSilver:
+        return LocalSilver(LocalStore(settings))
+
     return {
         STORE: store,
+        SILVER: silver,
         FEATURE_STORE: feature_store,
         "pyspark": EmbeddedPySparkResource(spark_config={}, engine=settings.engine),
         "mlflow": mlflow_resource(settings),

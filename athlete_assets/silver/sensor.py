@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, replace
 from datetime import date
 
 import dagster as dg
@@ -24,15 +24,15 @@ from athlete_assets.settings import Settings
 from athlete_assets.silver.changes import (
     WATCHED,
     Position,
+    Positions,
     Report,
     Silver,
     Touched,
     affected_days,
     bounded,
-    known_days,
     merged,
 )
-from athlete_assets.store.local import LocalStore
+from athlete_assets.store.warehouse import NotYet
 from athlete_assets.table_assets import asset_key
 
 RANGE_START, RANGE_END = "dagster/asset_partition_range_start", "dagster/asset_partition_range_end"
@@ -51,6 +51,25 @@ SCORED_TABLES = (tables.PREDICTIONS, tables.INFERENCE_LOG, tables.PREDICTION_OUT
 GOLD_TABLES = (*SCORED_TABLES, tables.METRICS_SUMMARY)
 
 
+@dataclass(frozen=True)
+class Cursor:
+    """The cursor of `silver_changes`: how far each table was read, and when the tables were last looked at (seconds
+    since the epoch; None where the next tick may look whenever it comes)."""
+
+    positions: Positions
+    looked: float | None = None
+
+    def to_json(self) -> str:
+        positions = {name: asdict(position) for name, position in self.positions.items()}
+        return json.dumps(positions if self.looked is None else {**positions, "looked": round(self.looked)})
+
+    @classmethod
+    def of_json(cls, text: str) -> Cursor:
+        given = json.loads(text)
+        looked = given.pop("looked", None)
+        return cls({name: Position(**position) for name, position in given.items()}, looked)
+
+
 def silver_sensors(settings: Settings) -> list[dg.SensorDefinition]:
     """`silver_changes` looks at the tables and runs from the start; `silver_reports` is there to be switched on."""
     return [_silver_changes(settings), _silver_reports(settings)]
@@ -64,41 +83,52 @@ def _silver_changes(settings: Settings) -> dg.SensorDefinition:
         default_status=dg.DefaultSensorStatus.RUNNING,
         description="Notices new, changed, late and deleted rows in silver and requests the partitions that follow.",
     )
-    def silver_changes(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
-        store = LocalStore(settings)
-        silver = Silver(store)
-        found = {table.name: silver.position(table) for table in WATCHED}
-        now = {name: position for name, position in found.items() if position is not None}
-        if not context.cursor:
-            # What is there already was, or will be, materialised by hand: only what changes from here on is news.
-            baseline = {table.name: _with_ingestion(silver, table, now) for table in WATCHED if table.name in now}
-            context.update_cursor(_cursor(baseline))
-            return dg.SkipReason("first look: changes from here on are followed")
-        before = {name: Position(**given) for name, given in json.loads(context.cursor).items()}
-        if {name: (at.id, at.version) for name, at in now.items()} == {
-            name: (at.id, at.version) for name, at in before.items()
-        }:
-            return dg.SkipReason("silver is as it was")
-        upto = bounded(before, now)
-        touched = silver.touched(before, upto)  # where it raises, the cursor stays and the tick says why
-        for note in touched.notes:
-            context.log.warning(note)
-        report(context.instance, touched.reports, upto)
-        moved = {table.name for table in WATCHED if upto.get(table.name) != before.get(table.name)}
-        newest = {
-            table.name: _with_ingestion(silver, table, upto) if table.name in moved else upto[table.name]
-            for table in WATCHED
-            if table.name in upto
-        }
-        context.update_cursor(_cursor({**before, **newest}))
-        windows = affected_days(touched, lambda athletes: known_days(store, athletes), settings)
-        if not windows:
-            return dg.SkipReason(f"new versions, but no row differs ({_versions(upto)})")
-        context.log.info(f"{_told(touched)}; affected: {', '.join(map(str, windows))}")
-        cause = f"silver {_versions(upto)}"
-        return dg.SensorResult(run_requests=requests(windows, cause, context.instance, settings))
+    def silver_changes(
+        context: dg.SensorEvaluationContext, silver: dg.ResourceParam[Silver]
+    ) -> dg.SensorResult | dg.SkipReason:
+        before = Cursor.of_json(context.cursor) if context.cursor else None
+        reason = silver.wait(before.looked if before else None)
+        if reason:
+            return dg.SkipReason(reason)
+        try:
+            with silver.look():
+                return _look(context, silver, before, settings)
+        except NotYet as not_yet:
+            return dg.SkipReason(f"{not_yet}; the next tick looks again")
 
     return silver_changes
+
+
+def _look(
+    context: dg.SensorEvaluationContext, silver: Silver, cursor: Cursor | None, settings: Settings
+) -> dg.SensorResult | dg.SkipReason:
+    """One look at the tables. Where a read fails it raises: the cursor stays, and the tick says why."""
+    looked = silver.clock()
+    now = silver.positions()
+    if cursor is None:
+        # What is there already was, or will be, materialised by hand: only what changes from here on is news.
+        context.update_cursor(Cursor(_with_ingestion(silver, now), looked).to_json())
+        return dg.SkipReason("first look: changes from here on are followed")
+    before = cursor.positions
+    if now.keys() == before.keys() and all(at.same_version(before[name]) for name, at in now.items()):
+        if looked is not None:
+            context.update_cursor(Cursor(before, looked).to_json())
+        return dg.SkipReason("silver is as it was")
+    upto = bounded(before, now)
+    touched = silver.touched(before, upto)
+    windows = affected_days(touched, silver.known_days, settings)
+    moved = {name: at for name, at in upto.items() if not at.same_version(before.get(name))}
+    newest = _with_ingestion(silver, moved)
+    for note in touched.notes:
+        context.log.warning(note)
+    report(context.instance, touched.reports, upto)
+    # what is left beyond the bound is looked at in the next tick
+    context.update_cursor(Cursor({**before, **newest}, looked if upto == now else None).to_json())
+    if not windows:
+        return dg.SkipReason(f"new versions, but no row differs ({_versions(upto)})")
+    context.log.info(f"{_told(touched)}; affected: {', '.join(map(str, windows))}")
+    cause = f"silver {_versions(upto)}"
+    return dg.SensorResult(run_requests=requests(windows, cause, context.instance, settings))
 
 
 def _silver_reports(settings: Settings) -> dg.SensorDefinition:
@@ -222,13 +252,12 @@ def _few(windows: Sequence[Days]) -> list[Days]:
     return few
 
 
-def _with_ingestion(silver: Silver, table: tables.Table, positions: dict[str, Position]) -> Position:
-    at = positions[table.name]
-    return Position(at.id, at.version, silver.newest_ingestion(table))
-
-
-def _cursor(positions: dict[str, Position]) -> str:
-    return json.dumps({name: asdict(position) for name, position in positions.items()})
+def _with_ingestion(silver: Silver, positions: Positions) -> dict[str, Position]:
+    return {
+        table.name: replace(positions[table.name], ingested=silver.newest_ingestion(table))
+        for table in WATCHED
+        if table.name in positions
+    }
 
 
 def _versions(positions: dict[str, Position]) -> str:

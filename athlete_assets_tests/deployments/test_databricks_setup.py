@@ -6,12 +6,14 @@ import sys
 from pathlib import Path
 
 import pytest
+from pyspark.sql import SparkSession
 
 from athlete_assets import cli
 from athlete_assets.deployments.databricks import setup
 from athlete_assets.settings import Settings
 from athlete_assets_tests.deployments.conftest import CLIENT_ID, CLIENT_SECRET
 from athlete_assets_tests.fake_workspace import FakeWorkspace
+from athlete_assets_tests.fake_workspace.warehouse import Warehouses
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 SIGN_IN = ("DATABRICKS_TOKEN", "DATABRICKS_CLIENT_ID", "DATABRICKS_CLIENT_SECRET", "ARM_CLIENT_ID")
@@ -131,6 +133,41 @@ def test_check_says_each_missing_right_and_what_to_do(
     assert len(failures) == len(expected), failures
     for failure, said in zip(failures, expected, strict=True):
         assert said in failure
+
+
+def test_the_warehouse_is_granted_and_tried_and_its_quiet_day_is_told(
+    empty: FakeWorkspace,
+    sail: SparkSession,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    warehouse = Warehouses(empty, sail, tmp_path / "tables").add("w-1", users=set())
+    monkeypatch.setenv("ATHLETE_DATABRICKS_WAREHOUSE_ID", "w-1")
+    as_service_principal(monkeypatch)
+    assert cli.main(["databricks", "check"]) == 1
+    assert "FAIL  SQL warehouse: SQL warehouse w-1: You do not have permission" in (said := capsys.readouterr().out)
+    assert "needed is CAN USE on SQL warehouse w-1" in said
+    as_administrator(monkeypatch)
+    assert cli.main(["databricks", "init", "--dry-run"]) == 0
+    assert "PATCH /api/2.0/permissions/warehouses/w-1" in capsys.readouterr().out
+    assert cli.main(["databricks", "init"]) == 0
+    as_service_principal(monkeypatch)
+    assert cli.main(["databricks", "check"]) == 0
+    said = capsys.readouterr().out
+    assert "ok    SQL warehouse: w-1 (2X-Small); looked at every 900 s, stops after 10 min: 96 starts and 16 h" in said
+    assert warehouse.starts == 1
+    monkeypatch.setenv("ATHLETE_DATABRICKS_WAREHOUSE_ID", "gone")
+    assert cli.main(["databricks", "check"]) == 1
+    assert "ATHLETE_DATABRICKS_WAREHOUSE_ID=gone: the workspace has no such SQL warehouse" in capsys.readouterr().out
+
+
+def test_commands_on_local_tables_refuse_the_databricks_deployment(
+    empty: FakeWorkspace, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for command in ("run", "import", "status"):
+        assert cli.main([command]) == 2
+        assert "on Databricks silver is your pipeline's" in capsys.readouterr().err
 
 
 def test_a_sign_in_that_fails_is_one_line(

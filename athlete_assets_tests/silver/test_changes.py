@@ -15,9 +15,10 @@ from athlete_assets import tables
 from athlete_assets.days import Days, midnight
 from athlete_assets.settings import Settings
 from athlete_assets.silver import landing
-from athlete_assets.silver.changes import WATCHED, Position, Silver, Touched, affected_days, bounded, known_days
+from athlete_assets.silver.changes import Position, Silver, Touched, affected_days, bounded
 from athlete_assets.store.local import LocalStore
 from athlete_assets_tests.rows import rows
+from athlete_assets_tests.silver.conftest import Reader
 
 AS_OF = date(2024, 6, 30)
 REACH = 365 + 2
@@ -64,18 +65,21 @@ def land(
     )
 
 
-def positions(store: LocalStore) -> dict[str, Position]:
-    silver = Silver(store)
-    found = {table.name: silver.position(table) for table in WATCHED}
-    return {
-        name: Position(at.id, at.version, silver.newest_ingestion(next(t for t in WATCHED if t.name == name)))
-        for name, at in found.items()
-        if at
-    }
+@pytest.fixture
+def silver(reader: Reader, store: LocalStore) -> Silver:
+    return reader(store)
 
 
-def touched_since(store: LocalStore, before: dict[str, Position]) -> Touched:
-    return Silver(store).touched(before, positions(store))
+def positions(silver: Silver) -> dict[str, Position]:
+    """Where the tables stand, with the ingestion time of the activities."""
+    found = silver.positions()
+    activities = found[tables.STRAVA_ACTIVITIES.name]
+    ingested = silver.newest_ingestion(tables.STRAVA_ACTIVITIES)
+    return {**found, tables.STRAVA_ACTIVITIES.name: Position(activities.id, activities.version, ingested)}
+
+
+def touched_since(silver: Silver, before: dict[str, Position]) -> Touched:
+    return silver.touched(before, silver.positions())
 
 
 def days(touched: Touched) -> dict[str | None, list[str]]:
@@ -85,14 +89,14 @@ def days(touched: Touched) -> dict[str | None, list[str]]:
 BEFORE = (run("a", 1, "2024-05-01"), run("a", 2, "2024-05-02"), run("b", 3, "2024-05-02"))
 
 
-def test_new_late_changed_moved_and_deleted_rows_are_seen_on_their_days(store: LocalStore) -> None:
+def test_new_late_changed_moved_and_deleted_rows_are_seen_on_their_days(store: LocalStore, silver: Silver) -> None:
     land(store, *BEFORE)
-    before = positions(store)
+    before = positions(silver)
     land(store, run("a", 4, "2024-06-30"), run("b", 5, "2021-03-04"))  # new, and late for an old day
     land(store, run("a", 1, "2024-05-01", distance=5100.0))  # changed
     land(store, run("b", 3, "2024-05-20"))  # moved to another day
     landing.delete(store, "a", [2])
-    touched = touched_since(store, before)
+    touched = touched_since(silver, before)
     assert days(touched) == {
         "a": ["2024-05-01", "2024-05-02", "2024-06-30"],
         "b": ["2021-03-04", "2024-05-02", "2024-05-20"],
@@ -109,74 +113,76 @@ def test_new_late_changed_moved_and_deleted_rows_are_seen_on_their_days(store: L
     assert all(report.newest_ingestion for report in touched.reports)
 
 
-def test_what_was_there_before_or_comes_back_as_it_was_touches_nothing(store: LocalStore) -> None:
+def test_what_was_there_before_or_comes_back_as_it_was_touches_nothing(store: LocalStore, silver: Silver) -> None:
     land(store, *BEFORE)
-    before = positions(store)
+    before = positions(silver)
     land(store, *BEFORE)
-    assert positions(store) == before
+    assert positions(silver) == before
     land(store, run("a", 9, "2024-06-01"))
     landing.delete(store, "a", [9])
-    assert positions(store) != before
-    assert not touched_since(store, before)
+    assert positions(silver) != before
+    assert not touched_since(silver, before)
 
 
-def test_rows_that_are_rewritten_with_a_new_ingestion_time_alone_touch_nothing(store: LocalStore) -> None:
+def test_rows_that_are_rewritten_with_a_new_ingestion_time_alone_touch_nothing(
+    store: LocalStore, silver: Silver
+) -> None:
     land(store, *BEFORE)
-    before = positions(store)
+    before = positions(silver)
     path = str(store.path(tables.STRAVA_ACTIVITIES))
     again = rows(tables.STRAVA_ACTIVITIES, *BEFORE)
     at = again.schema.get_field_index("silver_ingestion_timestamp")
     again = again.set_column(at, again.schema.field(at), pa.array([midnight(AS_OF)] * 3, again.schema.field(at).type))
     write_deltalake(path, again, mode="overwrite")
-    assert not touched_since(store, before)
+    assert not touched_since(silver, before)
 
 
-def test_maintenance_touches_nothing(store: LocalStore) -> None:
+def test_maintenance_touches_nothing(store: LocalStore, silver: Silver) -> None:
     land(store, *BEFORE)
     land(store, run("c", 7, "2024-05-03"))
-    before = positions(store)
+    before = positions(silver)
     compacted = store.delta(tables.STRAVA_ACTIVITIES).optimize.compact()
     assert compacted["numFilesRemoved"] >= 2
     store.delta(tables.STRAVA_ACTIVITIES).create_checkpoint()
-    assert positions(store) != before
-    assert not touched_since(store, before)
+    assert positions(silver) != before
+    assert not touched_since(silver, before)
 
 
-def test_changed_splits_touch_the_day_of_their_activity(store: LocalStore) -> None:
+def test_changed_splits_touch_the_day_of_their_activity(store: LocalStore, silver: Silver) -> None:
     splits = [{"athlete_id": "a", "activity_id": 1, "split_id": n, "distance": 1000.0} for n in (1, 2)]
     land(store, *BEFORE, splits=splits)
-    before = positions(store)
+    before = positions(silver)
     land(store, splits=[{**splits[0], "distance": 1001.0}])
-    touched = touched_since(store, before)
+    touched = touched_since(silver, before)
     assert days(touched) == {"a": ["2024-05-01"]}
     assert {report.table for report in touched.reports} == {tables.STRAVA_SUB_ACTIVITY}
-    before = positions(store)
+    before = positions(silver)
     store.delta(tables.STRAVA_SUB_ACTIVITY).delete("split_id = 2")
-    assert days(touched_since(store, before)) == {"a": ["2024-05-01"]}
+    assert days(touched_since(silver, before)) == {"a": ["2024-05-01"]}
 
 
-def test_an_athlete_who_states_something_else_is_seen(store: LocalStore) -> None:
+def test_an_athlete_who_states_something_else_is_seen(store: LocalStore, silver: Silver) -> None:
     land(store, *BEFORE, a={"max_hr_bpm": 180.0}, b={"max_hr_bpm": 190.0})
-    before = positions(store)
+    before = positions(silver)
     land(store, a={"max_hr_bpm": 185.0})
-    touched = touched_since(store, before)
+    touched = touched_since(silver, before)
     assert (touched.restated, touched.days) == ({"a"}, {})
 
 
-def test_a_key_that_silver_holds_twice_touches_both_days(store: LocalStore) -> None:
+def test_a_key_that_silver_holds_twice_touches_both_days(store: LocalStore, silver: Silver) -> None:
     """Of two rows with one key the earlier day's is used: without it the later one counts."""
     again = (run("a", 1, "2024-05-09"), run("a", 7, "2024-05-10"))
     write_deltalake(str(store.path(tables.STRAVA_ACTIVITIES)), rows(tables.STRAVA_ACTIVITIES, *BEFORE, *again))
-    before = positions(store)
+    before = positions(silver)
     store.delta(tables.STRAVA_ACTIVITIES).delete("start_date_local < '2024-05-02'")
-    assert days(touched_since(store, before)) == {"a": ["2024-05-01", "2024-05-09"]}
+    assert days(touched_since(silver, before)) == {"a": ["2024-05-01", "2024-05-09"]}
 
 
-def test_rows_outside_the_calendar_are_counted(store: LocalStore) -> None:
+def test_rows_outside_the_calendar_are_counted(store: LocalStore, silver: Silver) -> None:
     land(store, *BEFORE)
-    before = positions(store)
+    before = positions(silver)
     land(store, *BEFORE, run("a", 8, "2019-12-31"), run("a", 9, "2024-05-03", start_date_local=None))
-    touched = touched_since(store, before)
+    touched = touched_since(silver, before)
     assert (touched.outside, touched.days) == (2, {})
 
 
@@ -186,12 +192,12 @@ def without_change_feed(store: LocalStore) -> None:
     write_deltalake(str(store.path(tables.STRAVA_ACTIVITIES)), rows(tables.STRAVA_ACTIVITIES, *given))
 
 
-def test_without_a_change_feed_the_two_versions_are_compared(store: LocalStore) -> None:
+def test_without_a_change_feed_the_two_versions_are_compared(store: LocalStore, silver: Silver) -> None:
     without_change_feed(store)
-    before = positions(store)
+    before = positions(silver)
     kept = (run("a", 1, "2024-05-01", distance=5100.0), run("b", 3, "2024-05-20"), run("b", 5, "2021-03-04"))
     write_deltalake(str(store.path(tables.STRAVA_ACTIVITIES)), rows(tables.STRAVA_ACTIVITIES, *kept), mode="overwrite")
-    assert days(touched_since(store, before)) == {
+    assert days(touched_since(silver, before)) == {
         "a": ["2024-05-01", "2024-05-02"],
         "b": ["2021-03-04", "2024-05-02", "2024-05-20"],
     }
@@ -199,6 +205,7 @@ def test_without_a_change_feed_the_two_versions_are_compared(store: LocalStore) 
 
 def test_without_the_old_version_the_newly_ingested_and_what_only_the_features_know_are_found(
     store: LocalStore,
+    silver: Silver,
 ) -> None:
     without_change_feed(store)
     known = [
@@ -206,22 +213,22 @@ def test_without_the_old_version_the_newly_ingested_and_what_only_the_features_k
         for of, id, day in (("a", 1, "2024-05-01"), ("a", 2, "2024-05-02"), ("b", 3, "2024-05-02"))
     ]
     store.replace_arrow(tables.ACTIVITY, rows(tables.ACTIVITY, *known))
-    before = positions(store)
+    before = positions(silver)
     later = midnight(AS_OF)
     kept = (run("a", 1, "2024-05-01"), run("b", 3, "2024-05-20", silver_ingestion_timestamp=later))
     delta = DeltaTable(str(store.path(tables.STRAVA_ACTIVITIES)))
     write_deltalake(delta, rows(tables.STRAVA_ACTIVITIES, *kept), mode="overwrite")
     delta.vacuum(retention_hours=0, enforce_retention_duration=False, dry_run=False)
-    touched = touched_since(store, before)
+    touched = touched_since(silver, before)
     assert days(touched) == {"a": ["2024-05-02"], "b": ["2024-05-02", "2024-05-20"]}
     assert len(touched.notes) == 1
 
 
-def test_a_table_made_anew_is_compared_with_what_the_features_know(store: LocalStore) -> None:
+def test_a_table_made_anew_is_compared_with_what_the_features_know(store: LocalStore, silver: Silver) -> None:
     without_change_feed(store)
-    before = positions(store)
+    before = positions(silver)
     other = {tables.STRAVA_ACTIVITIES.name: Position("another table", 99, None)}
-    assert set(days(touched_since(store, {**before, **other}))) == {"a", "b"}
+    assert set(days(touched_since(silver, {**before, **other}))) == {"a", "b"}
 
 
 def test_one_look_reads_a_bounded_number_of_commits(store: LocalStore) -> None:
@@ -277,10 +284,10 @@ def test_rows_outside_the_calendar_alone_need_any_days_run(store: LocalStore) ->
     assert affected(store, {}, {}, outside=3) == [str(AS_OF)]
 
 
-def test_known_days_come_from_activity_features(store: LocalStore) -> None:
+def test_known_days_come_from_activity_features(store: LocalStore, silver: Silver) -> None:
     given = [("a", 1, date(2024, 5, 2)), ("a", 2, date(2024, 5, 1)), ("aa", 3, date(2024, 5, 3)), ("b", 4, AS_OF)]
     known = [{"athlete_id": of, "activity_id": id, "activity_date": midnight(day)} for of, id, day in given]
     store.replace_arrow(tables.ACTIVITY, rows(tables.ACTIVITY, *known))
-    assert known_days(store, ["b", "a"]) == {"a": [date(2024, 5, 1), date(2024, 5, 2)], "b": [AS_OF]}
-    assert known_days(store, []) == {}
+    assert silver.known_days(["b", "a"]) == {"a": [date(2024, 5, 1), date(2024, 5, 2)], "b": [AS_OF]}
+    assert silver.known_days([]) == {}
     assert Days(date(2024, 5, 1), date(2024, 5, 2))

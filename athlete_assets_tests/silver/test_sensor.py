@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import date, timedelta
 from typing import Any
 
@@ -17,10 +18,13 @@ from athlete_assets.errors import StoreError
 from athlete_assets.models.assets import TIME_ESTIMATOR
 from athlete_assets.settings import Settings
 from athlete_assets.silver import landing
-from athlete_assets.silver.sensor import RANGE_END, RANGE_START, _few, silver_sensors
+from athlete_assets.silver.changes import Silver
+from athlete_assets.silver.local_changes import LocalSilver
+from athlete_assets.silver.sensor import RANGE_END, RANGE_START, _few
 from athlete_assets.store.local import LocalStore
-from athlete_assets.table_assets import asset_key
+from athlete_assets.table_assets import SILVER, asset_key
 from athlete_assets_tests.rows import rows
+from athlete_assets_tests.silver.conftest import Reader
 from athlete_assets_tests.silver.test_changes import land, run
 
 TODAY = date(2024, 6, 30)
@@ -33,17 +37,26 @@ class Ticks:
     """One sensor, asked again and again with the cursor that it left."""
 
     def __init__(self, name: str, settings: Settings, instance: dg.DagsterInstance) -> None:
-        (self.sensor,) = (sensor for sensor in silver_sensors(settings) if sensor.name == name)
         self.definitions = definitions.build(settings)
+        self.sensor = self.definitions.get_sensor_def(name)
         self.instance = instance
         self.cursor: str | None = None
+        self.reason: str | None = None
+        self.silver: Silver | None = None
+        """In place of the deployment's own."""
 
     def tick(self) -> list[dg.RunRequest]:
-        context = dg.build_sensor_context(
-            instance=self.instance, cursor=self.cursor, definitions=self.definitions, sensor_name=self.sensor.name
-        )
-        result = self.sensor(context)
-        self.cursor = context.cursor
+        resources = {SILVER: self.silver or self.definitions.resources[SILVER]}
+        with dg.build_sensor_context(
+            instance=self.instance,
+            cursor=self.cursor,
+            definitions=self.definitions,
+            sensor_name=self.sensor.name,
+            resources=resources if self.sensor.required_resource_keys else {},
+        ) as context:
+            result = self.sensor(context)
+            self.cursor = context.cursor
+        self.reason = result.skip_message if isinstance(result, dg.SkipReason) else None
         return list(result.run_requests or []) if isinstance(result, dg.SensorResult) else []
 
 
@@ -61,8 +74,22 @@ def store(settings: Settings) -> LocalStore:
 
 @pytest.fixture
 def changes(store: LocalStore) -> Iterator[Ticks]:
+    with ticking(store, LocalSilver) as ticks:
+        yield ticks
+
+
+@pytest.fixture
+def read_changes(store: LocalStore, reader: Reader) -> Iterator[Ticks]:
+    """The sensor with each reader in turn."""
+    with ticking(store, reader) as ticks:
+        yield ticks
+
+
+@contextmanager
+def ticking(store: LocalStore, reader: Reader) -> Iterator[Ticks]:
     with dg.instance_for_test() as instance:
         ticks = Ticks("silver_changes", store.settings, instance)
+        ticks.silver = reader(store)
         assert ticks.tick() == []  # the baseline
         yield ticks
 
@@ -103,14 +130,14 @@ def test_late_rows_ask_for_their_reach_and_leave_the_states_to_what_follows(chan
 
 
 def test_the_touched_silver_partitions_are_reported_with_version_counts_and_ingestion(
-    changes: Ticks, store: LocalStore
+    read_changes: Ticks, store: LocalStore
 ) -> None:
     land(store, run("b", 5, "2021-03-04"), run("b", 6, "2021-03-04"))
     landing.delete(store, "a", [1])
-    changes.tick()
+    read_changes.tick()
     key = asset_key(tables.STRAVA_ACTIVITIES)
-    assert changes.instance.get_materialized_partitions(key) == {"2021-03-04", "2024-05-01"}
-    records = changes.instance.fetch_materializations(dg.AssetRecordsFilter(key, ["2021-03-04"]), limit=5).records
+    assert read_changes.instance.get_materialized_partitions(key) == {"2021-03-04", "2024-05-01"}
+    records = read_changes.instance.fetch_materializations(dg.AssetRecordsFilter(key, ["2021-03-04"]), limit=5).records
     metadata = {name: value.value for name, value in records[0].asset_materialization.metadata.items()}
     assert metadata["delta_version"] == store.version(tables.STRAVA_ACTIVITIES)
     assert (metadata["rows_new"], metadata["rows_gone"]) == (2, 0)
@@ -127,8 +154,8 @@ def test_a_tick_that_is_repeated_asks_with_the_same_run_key(changes: Ticks, stor
     assert changes.tick()[0].run_key != first[0].run_key
 
 
-def test_a_read_that_fails_leaves_the_cursor_and_says_why(changes: Ticks, store: LocalStore) -> None:
-    cursor = changes.cursor
+def test_a_read_that_fails_leaves_the_cursor_and_says_why(read_changes: Ticks, store: LocalStore) -> None:
+    cursor = read_changes.cursor
     land(store, run("a", 4, str(TODAY)))
     path = store.path(tables.STRAVA_ACTIVITIES)
     away = path.with_name("away")
@@ -137,11 +164,11 @@ def test_a_read_that_fails_leaves_the_cursor_and_says_why(changes: Ticks, store:
     for file in data:
         shutil.move(file, away / file.name)
     with pytest.raises(StoreError, match=r"strava_activities.*cannot be read"):
-        changes.tick()
-    assert changes.cursor == cursor
+        read_changes.tick()
+    assert read_changes.cursor == cursor
     for file in data:
         shutil.move(away / file.name, file)
-    assert [request[:2] for request in asked(changes.tick())] == [(str(TODAY), str(TODAY))]
+    assert [request[:2] for request in asked(read_changes.tick())] == [(str(TODAY), str(TODAY))]
 
 
 def test_many_windows_become_few_by_closing_the_smallest_gaps() -> None:

@@ -6,19 +6,28 @@ session asked for: the cluster's own, never one that is made or configured here.
 
 from __future__ import annotations
 
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 from dagster_pyspark import LazyPySparkResource
 
-from athlete_assets.deployments.databricks.config import step_launcher
+from athlete_assets.deployments.databricks.config import Credentials, step_launcher
 from athlete_assets.deployments.mlflow_resource import mlflow_resource
 from athlete_assets.errors import SettingsError
 from athlete_assets.settings import Settings
-from athlete_assets.table_assets import FEATURE_STORE, STEP_LAUNCHER, STORE
+from athlete_assets.silver.warehouse_changes import WarehouseSilver
+from athlete_assets.table_assets import FEATURE_STORE, SILVER, STEP_LAUNCHER, STORE
 
 if TYPE_CHECKING:
     from athlete_assets.store.unity_catalog import UnityCatalogFeatureStore, UnityCatalogStore
+
+
+SDK_PATIENCE_S = 15
+"""Of a look that the workspace is too busy to answer; the next one comes."""
+SPARE_S = 15
+"""Of a sensor's tick, for what comes after the warehouse's answers."""
+MIN_LOOK_S = 20
 
 
 class ClusterPySparkResource(LazyPySparkResource):
@@ -55,10 +64,26 @@ def resources(settings: Settings) -> dict[str, Any]:
         pyspark = context.resources.pyspark
         return UnityCatalogFeatureStore(lambda: pyspark.spark_session, model_registry_uri=settings.mlflow_registry_uri)
 
+    looks = _silver(settings)
+
+    @dg.resource(description="The silver tables' history, read through a SQL warehouse")
+    def silver(_: dg.InitResourceContext) -> WarehouseSilver:
+        return looks
+
     return {
         STORE: store,
+        SILVER: silver,
         FEATURE_STORE: feature_store,
         "pyspark": ClusterPySparkResource(spark_config={}, on_cluster=settings.databricks_on_cluster),
         "mlflow": mlflow_resource(settings),
         STEP_LAUNCHER: step_launcher(settings),
     }
+
+
+def _silver(settings: Settings) -> WarehouseSilver:
+    """One for the process: it keeps its sign-in, and remembers a look that failed."""
+    from dagster._grpc.utils import default_sensor_grpc_timeout
+
+    signed_in = cache(lambda: Credentials.from_environment().client(patience_s=SDK_PATIENCE_S))
+    seconds = max(MIN_LOOK_S, default_sensor_grpc_timeout() - SPARE_S)
+    return WarehouseSilver(settings, signed_in, seconds=seconds)

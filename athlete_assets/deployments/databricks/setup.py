@@ -23,6 +23,7 @@ from athlete_assets.deployments.databricks.config import (
 from athlete_assets.deployments.databricks.staging import staging_at
 from athlete_assets.errors import AthleteAssetsError
 from athlete_assets.settings import Settings
+from athlete_assets.store.warehouse import Warehouse
 
 if TYPE_CHECKING:
     from databricks.sdk import WorkspaceClient
@@ -35,6 +36,8 @@ MODEL_READ = ("USE_SCHEMA", "EXECUTE")
 MODEL_WRITE = (*MODEL_READ, "CREATE_MODEL", "APPLY_TAG")
 VOLUME = ("READ_VOLUME", "WRITE_VOLUME")
 POLICY = "athlete-assets"
+WAREHOUSE_PATIENCE_S = 600
+"""A classic warehouse takes minutes to start."""
 
 
 @dataclass(frozen=True)
@@ -101,6 +104,8 @@ def parts(settings: Settings, client: WorkspaceClient) -> Iterator[Part]:
     )
     if settings.databricks_service_principal:
         yield _secret_right(client, scope, settings.databricks_service_principal)
+    if settings.databricks_service_principal and settings.databricks_warehouse_id:
+        yield _warehouse_right(client, settings.databricks_warehouse_id, settings.databricks_service_principal)
     yield _policy(client, settings)
 
 
@@ -171,6 +176,26 @@ def _secret_right(client: WorkspaceClient, scope: str, principal: str) -> Part:
         f"POST /api/2.0/secrets/acls/put {json.dumps({'scope': scope, 'principal': principal, 'permission': 'READ'})}",
         lambda: principal in {acl.principal for acl in client.secrets.list_acls(scope)},
         lambda: client.secrets.put_acl(scope, principal, AclPermission.READ),
+    )
+
+
+def _warehouse_right(client: WorkspaceClient, warehouse: str, principal: str) -> Part:
+    from databricks.sdk.service.iam import AccessControlRequest, PermissionLevel
+
+    def present() -> bool:
+        rights = client.permissions.get("warehouses", warehouse).access_control_list or []
+        return principal in {right.service_principal_name for right in rights}  # any level there includes CAN USE
+
+    def make() -> object:
+        right = AccessControlRequest(service_principal_name=principal, permission_level=PermissionLevel.CAN_USE)
+        return client.permissions.update("warehouses", warehouse, access_control_list=[right])
+
+    body = {"access_control_list": [{"service_principal_name": principal, "permission_level": "CAN_USE"}]}
+    return Part(
+        f"SQL warehouse {warehouse}: CAN USE for {principal}",
+        f"PATCH /api/2.0/permissions/warehouses/{warehouse} {json.dumps(body)}",
+        present,
+        make,
     )
 
 
@@ -378,11 +403,28 @@ def _work_checks(settings: Settings, client: WorkspaceClient, me: str) -> Mappin
             client.cluster_policies.get(settings.databricks_policy_id)
         return f"new for each step, runtime {settings.databricks_spark_version}"
 
+    def warehouse() -> str:
+        id, every = settings.databricks_warehouse_id, settings.databricks_warehouse_look_every_s
+        if not id:
+            return "none: silver_changes does not look; set ATHLETE_DATABRICKS_WAREHOUSE_ID or switch on silver_reports"
+        used = Warehouse(id, lambda: client, seconds=WAREHOUSE_PATIENCE_S)
+        found = used.state()
+        used.rows("SELECT 1")  # starts it, too: the right to use it shows in no other way
+        stop = found.auto_stop_mins or 0
+        said = f"{id} ({found.cluster_size}); looked at every {every} s"
+        if not stop:
+            return f"{said}, and without an auto stop it never sleeps"
+        if every <= 60 * stop:
+            return f"{said}, which keeps it awake day and night: it stops after {stop} min"
+        looks = 86_400 / every
+        return f"{said}, stops after {stop} min: {looks:.0f} starts and {looks * stop / 60:.0f} h awake on a quiet day"
+
     return {
         "staging folder": staging,
         "staging folder is nobody else's": staging_is_private,
         "secrets": secrets,
         "cluster": cluster,
+        "SQL warehouse": warehouse,
     }
 
 

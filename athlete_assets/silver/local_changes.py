@@ -1,0 +1,264 @@
+"""The local deployment's silver tables, as a sensor sees them: from their commits alone, without an engine, because a
+sensor looks every half minute."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import date, datetime
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from deltalake import DeltaTable, QueryBuilder
+from deltalake.exceptions import DeltaError
+
+from athlete_assets import tables
+from athlete_assets.errors import ContractError, StoreError
+from athlete_assets.silver.changes import (
+    INGESTED,
+    WATCHED,
+    Difference,
+    Feed,
+    Gone,
+    Position,
+    Silver,
+    Since,
+    Way,
+)
+from athlete_assets.store.local import LocalStore
+from athlete_assets.tables import Table
+
+KEYS_BY_NAME = 2000
+"""Keys that a statement lists; for more of them all rows of their athletes are read."""
+
+
+class LocalSilver(Silver):
+    """Silver as Delta folders under ATHLETE_HOME, read by delta-rs."""
+
+    def __init__(self, store: LocalStore) -> None:
+        self.store = store
+        self.settings = store.settings
+
+    def positions(self) -> dict[str, Position]:
+        found = {}
+        for table in WATCHED:
+            if self.store.exists(table):
+                delta = self.store.delta(table)
+                found[table.name] = Position(str(delta.metadata().id), delta.version())
+        return found
+
+    def newest_ingestion(self, table: Table) -> str | None:
+        if not self.store.exists(table) or INGESTED not in table.column_names:
+            return None
+        newest = _query(self.store.delta(table), f"SELECT MAX({INGESTED}) AS newest FROM t").column("newest")[0]
+        moment = newest.cast(pa.timestamp("us", "UTC")).as_py()
+        return moment.isoformat() if moment else None
+
+    def known_days(self, athletes: Iterable[str]) -> dict[str, list[date]]:
+        wanted = sorted(athletes)
+        if not wanted or not self.store.exists(tables.ACTIVITY):
+            return {}
+        rows = _plain(
+            _query(
+                self.store.delta(tables.ACTIVITY),
+                f"SELECT DISTINCT athlete_id, activity_date FROM t WHERE {_between(pa.array(wanted))}",
+            )
+        )
+        rows = rows.filter(pc.is_in(rows.column("athlete_id"), pa.array(wanted))).sort_by("activity_date")
+        days: dict[str, list[date]] = {}
+        for athlete, day in zip(
+            rows.column("athlete_id").to_pylist(), rows.column("activity_date").to_pylist(), strict=True
+        ):
+            days.setdefault(athlete, []).append(day.date())
+        return days
+
+    def has_change_feed(self, table: Table) -> bool:
+        return self.store.delta(table).metadata().configuration.get("delta.enableChangeDataFeed") == "true"
+
+    def differences(self, table: Table, way: Way) -> Iterable[Difference]:
+        net = self._net(table, way)
+        if table == tables.STRAVA_SUB_ACTIVITY:
+            return self._on_activity_days(net)
+        if table == tables.STRAVA_ATHLETE:
+            return [
+                Difference(athlete, None, 0, 0, None) for athlete in pc.unique(net.column("athlete_id")).to_pylist()
+            ]
+        return [*_by_day(net), *self._same_keys(net)]
+
+    # ------------------------------------------------------------------------------------------- one table each
+
+    def _same_keys(self, net: pa.Table) -> list[Difference]:
+        """The days on which silver holds a changed key once more."""
+        keys = net.select(["athlete_id", "id"]).group_by(["athlete_id", "id"]).aggregate([])
+        athletes = pc.unique(keys.column("athlete_id")).drop_null()
+        ids = keys.column("id").drop_null()
+        if not len(athletes) or not len(ids):
+            return []
+        listed = f" AND id IN ({', '.join(map(str, ids.to_pylist()))})" if len(ids) <= KEYS_BY_NAME else ""
+        rows = _query(
+            self.store.delta(tables.STRAVA_ACTIVITIES),
+            f"SELECT athlete_id, id, start_date_local FROM t WHERE {_between(athletes)}{listed}",
+        )
+        rows = _plain(rows).join(keys, keys=["athlete_id", "id"], join_type="inner")
+        days = rows.column("start_date_local").cast(pa.date32())
+        return [
+            Difference(athlete, day, 0, 0, None)
+            for athlete, day in zip(rows.column("athlete_id").to_pylist(), days.to_pylist(), strict=True)
+        ]
+
+    def _on_activity_days(self, net: pa.Table) -> list[Difference]:
+        """Changed splits on the days of the activities that own them."""
+        owners = pc.unique(net.column("athlete_id")).drop_null()
+        if not len(owners) or not self.store.exists(tables.STRAVA_ACTIVITIES):
+            return []
+        activities = _query(
+            self.store.delta(tables.STRAVA_ACTIVITIES),
+            f"SELECT athlete_id, id AS activity_id, start_date_local FROM t WHERE {_between(owners)}",
+        )
+        return _by_day(net.join(_plain(activities), keys=["athlete_id", "activity_id"], join_type="inner"))
+
+    # ------------------------------------------------------------------------------------------- what is different
+
+    def _net(self, table: Table, way: Way) -> pa.Table:
+        """The rows by which two positions differ: content, `net` (+1 new, -1 gone) and `ingested`."""
+        if isinstance(way, Feed):
+            return self._change_feed(table, way)
+        if isinstance(way, Since):
+            return self._since(table, way)
+        try:
+            old = self._snapshot(table, way.first)
+        except StoreError:
+            raise Gone(
+                f"{table.name}: version {way.first} is gone and there is no change feed; found what was "
+                "ingested since and what vanished"
+            ) from None
+        return _difference(_content(self._snapshot(table, way.last)), _content(old))
+
+    def _change_feed(self, table: Table, way: Feed) -> pa.Table:
+        delta = self.store.delta(table)
+        columns = [*_columns(delta, table), "_change_type"]
+        first, last = way.first + 1, way.last
+        try:
+            feed = pa.table(delta.load_cdf(starting_version=first, ending_version=last, columns=columns))
+        except (DeltaError, OSError, pa.ArrowException) as error:
+            reason = str(error).splitlines()[0][:200]
+            raise Gone(f"{table.name}: the change feed of versions {first}..{last} is gone ({reason})") from error
+        is_new = pc.is_in(_plain(feed).column("_change_type"), pa.array(["insert", "update_postimage"]))
+        sign = pc.if_else(is_new, 1, -1).cast(pa.int64())
+        return _net_rows(_content(feed.drop_columns("_change_type")).append_column("sign", sign))
+
+    def _snapshot(self, table: Table, version: int) -> pa.Table:
+        try:
+            delta = DeltaTable(str(self.store.path(table)), version=version)
+            return _query(delta, f"SELECT {', '.join(_columns(delta, table))} FROM t")
+        except (DeltaError, OSError) as error:
+            reason = str(error).splitlines()[0][:300]
+            raise StoreError(f"{'.'.join(table.path)}: version {version} cannot be read: {reason}") from error
+
+    def _since(self, table: Table, way: Since) -> pa.Table:
+        new = _content(self._snapshot(table, way.version))
+        gone = self._vanished(new) if table == tables.STRAVA_ACTIVITIES else new.slice(0, 0)
+        if way.ingested is not None:
+            # At the watermark itself a second commit of the same batch may lie: those rows count as new again.
+            since = pa.scalar(datetime.fromisoformat(way.ingested), pa.timestamp("us", "UTC"))
+            new = new.filter(pc.greater_equal(new.column("ingested"), since))
+        return pa.concat_tables([_marked(new, "net", 1), _marked(gone, "net", -1)], promote_options="default")
+
+    def _vanished(self, silver: pa.Table) -> pa.Table:
+        """Keys and days in activity_features and the rejects that silver does not hold (on that day)."""
+        known = []
+        for table, key in ((tables.ACTIVITY, "activity_id"), (tables.REJECTS, "id")):
+            if self.store.exists(table):
+                statement = (
+                    f"SELECT athlete_id, {key} AS id, activity_date FROM t "
+                    f"WHERE athlete_id IS NOT NULL AND {key} IS NOT NULL AND activity_date IS NOT NULL"
+                )
+                rows = _plain(_query(self.store.delta(table), statement))
+                day = rows.column("activity_date").cast(pa.date32()).cast(pa.timestamp("us"))
+                known.append(rows.drop_columns("activity_date").append_column("start_date_local", day))
+        if not known:
+            return silver.slice(0, 0)
+        day = silver.column("start_date_local").cast(pa.date32()).cast(pa.timestamp("us"))
+        held = _plain(silver.select(["athlete_id", "id"]).append_column("start_date_local", day))
+        gone = pa.concat_tables(known).join(held, keys=["athlete_id", "id", "start_date_local"], join_type="left anti")
+        return gone.append_column("ingested", pa.nulls(gone.num_rows, pa.timestamp("us", "UTC")))
+
+
+# ----------------------------------------------------------------------------------------------------------- rows
+
+
+def _columns(delta: DeltaTable, table: Table) -> list[str]:
+    """The contract's columns that the table has; raises ContractError where it lacks a required one."""
+    found = {field.name for field in delta.schema().fields}
+    for column in table.columns:
+        if column.required and column.name not in found:
+            raise ContractError(f"{'.'.join(table.path)}: required column {column.name} is missing")
+    return [column.name for column in table.columns if column.name in found]
+
+
+def _query(delta: DeltaTable, sql: str) -> pa.Table:
+    """The rows of a statement over t. Raises StoreError: delta-rs's engine raises bare Exceptions."""
+    try:
+        return pa.table(QueryBuilder().register("t", delta).execute(sql).read_all())
+    except Exception as error:
+        raise StoreError(f"{delta.table_uri}: cannot be read: {str(error).splitlines()[0][:300]}") from error
+
+
+def _plain(rows: pa.Table) -> pa.Table:
+    """The rows with string_view columns as plain strings: merges write the former, and joins and groups refuse them."""
+    fields = [
+        pa.field(field.name, pa.string() if pa.types.is_string_view(field.type) else field.type)
+        for field in rows.schema
+    ]
+    return rows.cast(pa.schema(fields))
+
+
+def _content(rows: pa.Table) -> pa.Table:
+    """The rows with their ingestion time, null where the table has none, as `ingested`."""
+    rows = _plain(rows)
+    if INGESTED in rows.column_names:
+        moment = rows.column(INGESTED).cast(pa.timestamp("us", "UTC"))
+        rows = rows.drop_columns(INGESTED)
+    else:
+        moment = pa.nulls(rows.num_rows, pa.timestamp("us", "UTC"))
+    if "start_date_local" in rows.column_names:
+        at = rows.schema.get_field_index("start_date_local")
+        rows = rows.set_column(at, "start_date_local", rows.column(at).cast(pa.timestamp("us")))
+    return rows.append_column("ingested", moment)
+
+
+def _marked(rows: pa.Table, name: str, value: int) -> pa.Table:
+    return rows.append_column(name, pa.array(np.full(rows.num_rows, value, dtype=np.int64)))
+
+
+def _between(athletes: pa.Array) -> str:
+    """SQL that lets files of other athletes be skipped; some of the athletes between them remain."""
+    smallest, largest = (str(bound).replace("'", "''") for bound in pc.min_max(athletes).as_py().values())
+    return f"athlete_id >= '{smallest}' AND athlete_id <= '{largest}'"
+
+
+def _difference(new: pa.Table, old: pa.Table) -> pa.Table:
+    return _net_rows(pa.concat_tables([_marked(new, "sign", 1), _marked(old, "sign", -1)], promote_options="default"))
+
+
+def _net_rows(rows: pa.Table) -> pa.Table:
+    """Equal contents counted together: those that did not cancel out, with `net` and the newest `ingested`."""
+    content = [name for name in rows.column_names if name not in ("sign", "ingested")]
+    totals = rows.group_by(content).aggregate([("sign", "sum"), ("ingested", "max")])
+    totals = totals.rename_columns([*content, "net", "ingested"])
+    return totals.filter(pc.not_equal(totals.column("net"), 0))
+
+
+def _by_day(net: pa.Table) -> list[Difference]:
+    """The rows with `net`, `ingested` and start_date_local, counted by athlete and day."""
+    day = net.column("start_date_local").cast(pa.date32())
+    zero = pa.scalar(0, pa.int64())
+    new = pc.max_element_wise(net.column("net"), zero)
+    gone = pc.max_element_wise(pc.negate(net.column("net")), zero)
+    counted = (
+        pa.table([net.column("athlete_id"), day, new, gone, net.column("ingested")], list(Difference._fields))
+        .group_by(["athlete", "day"])
+        .aggregate([("new", "sum"), ("gone", "sum"), ("ingested", "max")])
+    )
+    columns = (counted.column(name).to_pylist() for name in ("athlete", "day", "new_sum", "gone_sum", "ingested_max"))
+    return [Difference(*row) for row in zip(*columns, strict=True)]
