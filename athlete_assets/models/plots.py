@@ -70,12 +70,9 @@ def residual_by_history(scored: pd.DataFrame) -> Figure:
 
 
 def feature_effect(estimator: TimeEstimator, rows: pd.DataFrame) -> Figure:
-    """Mean absolute SHAP value of the most important features of the p50 model, as % of the time."""
-    from catboost import Pool
-
+    """Mean absolute effect (TimeEstimator.effects) of the most important features on p50, as % of the time."""
     matrix = design_matrix(rows, list(rows["distance"]))[estimator.features]
-    values = estimator.models[0.5].get_feature_importance(Pool(matrix), type="ShapValues")[:, :-1]
-    effect = np.abs(values).mean(axis=0) * 100
+    effect = np.abs(estimator.effects(matrix)).mean(axis=0) * 100
     order = np.argsort(effect)[-MOST_FEATURES:]
     figure, axes = _figure("What moves the prediction", "mean absolute effect (% of the time)", "", height=5.5)
     axes.barh([matrix.columns[number] for number in order], effect[order])

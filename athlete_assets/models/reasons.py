@@ -1,7 +1,8 @@
 """Why a prediction is what it is, in sentences that an athlete understands.
 
-SHAP values of the p50 model add up to its logarithm of run time over baseline; summed over a theme (volume, heart rate,
-runs over the distance, ...) and turned into seconds, they say what each side of the training did to the prediction.
+SHAP values of the p50 model (those of its line: slope times distance from the mean) add up to its logarithm of run time
+over baseline; summed over a theme (volume, heart rate, runs over the distance, ...) and turned into seconds, they say
+what each side of the training did to the prediction.
 """
 
 from __future__ import annotations
@@ -121,8 +122,6 @@ def top_reasons(estimator: TimeEstimator, wide: pd.DataFrame) -> list[list[str]]
 
     A row without a baseline, or one that nothing moved, has none. Each sentence ends with its effect.
     """
-    from catboost import Pool
-
     from athlete_assets.models.training_set import baseline_seconds, design_matrix
 
     reasons: list[list[str]] = [[] for _ in range(len(wide))]
@@ -133,11 +132,10 @@ def top_reasons(estimator: TimeEstimator, wide: pd.DataFrame) -> list[list[str]]
         return reasons
     rows = wide.iloc[known]
     matrix = design_matrix(rows, [DISTANCE] * len(rows))[estimator.features]
-    values = estimator.models[0.5].get_feature_importance(Pool(matrix), type="ShapValues")[:, :-1]
     themes = [theme_of(name) for name in matrix.columns]
     names = list(dict.fromkeys(themes))
     membership = np.array([[theme is name for name in names] for theme in themes], dtype=np.float64)
-    effects = values @ membership * estimator.trust[DISTANCE]
+    effects = estimator.effects(matrix) @ membership * estimator.trust[DISTANCE]
     for number, (position, effect) in enumerate(zip(known, effects, strict=True)):
         row = rows.iloc[number]
         for theme in np.argsort(-np.abs(effect))[:MOST]:

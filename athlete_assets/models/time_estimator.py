@@ -1,15 +1,16 @@
 """time_estimator: race times at 5 k, 10 k, half and marathon with an 80 % interval, from an athlete's state.
 
 One model for all distances learns the logarithm of run time over baseline (Riegel from the recent effort), so an
-athlete of whom little is known gets the baseline. Three CatBoost quantile models (p10, p50, p90), sorted; the interval
-is then moved per distance by what it missed on athletes that it had not seen (conformalised quantile regression,
-Romano, Patterson & Candes, 2019).
+athlete of whom little is known gets the baseline. A robust ridge regression weighs the athlete's efforts against each
+other, which is a sum and costs trees many splits; three CatBoost quantile models (p10, p50, p90) learn what it leaves
+over. The quantiles are sorted; the interval is then moved per distance by what it missed on athletes that it had not
+seen (conformalised quantile regression, Romano, Patterson & Candes, 2019).
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -47,9 +48,15 @@ FEWEST_OF_A_DISTANCE = 20
 """A distance with fewer calibration labels takes the offsets of all distances together."""
 WIDER = 1.25
 """The baseline's own interval is wider than it measured: it serves athletes of whom little is known."""
+RIDGE_PENALTY = 20.0
+"""In labels: a feature that only so many labels speak for counts half."""
+FARTHEST_SD = 3.0
+"""A feature farther from the usual counts as this far: a line must not follow a faulty run to where nobody is."""
+ROBUST_STEPS, ROBUST_LOG_RATIO = 8, 0.03
+"""Labels farther from the line than 3 % pull by the sign of their distance, not by its size: efforts have heavy tails."""
 PARAMETERS: dict[str, Any] = {
-    "iterations": 300,
-    "depth": 4,
+    "iterations": 100,
+    "depth": 3,
     "learning_rate": 0.05,
     "rsm": 0.3,
     "l2_leaf_reg": 10.0,
@@ -64,11 +71,39 @@ class TooLittleToLearnFrom(AthleteAssetsError):
     """The labels or features do not carry a model: too few, too few athletes, or features that are all null."""
 
 
+@dataclass(frozen=True)
+class Line:
+    """A ridge regression of the log ratio on the design matrix; a missing value has an effect of its own."""
+
+    centre: Floats
+    scale: Floats
+    slopes: Floats
+    """Effect of one `scale` of each feature, (features,)."""
+    missing: Floats
+    """Effect of a missing value of each feature, (features,)."""
+    intercept: float
+    usual: Floats
+    """Mean effect of each feature in training, (features,)."""
+
+    def effects(self, matrix: pd.DataFrame) -> Floats:
+        """(rows, features): what each feature adds to the log ratio."""
+        values, is_missing = _standardised(matrix, self.centre, self.scale)
+        effects: Floats = values * self.slopes + is_missing * self.missing
+        return effects
+
+    def log_ratios(self, matrix: pd.DataFrame) -> Floats:
+        """(rows,): the regression's log ratio."""
+        total: Floats = self.intercept + self.effects(matrix).sum(axis=1)
+        return total
+
+
 @dataclass
 class TimeEstimator:
     """A fitted estimator. Log quantities are natural logarithms of run time over baseline."""
 
+    line: Line
     models: dict[float, CatBoostRegressor]
+    """By quantile, what the line leaves over."""
     bias: dict[str, float]
     """By distance, the median log ratio in training: what the bias-corrected baseline adds."""
     trust: dict[str, float]
@@ -82,12 +117,21 @@ class TimeEstimator:
     def log_ratios(self, wide: pd.DataFrame, distances: Sequence[str]) -> Floats:
         """(rows, 3): p10, p50, p90 before conformal offsets, sorted."""
         matrix = design_matrix(wide, distances)[self.features]
-        raw = np.column_stack([self.models[quantile].predict(matrix) for quantile in QUANTILES])
+        trees = np.column_stack([self.models[quantile].predict(matrix) for quantile in QUANTILES])
+        raw = self.line.log_ratios(matrix)[:, None] + trees
         trust = np.array([self.trust.get(name, 1.0) for name in distances])[:, None]
         bias = np.array([self.bias.get(name, 0.0) for name in distances])
         spread = np.array([self.baseline_interval.get(name, (-0.15, 0.15)) for name in distances])
         baseline = np.column_stack([bias + spread[:, 0], bias, bias + spread[:, 1]])
         return np.sort(trust * raw + (1 - trust) * baseline, axis=1)
+
+    def effects(self, matrix: pd.DataFrame) -> Floats:
+        """(rows, features): what each feature of the design matrix adds to p50's log ratio, against its mean effect."""
+        from catboost import Pool
+
+        trees = self.models[0.5].get_feature_importance(Pool(matrix), type="ShapValues")[:, :-1]
+        effects: Floats = trees + self.line.effects(matrix) - self.line.usual
+        return effects
 
     def times(self, wide: pd.DataFrame, distances: Sequence[str]) -> tuple[Floats, NDArray[np.bool_]]:
         """(rows, 3) seconds at p10, p50, p90, each row at the distance named for it; and whether the model served.
@@ -136,20 +180,56 @@ def fit(labelled: pd.DataFrame, parameters: dict[str, Any] | None = None) -> Tim
     Rows without a recent effort cannot be learned from and are left out. Raises TooLittleToLearnFrom.
     """
     usable = usable_rows(labelled)
-    matrix = design_matrix(usable, list(usable["distance"]))
     log_ratio = log_ratios_of(usable)
+    estimator = _without_offsets(usable, log_ratio, parameters)
+    estimator.offsets = _offsets(usable, log_ratio, parameters)
+    return estimator
+
+
+def _without_offsets(usable: pd.DataFrame, log_ratio: Floats, parameters: dict[str, Any] | None) -> TimeEstimator:
+    matrix = design_matrix(usable, list(usable["distance"]))
     weight = _weights(usable)
     bias = _bias(usable, log_ratio)
-    estimator = TimeEstimator(
-        models=_models(matrix, log_ratio, weight, parameters),
+    line = fit_line(matrix, log_ratio, weight)
+    return TimeEstimator(
+        line=line,
+        models=_models(matrix, log_ratio - line.log_ratios(matrix), weight, parameters),
         bias=bias,
         trust={name: _count(usable, name) / (_count(usable, name) + LABELS_TO_TRUST) for name in DISTANCES},
         offsets={},
         baseline_interval=_baseline_interval(usable, log_ratio, bias),
         features=list(matrix.columns),
     )
-    estimator.offsets = _offsets(usable, log_ratio, parameters)
-    return estimator
+
+
+def fit_line(matrix: pd.DataFrame, log_ratio: Floats, weight: Floats) -> Line:
+    """Weighted ridge regression, reweighted towards the least absolute error (iteratively, Huber's weights)."""
+    known = matrix.notna().any()
+    centre = matrix.median().where(known, 0.0).to_numpy(np.float64)
+    spread = matrix.std().to_numpy(np.float64)
+    scale = np.where(spread > 0, spread, 1.0)
+    values = np.hstack(_standardised(matrix, centre, scale))
+    weight = weight / weight.mean()
+    pull = weight
+    for _ in range(ROBUST_STEPS):
+        mean, mean_ratio = np.average(values, axis=0, weights=pull), np.average(log_ratio, weights=pull)
+        about = values - mean
+        weighted = about * pull[:, None]
+        curvature = weighted.T @ about + RIDGE_PENALTY * np.eye(values.shape[1])
+        slopes = np.linalg.solve(curvature, weighted.T @ (log_ratio - mean_ratio))
+        intercept = float(mean_ratio - mean @ slopes)
+        missed = np.abs(log_ratio - intercept - values @ slopes)
+        pull = weight * np.minimum(1.0, ROBUST_LOG_RATIO / np.maximum(missed, ROBUST_LOG_RATIO))
+    own, missing = np.split(slopes, 2)
+    line = Line(centre, scale, own, missing, intercept, usual=np.zeros(len(own)))
+    return replace(line, usual=line.effects(matrix).mean(axis=0))
+
+
+def _standardised(matrix: pd.DataFrame, centre: Floats, scale: Floats) -> tuple[Floats, Floats]:
+    """(rows, features) twice: each value in scales from its centre, 0 where missing; and 1 where it is missing."""
+    values = np.clip((matrix.to_numpy(np.float64) - centre) / scale, -FARTHEST_SD, FARTHEST_SD)
+    is_missing = np.isnan(values)
+    return np.where(is_missing, 0.0, values), is_missing.astype(np.float64)
 
 
 def usable_rows(labelled: pd.DataFrame) -> pd.DataFrame:
@@ -212,7 +292,7 @@ def _baseline_interval(
 
 
 def _models(
-    matrix: pd.DataFrame, log_ratio: Floats, weight: Floats, parameters: dict[str, Any] | None
+    matrix: pd.DataFrame, left_over: Floats, weight: Floats, parameters: dict[str, Any] | None
 ) -> dict[float, CatBoostRegressor]:
     """One model a quantile. (CatBoost's MultiQuantile takes monotone constraints without a word and ignores them.)"""
     from catboost import CatBoostRegressor
@@ -220,7 +300,7 @@ def _models(
     models = {}
     for quantile in QUANTILES:
         model = CatBoostRegressor(loss_function=f"Quantile:alpha={quantile}", **{**PARAMETERS, **(parameters or {})})
-        models[quantile] = model.fit(matrix, log_ratio, sample_weight=weight)
+        models[quantile] = model.fit(matrix, left_over, sample_weight=weight)
     return models
 
 
@@ -231,18 +311,8 @@ def _offsets(
     fold = athlete_folds(usable["athlete_id"].to_numpy(), CALIBRATION_FOLDS)
     unseen = np.full((len(usable), len(QUANTILES)), np.nan)
     for number in np.unique(fold):
-        held_out, rest = fold == number, usable[fold != number]
-        bias = _bias(rest, log_ratio[fold != number])
-        partial = TimeEstimator(
-            models=_models(
-                design_matrix(rest, list(rest["distance"])), log_ratio[fold != number], _weights(rest), parameters
-            ),
-            bias=bias,
-            trust={name: _count(rest, name) / (_count(rest, name) + LABELS_TO_TRUST) for name in DISTANCES},
-            offsets={},
-            baseline_interval=_baseline_interval(rest, log_ratio[fold != number], bias),
-        )
-        partial.features = list(partial.models[0.5].feature_names_)
+        held_out, rest = fold == number, usable[fold != number].reset_index(drop=True)
+        partial = _without_offsets(rest, log_ratio[fold != number], parameters)
         unseen[held_out] = partial.log_ratios(usable[held_out], list(usable["distance"][held_out]))
     misses = np.column_stack([unseen[:, 0] - log_ratio, log_ratio - unseen[:, 2]])
     distance, day = usable["distance"].to_numpy(), usable["activity_date"].to_numpy()

@@ -202,3 +202,12 @@ def test_each_athlete_has_reasons_of_his_own_one_a_line(
     reasons = time_estimator.as_mlflow_model(estimator).predict(None, rows)["top_reasons"]
     assert reasons[2] is None
     assert all(line.endswith(".") for why in reasons.drop(index=2) for line in why.splitlines())
+
+
+def test_the_line_is_a_ridge_that_does_not_follow_a_faulty_run() -> None:
+    """x = 0, 0, 2, 2 is -+sqrt(3)/2 sd from its centre; the ridge leaves 0.02 x 3 / (3 + 20); 3 sd is the farthest."""
+    matrix = pd.DataFrame({"x": [0.0, 0.0, 2.0, 2.0]})
+    line = time_estimator.fit_line(matrix, np.array([-0.02, -0.02, 0.02, 0.02]), np.ones(4))
+    at_two = 0.02 * 3 / 23
+    found = line.log_ratios(pd.DataFrame({"x": [2.0, 1.0, 1_000.0, np.nan]}))
+    assert found == pytest.approx([at_two, 0.0, at_two * 3 / (3**0.5 / 2), 0.0], abs=1e-12)
