@@ -53,7 +53,7 @@ RIDGE_PENALTY = 20.0
 FARTHEST_SD = 3.0
 """A feature farther from the usual counts as this far: a line must not follow a faulty run to where nobody is."""
 ROBUST_STEPS, ROBUST_LOG_RATIO = 8, 0.03
-"""Labels farther from the line than 3 % pull by the sign of their distance, not by its size: efforts have heavy tails."""
+"""Labels farther from the line than 3 % pull by sign, not by distance: efforts have heavy tails."""
 PARAMETERS: dict[str, Any] = {
     "iterations": 100,
     "depth": 3,
