@@ -222,6 +222,16 @@ def test_workers_get_the_code_through_spark_connect_as_on_standard_access_cluste
     assert "packages.zip" in modules[0]["module"]
 
 
+def test_steps_that_share_a_cluster_give_its_spark_files_of_different_names(tmp_path: Path) -> None:
+    """Spark keeps files by name as long as the cluster lives, and refuses another one of the same name."""
+    archive = tmp_path / "packages.zip"
+    code = PackagedCode.of({"small_assets": PROJECT})
+    archive.write_bytes(code.content)
+    names = {Path(step_main.unpacked(str(archive), code.digest)[0]).name for _ in range(2)}
+    assert len(names) == 2
+    assert all(name.endswith(".zip") for name in names)
+
+
 # faults of the API
 
 

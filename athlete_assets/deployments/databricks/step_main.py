@@ -78,7 +78,9 @@ def unpacked(archive: str, digest: str) -> tuple[str, str]:
     folder = tempfile.mkdtemp(prefix="athlete_assets_code_")
     with zipfile.ZipFile(io.BytesIO(content)) as packages:
         packages.extractall(folder)
-    local = f"{tempfile.mkdtemp(prefix='athlete_assets_zip_')}/athlete_assets_{digest[:12]}.zip"
+    # a name that no other step on this cluster uses: Spark refuses a second file of one name from another folder
+    own = tempfile.mkdtemp(prefix="athlete_assets_zip_")
+    local = f"{own}/{os.path.basename(own)}_{digest[:12]}.zip"
     with open(local, "wb") as handle:
         handle.write(content)
     return local, folder
