@@ -108,6 +108,11 @@ class Settings(BaseModel):
     databricks_table_layout: Literal["partitioned", "clustered"] = Field(
         "partitioned", description="tables are partitioned by month, or clustered (liquid) by day and keys"
     )
+    databricks_experiment: str = Field(
+        "/Shared/athlete_assets",
+        pattern="^/.",
+        description="MLflow experiment of the training runs, an absolute path of the workspace in a folder that exists",
+    )
     databricks_spark_conf: dict[str, str] = Field({}, description="Spark configuration of a new cluster, as JSON")
     databricks_tags: dict[str, str] = Field({}, description="tags of a new cluster, for the bill, as JSON")
     databricks_libraries: str = Field("", description="further libraries for the cluster, name==version, by commas")
@@ -182,6 +187,11 @@ class Settings(BaseModel):
     def mlflow_tracking_uri(self) -> str:
         """SQLite under ATHLETE_HOME (file-store tracking raises in mlflow 3.17), or the workspace."""
         return "databricks" if self.deployment == "databricks" else f"sqlite:///{self.home.resolve() / 'mlflow.db'}"
+
+    @property
+    def mlflow_experiment(self) -> str:
+        """The experiment of the training runs: a name, or the workspace's path for it."""
+        return self.databricks_experiment if self.deployment == "databricks" else "athlete_assets"
 
     @property
     def mlflow_registry_uri(self) -> str:

@@ -9,8 +9,6 @@ import dagster as dg
 
 from athlete_assets.settings import Settings
 
-EXPERIMENT = "athlete_assets"
-
 
 def mlflow_resource(settings: Settings) -> dg.ResourceDefinition:
     """One MLflow run for each Dagster run; models open nested runs in it.
@@ -24,14 +22,16 @@ def mlflow_resource(settings: Settings) -> dg.ResourceDefinition:
         import mlflow
         from dagster_mlflow import mlflow_tracking
 
-        settings.home.mkdir(parents=True, exist_ok=True)
+        if settings.deployment == "local":
+            settings.home.mkdir(parents=True, exist_ok=True)
         mlflow.set_registry_uri(settings.mlflow_registry_uri)
-        artifacts = (settings.home.resolve() / "mlflow_artifacts").as_uri()
         mlflow.set_tracking_uri(settings.mlflow_tracking_uri)
-        if settings.deployment == "local" and mlflow.get_experiment_by_name(EXPERIMENT) is None:
-            mlflow.create_experiment(EXPERIMENT, artifact_location=artifacts)
+        experiment = settings.mlflow_experiment
+        if settings.deployment == "local" and mlflow.get_experiment_by_name(experiment) is None:
+            artifacts = (settings.home.resolve() / "mlflow_artifacts").as_uri()
+            mlflow.create_experiment(experiment, artifact_location=artifacts)
         config = {
-            "experiment_name": EXPERIMENT,
+            "experiment_name": experiment,
             "mlflow_tracking_uri": settings.mlflow_tracking_uri,
             "env": {},
             "extra_tags": {},

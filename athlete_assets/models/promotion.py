@@ -29,8 +29,8 @@ MIN_HOLDOUT_10K = 20
 STATUS, REASONS, KIND, PREVIOUS = "validation_status", "validation_reasons", "kind", "previous_champion"
 APPROVED, REJECTED = "approved", "rejected"
 LEARNED, FORMULA = "learned", "formula"
-TAG_LENGTH = 4_500
-"""MLflow refuses longer tag values (5,000)."""
+TAG_LENGTH = 1_000
+"""Unity Catalog refuses longer tag values, MLflow's own registry those above 5,000."""
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property
+from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -310,7 +311,7 @@ class UnityCatalogFeatureStore(FeatureStore):
 
         if mlflow.active_run() is None:
             raise ContractError("log_model needs an active MLflow run; call it inside mlflow.start_run()")
-        with _translated(registered_model_name or artifact_path):
+        with _translated(registered_model_name or artifact_path), _registered_by_any_mlflow():
             self.client.log_model(
                 model=model,
                 artifact_path=artifact_path,
@@ -335,6 +336,44 @@ class UnityCatalogFeatureStore(FeatureStore):
         _refuse_days(df, moments)
         refuse_null_timestamps(df, moments)
         return _attempt(model_uri, lambda: self.client.score_batch(model_uri=model_uri, df=df, result_type=result_type))
+
+
+@contextmanager
+def _registered_by_any_mlflow() -> Iterator[None]:
+    """Lets mlflow from PyPI register in Unity Catalog what the feature store's log_model packaged.
+
+    Databricks' own build of mlflow sends such a model's features along; the open-source one refuses the model ("can
+    only be registered on a Databricks cluster") wherever it runs, and it is the one that stands on a cluster where a
+    version is pinned. Where it refuses, the version is registered with the feature tables as its dependencies.
+    """
+    from mlflow.exceptions import MlflowException
+    from mlflow.store._unity_catalog.registry import rest_store
+
+    from athlete_assets.store.feature_spec import FeatureSpec
+    from athlete_assets.store.feature_store import MODEL_FOLDER
+
+    own_features, own_dependencies = rest_store.get_feature_dependencies, rest_store.get_model_version_dependencies
+    refused: set[str] = set()
+
+    def features(model_dir: str) -> str:
+        try:
+            return str(own_features(model_dir))
+        except MlflowException as error:
+            if "packaged by Databricks Feature Store" not in str(error):
+                raise
+            refused.add(model_dir)
+            return ""
+
+    def dependencies(model_dir: str) -> list[dict[str, str]]:
+        tables = FeatureSpec.load(Path(model_dir) / MODEL_FOLDER).table_ids if model_dir in refused else ()
+        return [*own_dependencies(model_dir), *({"type": "DATABRICKS_TABLE", "name": name} for name in tables)]
+
+    rest_store.get_feature_dependencies, rest_store.get_model_version_dependencies = features, dependencies
+    try:
+        yield
+    finally:
+        rest_store.get_feature_dependencies = own_features
+        rest_store.get_model_version_dependencies = own_dependencies
 
 
 # ------------------------------------------------------------------------------------------------------------- SQL

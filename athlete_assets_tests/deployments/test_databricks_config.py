@@ -149,7 +149,12 @@ def test_a_runtime_with_another_spark_is_refused_and_the_stock_launcher_wants_th
 
 def test_a_step_gets_the_settings_that_change_its_result_and_no_others() -> None:
     settings = bricks(
-        home=Path("/somewhere"), max_run_speed_mps=7.0, allow_api_data=True, alert_slack_token="xoxb", time_zone="UTC"
+        home=Path("/somewhere"),
+        max_run_speed_mps=7.0,
+        allow_api_data=True,
+        alert_slack_token="xoxb",
+        time_zone="UTC",
+        databricks_experiment="/Users/me/runs",
     )
     environment = config.step_environment(settings)
     assert environment == {
@@ -158,6 +163,7 @@ def test_a_step_gets_the_settings_that_change_its_result_and_no_others() -> None
         "ATHLETE_MAX_RUN_SPEED_MPS": "7.0",
         "ATHLETE_ALLOW_API_DATA": "True",
         "ATHLETE_TIME_ZONE": "UTC",
+        "ATHLETE_DATABRICKS_EXPERIMENT": "/Users/me/runs",
     }
     there = Settings.load(environment)
     assert (there.max_run_speed_mps, there.allow_api_data, there.databricks_on_cluster) == (7.0, True, True)

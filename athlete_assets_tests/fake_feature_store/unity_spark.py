@@ -46,9 +46,10 @@ class UnityCatalog:
         self._patch(reader, "table", self._named)
         self._patch(writer, "saveAsTable", self._named)
         self._patch(catalog, "tableExists", self._named)
+        for schema in sorted((self.root / self.catalog).glob("*")):
+            self.create_schema(schema.name)
         for folder in sorted((self.root / self.catalog).glob("*/*/_delta_log")):
             path = folder.parent
-            self.create_schema(path.parent.name)
             self.spark.sql(
                 f"CREATE TABLE IF NOT EXISTS spark_catalog.{path.parent.name}.{path.name} USING DELTA LOCATION '{path}'"
             )

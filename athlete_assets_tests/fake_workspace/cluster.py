@@ -19,11 +19,27 @@ from pathlib import Path
 from typing import Any
 
 from athlete_assets.store.session import DELTA_PACKAGE
+from athlete_assets_tests.fake_feature_store import unity_spark
 from athlete_assets_tests.fake_workspace.faults import Fate
+from athlete_assets_tests.fake_workspace.mlflow_endpoints import WORKSPACE_ID
 
-RUNTIME = Path(__file__).with_name("runtime.py")
+RUNTIME, JVM = (Path(__file__).with_name(name) for name in ("runtime.py", "jvm.py"))
 HIDDEN = ("athlete_assets", "athlete_assets_tests")
 EVENT_FILE = re.compile(r"events")
+SPARK_OPTIONS = {
+    "spark.master": "local[2]",
+    "spark.jars.packages": DELTA_PACKAGE,
+    "spark.sql.extensions": "io.delta.sql.DeltaSparkSessionExtension",
+    "spark.sql.catalog.spark_catalog": "org.apache.spark.sql.delta.catalog.DeltaCatalog",
+    "spark.sql.shuffle.partitions": "2",
+    "spark.ui.enabled": "false",
+    "spark.databricks.delta.snapshotPartitions": "1",
+    # few rows in many plans: compiling for speed would cost several times what it saves
+    "spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC",
+    "spark.sql.codegen.wholeStage": "false",
+    "spark.sql.codegen.factoryMode": "NO_CODEGEN",
+}
+"""A classic session with Delta, as a cluster has one."""
 
 
 @dataclass
@@ -48,6 +64,14 @@ class Run:
         return self.body["tasks"][0]
 
     @property
+    def cluster_id(self) -> str:
+        return self.task.get("existing_cluster_id") or f"job-{self.run_id}"
+
+    @property
+    def job_id(self) -> int:
+        return self.run_id + 5_000_000
+
+    @property
     def ended(self) -> bool:
         return self.life_cycle in ("TERMINATED", "SKIPPED", "INTERNAL_ERROR")
 
@@ -55,15 +79,14 @@ class Run:
         state: dict[str, Any] = {"life_cycle_state": self.life_cycle, "state_message": self.message}
         if self.ended and self.result:
             state["result_state"] = self.result
-        cluster = self.task.get("existing_cluster_id") or f"job-{self.run_id}"
         task = {**self.task, "run_id": self.run_id + 1_000_000, "state": state}
         if self.life_cycle != "PENDING":
-            task["cluster_instance"] = {"cluster_id": cluster}
+            task["cluster_instance"] = {"cluster_id": self.cluster_id}
         return {
             "run_id": self.run_id,
-            "job_id": self.run_id + 5_000_000,
+            "job_id": self.job_id,
             "run_name": self.body.get("run_name", "Untitled"),
-            "run_page_url": f"{host}/?o=1#job/{self.run_id + 5_000_000}/run/{self.run_id}",
+            "run_page_url": f"{host}/?o=1#job/{self.job_id}/run/{self.run_id}",
             "creator_user_name": self.creator,
             "state": state,
             "status": {"state": self.life_cycle, "termination_details": {"code": self.termination}},
@@ -82,13 +105,19 @@ class Clusters:
         self.default_fate = Fate()
         self.runs: dict[int, Run] = {}
         self.by_token: dict[str, int] = {}
+        self._jvms: dict[str, subprocess.Popen[bytes]] = {}
         self._ids = itertools.count(101)
         self._lock = threading.Lock()
 
     @property
-    def warehouse(self) -> Path:
-        """The metastore's folder: `<schema>/<table>`. Its catalog is Spark's own, `spark_catalog`."""
-        return self.root / "tables" / "spark_catalog"
+    def tables(self) -> Path:
+        """The metastore's folder: `<catalog>/<schema>/<table>`."""
+        return self.root / "tables"
+
+    def table_folder(self, name: str) -> Path | None:
+        """Where a table of three-level name lies; None where there is none."""
+        folder = self.tables.joinpath(*name.split("."))
+        return folder if (folder / "_delta_log").is_dir() else None
 
     @property
     def mounts(self) -> dict[str, str]:
@@ -138,6 +167,10 @@ class Clusters:
         for run in self.runs.values():
             run.cancelled = True
             self._kill(run)
+        for jvm in self._jvms.values():
+            if jvm.poll() is None:
+                os.killpg(jvm.pid, signal.SIGKILL)
+            jvm.wait()
 
     def _live(self, run: Run) -> None:
         try:
@@ -190,26 +223,24 @@ class Clusters:
         work.mkdir()
         script = run.folder / RUNTIME.name
         shutil.copy(RUNTIME, script)
-        site_packages = [sysconfig.get_path("purelib"), sysconfig.get_path("platlib")]
         spec = {
             "python_file": _plain(task["python_file"]),
             "parameters": task.get("parameters", []),
             "mounts": self.mounts,
             "hidden": HIDDEN,
-            "site_packages": list(dict.fromkeys(site_packages)),
+            "site_packages": site_packages(),
             "host": self.host,
             "token": self.cluster_token,
-            "spark": self._spark_options(run) if run.fate.spark else None,
+            "workspace_id": WORKSPACE_ID,
+            "cluster_id": run.cluster_id,
+            "job_id": str(run.job_id),
+            "run_id": str(run.run_id),
+            "nfs": str(self._nfs()),
+            "spark": self._spark(run) if run.fate.spark else None,
             "standard_access": run.fate.standard_access,
         }
         (run.folder / "spec.json").write_text(json.dumps(spec))
-        environment = {key: os.environ[key] for key in ("PATH", "JAVA_HOME", "LANG") if key in os.environ}
-        environment |= {"HOME": str(Path.home()), "DATABRICKS_RUNTIME_VERSION": "17.3", "TMPDIR": str(run.folder)}
-        worker = run.folder / "python"  # Spark's workers see no more of the host than the driver does
-        worker.write_text(f'#!/bin/sh\nexec {sys.executable} -S -B "$@"\n')
-        worker.chmod(0o755)
-        environment |= {"PYSPARK_PYTHON": str(worker), "PYTHONPATH": os.pathsep.join(spec["site_packages"])}
-        environment |= {"SPARK_LOCAL_IP": "127.0.0.1"}
+        environment = self._environment(run.folder)
         with open(run.folder / "output", "wb") as output:
             run.process = subprocess.Popen(
                 [sys.executable, "-S", "-E", "-B", str(script), str(run.folder / "spec.json")],
@@ -251,18 +282,51 @@ class Clusters:
             for name in names
         )
 
-    def _spark_options(self, run: Run) -> dict[str, str]:
-        """A classic session with Delta, as a cluster has one; its tables outlive the process."""
-        return {
-            "spark.master": "local[2]",
-            "spark.jars.packages": DELTA_PACKAGE,
-            "spark.sql.extensions": "io.delta.sql.DeltaSparkSessionExtension",
-            "spark.sql.catalog.spark_catalog": "org.apache.spark.sql.delta.catalog.DeltaCatalog",
-            "spark.sql.warehouse.dir": str(self.warehouse),
-            "spark.sql.shuffle.partitions": "2",
-            "spark.ui.enabled": "false",
-            "spark.databricks.delta.snapshotPartitions": "1",
-        }
+    def _environment(self, folder: Path) -> dict[str, str]:
+        """Nothing of the host's but what finds Java; Spark's workers see no more of the host than the driver does."""
+        environment = {key: os.environ[key] for key in ("PATH", "JAVA_HOME", "LANG") if key in os.environ}
+        environment |= {"HOME": str(Path.home()), "DATABRICKS_RUNTIME_VERSION": "17.3", "TMPDIR": str(folder)}
+        worker = folder / "python"
+        worker.write_text(f'#!/bin/sh\nexec {sys.executable} -S -B "$@"\n')
+        worker.chmod(0o755)
+        environment |= {"PYSPARK_PYTHON": str(worker), "PYTHONPATH": os.pathsep.join(site_packages())}
+        return environment | {"SPARK_LOCAL_IP": "127.0.0.1"}
+
+    def _spark(self, run: Run) -> dict[str, Any]:
+        """How the run's process gets its session: in the JVM of the existing cluster, or in one of its own."""
+        described: dict[str, Any] = {"tables": str(self.tables), "unity_catalog": unity_spark.__file__}
+        if "existing_cluster_id" in run.task:
+            return described | {"jvm": self._jvm(run.cluster_id)}
+        return described | {"options": SPARK_OPTIONS}
+
+    def _jvm(self, cluster: str) -> dict[str, Any]:
+        """Where the cluster's JVM can be reached; it starts with the cluster's first run that has Spark."""
+        folder = self.root / "clusters" / cluster
+        reached = folder / "reached.json"
+        with self._lock:
+            if cluster not in self._jvms:
+                folder.mkdir(parents=True)
+                (folder / "spec.json").write_text(json.dumps({"options": SPARK_OPTIONS, "reached": str(reached)}))
+                with open(folder / "output", "wb") as output:
+                    self._jvms[cluster] = subprocess.Popen(
+                        [sys.executable, "-S", "-B", str(JVM), str(folder / "spec.json")],
+                        cwd=folder,
+                        env=self._environment(folder),
+                        stdin=subprocess.PIPE,
+                        stdout=output,
+                        stderr=subprocess.STDOUT,
+                        start_new_session=True,
+                    )
+        while not reached.exists():
+            if self._jvms[cluster].poll() is not None:
+                raise RuntimeError((folder / "output").read_text(errors="replace")[-2000:])
+            time.sleep(0.05)
+        return json.loads(reached.read_text())
+
+    def _nfs(self) -> Path:
+        folder = self.root / "clusters" / "nfs"
+        folder.mkdir(exist_ok=True)
+        return folder
 
     @staticmethod
     def _library_trouble(run: Run) -> str | None:
@@ -302,3 +366,8 @@ def _plain(path: str) -> str:
         return path
     rest = "/" + path.removeprefix("dbfs:").lstrip("/")
     return rest if rest.startswith("/Volumes/") else "/dbfs" + rest
+
+
+def site_packages() -> list[str]:
+    """Where the libraries of this interpreter lie, without what its site configuration adds."""
+    return list(dict.fromkeys(sysconfig.get_path(name) for name in ("purelib", "platlib")))

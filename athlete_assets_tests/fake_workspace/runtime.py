@@ -11,9 +11,8 @@ import importlib.util
 import io
 import json
 import os
-import re
 import sys
-import time
+import types
 import urllib.request
 
 
@@ -63,45 +62,118 @@ class Secrets:
 
 
 class DbUtils:
-    def __init__(self, host, token):
-        self.secrets = Secrets(host, token)
+    def __init__(self, spec):
+        self.secrets = Secrets(spec["host"], spec["token"])
+        self.notebook = self
+        self.entry_point = EntryPoint(spec["nfs"])
 
 
-def cluster_session(options):
+class EntryPoint:
+    """What mlflow asks of the driver through dbutils (mlflow/utils/databricks_utils.py)."""
+
+    def __init__(self, nfs):
+        self.nfs = nfs
+
+    def getDbutils(self):
+        return self
+
+    def notebook(self):
+        return self
+
+    def getUserNFSTempDir(self):
+        """A folder that all nodes share: a model lies there for Spark's workers."""
+        return self.nfs
+
+    getReplNFSTempDir = getUserNFSTempDir
+
+
+def install_dbruntime(spec, names):
+    """The runtime's own package, by which the clients know where they run and who they are.
+
+    The SDK takes its credentials from `sdk_credential_provider` (databricks/sdk/runtime/__init__.py), mlflow and the
+    feature store theirs from the context, once there is a shell with dbutils in it.
+    """
+    context = types.SimpleNamespace(
+        apiUrl=spec["host"],
+        apiToken=spec["token"],
+        sslTrustAll=False,
+        workspaceUrl=None,
+        browserHostName=None,
+        workspaceId=spec["workspace_id"],
+        isInCluster=True,
+        clusterId=spec["cluster_id"],
+        isInNotebook=False,
+        notebookId=None,
+        notebookPath=None,
+        aclPathOfAclRoot=None,
+        isInJob=True,
+        jobId=spec["job_id"],
+        idInJob=spec["run_id"],
+        jobType="NORMAL",
+        jobTaskType="python",
+    )
+
+    class UserNamespaceInitializer:
+        @classmethod
+        def getOrCreate(cls):
+            return cls()
+
+        def get_namespace_globals(self):
+            return names
+
+    def runtime_auth():
+        return spec["host"], lambda: {"Authorization": f"Bearer {spec['token']}"}
+
+    contents = {
+        "dbruntime": {"UserNamespaceInitializer": UserNamespaceInitializer, "__path__": []},
+        "dbruntime.databricks_repl_context": {"get_context": lambda: context},
+        "dbruntime.sdk_credential_provider": {"init_runtime_native_auth": runtime_auth},
+    }
+    for name, attributes in contents.items():
+        sys.modules[name] = types.ModuleType(name)
+        vars(sys.modules[name]).update(attributes)
+
+
+def give_shell(names):
+    """The shell that runs a task's file on a real driver; importing it takes a while."""
+    import IPython
+
+    shell = types.SimpleNamespace(ns_table={"user_global": names})
+    IPython.get_ipython = lambda: shell
+
+
+def cluster_session(spec):
     """The cluster's session, which `SparkSession.builder.getOrCreate()` then returns, with the metastore's tables."""
     from pyspark.sql import SparkSession
 
-    builder = SparkSession.builder.appName("cluster")
-    for key, value in options.items():
-        builder = builder.config(key, value)
-    spark = builder.getOrCreate()
-    warehouse = options["spark.sql.warehouse.dir"]
-    for schema in sorted(os.listdir(warehouse)):
-        spark.sql(f"CREATE SCHEMA IF NOT EXISTS `{schema}` LOCATION '{warehouse}/{schema}'")
-        for table in sorted(os.listdir(f"{warehouse}/{schema}")):
-            if os.path.isdir(f"{warehouse}/{schema}/{table}/_delta_log"):
-                spark.sql(f"CREATE TABLE `{schema}`.`{table}` USING DELTA LOCATION '{warehouse}/{schema}/{table}'")
-    understand_unity_catalog(SparkSession, os.path.dirname(warehouse))
+    if "jvm" in spec["spark"]:
+        spark = attached(spec["spark"]["jvm"])
+    else:
+        builder = SparkSession.builder.appName("cluster")
+        for key, value in spec["spark"]["options"].items():
+            builder = builder.config(key, value)
+        spark = builder.getOrCreate()
+    source = importlib.util.spec_from_file_location("unity_spark", spec["spark"]["unity_catalog"])
+    unity_spark = importlib.util.module_from_spec(source)
+    source.loader.exec_module(unity_spark)
+    unity_spark.UnityCatalog(spark, spec["spark"]["tables"]).install()
     return spark
 
 
-def understand_unity_catalog(session_class, folder):
-    """What Unity Catalog's SQL has beyond Spark's: key constraints and tags, written down beside the tables."""
-    plain = session_class.sql
+def attached(jvm):
+    """A session of its own in the Spark of a cluster that is running: shared tables, own views and settings."""
+    os.environ["PYSPARK_GATEWAY_PORT"], os.environ["PYSPARK_GATEWAY_SECRET"] = str(jvm["port"]), jvm["secret"]
+    from pyspark import SparkConf, SparkContext
+    from pyspark.java_gateway import launch_gateway
+    from pyspark.sql import SparkSession
 
-    def sql(self, query, *arguments, **options):
-        key = re.search(r",\s*CONSTRAINT `[^`]+` PRIMARY KEY \(([^)]*)\)", query)
-        tags = re.match(r"ALTER TABLE (\S+) SET TAGS \((.*)\)\s*\Z", query, re.DOTALL)
-        if key or tags:
-            with open(f"{folder}/unity_catalog.{time.time_ns()}", "w") as handle:
-                handle.write(query)
-        if tags:
-            return plain(self, "SELECT 1 WHERE false")
-        if key:
-            query = query[: key.start()] + query[key.end() :]
-        return plain(self, query, *arguments, **options)
-
-    session_class.sql = sql
+    gateway = launch_gateway()
+    sessions = SparkSession._get_j_spark_session_class(gateway.jvm)
+    session = sessions.getDefaultSession().get().newSession()
+    java_context = gateway.jvm.JavaSparkContext.fromSparkContext(session.sparkContext())
+    context = SparkContext(gateway=gateway, jsc=java_context, conf=SparkConf(_jconf=java_context.getConf()))
+    sessions.setActiveSession(session)
+    return SparkSession(context, jsparkSession=session)
 
 
 def main():
@@ -112,9 +184,11 @@ def main():
     for package in spec["hidden"]:
         assert importlib.util.find_spec(package) is None, f"the host's {package} can be imported on the cluster"
     mount(spec["mounts"])
-    names = {"__name__": "__main__", "__file__": spec["python_file"], "dbutils": DbUtils(spec["host"], spec["token"])}
+    names = {"__name__": "__main__", "__file__": spec["python_file"], "dbutils": DbUtils(spec)}
+    install_dbruntime(spec, names)
     if spec["spark"]:
-        names["spark"] = cluster_session(spec["spark"])
+        give_shell(names)
+        names["spark"] = cluster_session(spec)
         if not spec["standard_access"]:
             names["sc"] = names["spark"].sparkContext
     elif not spec["standard_access"]:

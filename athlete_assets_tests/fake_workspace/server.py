@@ -17,8 +17,18 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
+from athlete_assets_tests.fake_feature_store.endpoints import Call, FeatureStoreEndpoints, Refused
 from athlete_assets_tests.fake_workspace.cluster import Clusters, Run
 from athlete_assets_tests.fake_workspace.faults import Fate, Faults
+from athlete_assets_tests.fake_workspace.mlflow_endpoints import (
+    MANAGED,
+    REGISTRY,
+    TRACKING,
+    WORKSPACE_ID,
+    MlflowError,
+    ModelRegistry,
+    Tracking,
+)
 
 CLIENT_ID, CLIENT_SECRET = "11111111-aaaa-bbbb-cccc-222222222222", "dose-a-client-secret"
 CLUSTER_TOKEN = "cluster-internal"
@@ -81,7 +91,7 @@ class FakeWorkspace:
     def __init__(self, root: Path, dbfs: bool = True) -> None:
         self.root = root
         self.dbfs_enabled = dbfs
-        for name in ("Volumes", "dbfs", "clusters", "tables/spark_catalog"):
+        for name in ("Volumes", "dbfs", "clusters", "tables", *MANAGED):
             (root / name).mkdir(parents=True, exist_ok=True)
         self.faults = Faults()
         self.journal: list[Request] = []
@@ -106,6 +116,9 @@ class FakeWorkspace:
         self._server.daemon_threads = True
         self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
         self.clusters = Clusters(root, self.url, CLUSTER_TOKEN)
+        self.tracking = Tracking(root)
+        self.models = ModelRegistry(root, self.securables["schema"])
+        self.feature_store = FeatureStoreEndpoints(self.clusters.table_folder)
 
     def __enter__(self) -> FakeWorkspace:
         threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
@@ -113,6 +126,7 @@ class FakeWorkspace:
 
     def __exit__(self, *_: object) -> None:
         self.clusters.stop()
+        self.tracking.stop()
         self._server.shutdown()
         self._server.server_close()
 
@@ -236,6 +250,8 @@ class FakeWorkspace:
 
     def _volume_file(self, request: Request, path: str) -> Path:
         parts = [unquote(part) for part in path.strip("/").split("/")]
+        if parts[0] in MANAGED and ".." not in parts:
+            return self.root.joinpath(*parts)
         if parts[0] != "Volumes" or ".." in parts:
             raise ApiError(400, "INVALID_PARAMETER_VALUE", f"Invalid path: {path}")
         volume = "/" + "/".join(parts[:4])
@@ -254,6 +270,11 @@ class FakeWorkspace:
     @route("PUT", "/api/2.0/fs/files(/.+)")
     def file_put(self, request: Request, path: str) -> Any:
         target = self._volume_file(request, path)
+        top = target.relative_to(self.root).parts
+        if top[0] == "Models":
+            self.models.refuse_write(list(top))
+        if top[0] in MANAGED:
+            target.parent.mkdir(parents=True, exist_ok=True)
         if not target.parent.is_dir():
             raise ApiError(404, "NOT_FOUND", f"The directory being accessed is not found: {path}")
         if target.exists() and request.query.get("overwrite") == "false":
@@ -301,6 +322,12 @@ class FakeWorkspace:
                 for entry in sorted(folder.iterdir())
             ]
         }
+
+    @route("HEAD", "/api/2.0/fs/directories(/.+)")
+    def directory_head(self, request: Request, path: str) -> Any:
+        if not self._volume_file(request, path).is_dir():
+            raise ApiError(404, "NOT_FOUND", f"The directory being accessed is not found: {path}")
+        return Answer(b"")
 
     @route("DELETE", "/api/2.0/fs/directories(/.+)")
     def directory_delete(self, request: Request, path: str) -> Any:
@@ -420,6 +447,8 @@ class FakeWorkspace:
 
     def create_securable(self, kind: str, name: str) -> None:
         self.securables[kind].add(name)
+        if kind == "schema":
+            self.clusters.tables.joinpath(*name.split(".")).mkdir(parents=True, exist_ok=True)
         if kind == "volume":
             self.add_volume("/Volumes/" + name.replace(".", "/"))
 
@@ -509,6 +538,28 @@ class FakeWorkspace:
             raise not_found(f"Secret does not exist with scope: {scope} and key: {key}")
         return {"key": key, "value": base64.b64encode(self.secrets[scope][key].encode()).decode()}
 
+    # what modules of their own answer; None: not theirs
+
+    def _feature_store(self, request: Request) -> Answer | None:
+        for method, pattern, handler in self.feature_store.routes():
+            match = pattern.fullmatch(request.path)
+            if match and method == request.method:
+                return Answer.of(handler(Call(request.query, request.json), *match.groups()))
+        return None
+
+    def _mlflow(self, request: Request) -> Answer | None:
+        registry = REGISTRY.fullmatch(request.path)
+        if registry:
+            call = f"{request.method} {registry[1]}{registry[2]}"
+            sent = {**request.query, **request.json}
+            return Answer.of(self.models.answer(call, sent, request.headers, request.principal))
+        if not TRACKING.match(request.path):
+            return None
+        answer = Answer.of({})
+        answer.status, answer.body = self.tracking.answer(request.method, request.path, request.query, request.body)
+        answer.headers["x-databricks-org-id"] = WORKSPACE_ID
+        return answer
+
     # the server
 
     def answer(self, request: Request) -> Answer:
@@ -528,8 +579,13 @@ class FakeWorkspace:
                     with self._lock:
                         value = getattr(self, name)(request, *match.groups())
                     return value if isinstance(value, Answer) else Answer.of(value or {})
+            for module in (self._feature_store, self._mlflow):
+                with self._lock:
+                    answered = module(request)
+                if answered is not None:
+                    return answered
             raise ApiError(404, "ENDPOINT_NOT_FOUND", f"No API found for {request.method} {request.path}")
-        except ApiError as error:
+        except (ApiError, MlflowError, Refused) as error:
             refusal = Answer.of({"error_code": error.code, "message": error.message})
             refusal.status = error.status
             return refusal

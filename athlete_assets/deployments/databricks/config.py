@@ -38,7 +38,7 @@ CLUSTER_LIBRARIES = (
 and SciPy are the runtime's own: another build of them beside the runtime's breaks Spark's Arrow functions."""
 RUNTIMES = {"15.4": ("3.5", "3.11"), "16.4": ("3.5", "3.12"), "17.3": ("4.0", "3.12")}
 """Long-term runtimes: their Spark and Python minor versions."""
-LOCAL_ONLY = re.compile(r"(home|deployment|engine|ui_url)$|(databricks_(?!table_)|alert|sensor|schedule)")
+LOCAL_ONLY = re.compile(r"(home|deployment|engine|ui_url)$|(databricks_(?!table_|experiment)|alert|sensor|schedule)")
 """Settings of the orchestrator: where it works, whom it tells. A step computes the same without them."""
 
 
