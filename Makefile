@@ -1,6 +1,7 @@
 # Two commands: `make run` (import, features, model, predictions) and `make test`. Both make .venv at first need.
 #   make run                        a simulated cohort of 30 athletes and 3 years
 #   make run EXPORT=export_123.zip  a Strava account export, or its activities.csv
+#   make test-client                the feature store with the newer client that a cluster may bring (CLIENT=0.18.2)
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -8,8 +9,16 @@ EXPORT ?=
 ATHLETES ?= 30
 YEARS ?= 3
 INSTALLED := $(VENV)/.installed
+CLIENT ?= 0.18.2
+CLIENT_VENV := $(VENV)-client-$(CLIENT)
+CLIENT_PINS := constraints-client-$(CLIENT).txt
+CLIENT_TESTS := athlete_assets_tests/store/test_conformance.py athlete_assets_tests/store/test_unity_catalog.py \
+  athlete_assets_tests/test_definitions.py
+# what a cluster's Python has of this project's dependencies; no dagster-databricks, which excludes the newer SDK
+ON_CLUSTER := catboost dagster dagster-mlflow dagster-pyspark dagster-slack databricks-feature-engineering deltalake \
+  ipython mlflow "pyspark[connect]" pysail scipy setuptools matplotlib hypothesis pytest pytest-xdist
 
-.PHONY: run test check ui clean
+.PHONY: run test test-client check ui clean
 .DELETE_ON_ERROR:
 
 run: $(INSTALLED)
@@ -17,6 +26,9 @@ run: $(INSTALLED)
 
 test: $(INSTALLED)
 	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder --durations=12
+
+test-client: $(CLIENT_VENV)/.installed
+	$(CLIENT_VENV)/bin/python -m pytest -n 2 --dist loadfile $(CLIENT_TESTS)
 
 check: $(INSTALLED)
 	$(BIN)/ruff check .
@@ -34,5 +46,18 @@ $(INSTALLED): pyproject.toml constraints.txt
 	$(BIN)/uv pip install --quiet --python $(BIN)/python -c constraints.txt -e ".[test]"
 	@touch $@
 
+$(CLIENT_VENV)/.installed: $(CLIENT_PINS) $(INSTALLED)
+	$(BIN)/uv venv --quiet --clear --python $(BIN)/python $(CLIENT_VENV)
+	grep -vE "^($$(sed -n 's/==.*//p' $(CLIENT_PINS) | paste -sd '|')|dagster-databricks)==" constraints.txt \
+	  > $(CLIENT_VENV)/constraints.txt
+	$(BIN)/uv pip install --quiet --python $(CLIENT_VENV)/bin/python -c $(CLIENT_VENV)/constraints.txt \
+	  -c $(CLIENT_PINS) $(ON_CLUSTER) \
+	  || { echo "databricks-feature-engineering $(CLIENT) cannot be installed here; the reason stands above"; exit 2; }
+	@touch $@
+
+constraints-client-%.txt:
+	@echo "no $@: write one with the versions that databricks-feature-engineering $* needs; there are: \
+	  $(wildcard constraints-client-*.txt)"; exit 2
+
 clean:
-	rm -rf $(VENV)
+	rm -rf $(VENV) $(VENV)-client-*

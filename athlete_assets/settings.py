@@ -115,6 +115,10 @@ class Settings(BaseModel):
     )
     databricks_spark_conf: dict[str, str] = Field({}, description="Spark configuration of a new cluster, as JSON")
     databricks_tags: dict[str, str] = Field({}, description="tags of a new cluster, for the bill, as JSON")
+    databricks_feature_client: Literal["installed", "cluster"] = Field(
+        "installed",
+        description="databricks-feature-engineering on the cluster: installed in this process's version, or its own",
+    )
     databricks_libraries: str = Field("", description="further libraries for the cluster, name==version, by commas")
     databricks_secrets: str = Field(
         "", description="secrets that steps need as environment variables: NAME=scope/key, by commas"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from datetime import date
@@ -72,6 +73,14 @@ def test_loading_the_code_location_imports_no_heavy_package() -> None:
     ).stdout.split()
     heavy = {"mlflow", "catboost", "matplotlib", "databricks.feature_engineering", "dagster_mlflow", "pysail"}
     assert not heavy & set(loaded)
+
+
+def test_a_step_on_the_cluster_loads_the_code_location_without_the_launcher() -> None:
+    """A cluster whose feature store client needs a newer SDK cannot have dagster-databricks."""
+    code = "import sys; sys.modules['dagster_databricks'] = None; import athlete_assets.definitions"
+    marks = {"ATHLETE_DEPLOYMENT": "databricks", "ATHLETE_DATABRICKS_ON_CLUSTER": "true"}
+    done = subprocess.run([sys.executable, "-c", code], env={**os.environ, **marks}, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
 
 
 def _date(key: str) -> date:

@@ -147,6 +147,12 @@ def test_a_runtime_with_another_spark_is_refused_and_the_stock_launcher_wants_th
         config.match_runtime("17.3.x-scala2.13", bricks(databricks_launcher="stock"))
 
 
+def test_the_stock_launcher_does_not_go_with_a_cluster_that_lacks_dagster_databricks() -> None:
+    config.before_first_run(bricks(databricks_feature_client="cluster"))
+    with pytest.raises(SettingsError, match="FEATURE_CLIENT=cluster: the stock launcher needs dagster-databricks"):
+        config.before_first_run(bricks(databricks_feature_client="cluster", databricks_launcher="stock"))
+
+
 def test_a_step_gets_the_settings_that_change_its_result_and_no_others() -> None:
     settings = bricks(
         home=Path("/somewhere"),
@@ -192,6 +198,9 @@ def test_the_mended_launcher_is_the_default_and_the_stock_one_can_be_chosen(
     mended = _made(step_launcher(bricks()))
     assert isinstance(mended, MendedStepLauncher)
     assert mended.staging.prefix == "/Volumes/uc_athlete_data/monitoring/staging"
+    assert ("databricks-sdk" in mended.pinned, mended.at_least) == (True, {})
+    newer = _made(step_launcher(bricks(databricks_feature_client="cluster")))
+    assert ("databricks-sdk" in newer.pinned, newer.at_least) == (False, {"databricks-feature-engineering": "0.12.1"})
     monkeypatch.setitem(config.RUNTIMES, "17.3", ("4.0", f"{sys.version_info.major}.{sys.version_info.minor}"))
     stock = _made(step_launcher(bricks(databricks_launcher="stock", databricks_staging="/dagster_staging")))
     assert type(stock).__name__ == "DatabricksPySparkStepLauncher"

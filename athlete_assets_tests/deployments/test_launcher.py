@@ -7,6 +7,7 @@ import os
 import signal
 import threading
 import time
+from importlib.metadata import version
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -20,8 +21,10 @@ from pyspark.sql import SparkSession
 
 from athlete_assets.deployments.databricks import launcher as launcher_module
 from athlete_assets.deployments.databricks import step_main
+from athlete_assets.deployments.databricks.config import pinned_libraries, run_config
 from athlete_assets.deployments.databricks.staging import PackagedCode
 from athlete_assets.errors import SettingsError
+from athlete_assets.settings import Settings
 from athlete_assets_tests.deployments.conftest import PROJECT, STAGING, HastyLauncher, Small
 from athlete_assets_tests.fake_workspace import FakeWorkspace, Fate
 
@@ -415,6 +418,28 @@ def test_libraries_that_differ_on_the_cluster_are_said_by_name_and_not_retried(
     done = small.materialize("numbers")
     assert done.verdicts("numbers") == ["STEP_FAILURE"]
     assert "lacks libraries that the orchestrator pins: catboost 1.0.0" in done.messages
+
+
+def test_a_cluster_may_bring_a_newer_feature_store_client_but_no_older_one(
+    small: Small, workspace: FakeWorkspace
+) -> None:
+    """0.12 is newer than 0.9, whatever their letters say."""
+    settings = Settings(deployment="databricks", databricks_cluster_id="shared", databricks_feature_client="cluster")
+    own = {
+        "run_config": run_config(settings),
+        "pinned": pinned_libraries(settings),
+        "max_completion_wait_time_seconds": 60,
+    }
+    small.use(HastyLauncher, at_least={"databricks-feature-engineering": "0.9.3"}, **own)
+    assert small.materialize("totals").success
+    small.use(HastyLauncher, at_least={"databricks-feature-engineering": "99.1"}, **own)
+    done = small.materialize("totals", day="2024-01-06")
+    assert f"databricks-feature-engineering 99.1 or newer (found: {version('databricks-feature-engineering')})" in (
+        done.messages
+    )
+    packages = [library["pypi"]["package"].split("==")[0] for library in workspace.runs[0].task["libraries"]]
+    assert "dagster" in packages
+    assert not {"databricks-feature-engineering", "databricks-sdk", "dagster-databricks"} & set(packages)
 
 
 def test_a_python_that_the_code_does_not_know_is_said(small: Small, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -169,9 +169,9 @@ class FeatureStoreEndpoints:
 
     def generate_yaml(self, call: Call) -> dict[str, Any]:
         """The feature spec of lookups: made by the package's own code, which the service took over from the client."""
+        import yaml
         from databricks.feature_engineering import FeatureLookup
         from databricks.ml_features.utils import training_scoring_utils
-        from databricks.ml_features_common.utils.feature_spec_utils import convert_to_yaml_string
 
         lookups = [
             FeatureLookup(
@@ -199,7 +199,7 @@ class FeatureStoreEndpoints:
         spec = training_scoring_utils.build_feature_spec(
             lookups, metadata, columns, call.body.get("exclude_columns", []), self.workspace_id
         )
-        return {"feature_spec_yaml": convert_to_yaml_string(spec)}
+        return {"feature_spec_yaml": yaml.safe_dump(spec._to_dict(), sort_keys=False)}
 
     def noted(self, call: Call) -> dict[str, Any]:
         return {}
@@ -222,8 +222,12 @@ class FeatureStoreEndpoints:
 
     def _feature_entities(self, name: str) -> list[Any]:
         from databricks.ml_features.api.proto.feature_catalog_pb2 import GetFeatures
-        from databricks.ml_features.entities.feature import Feature
         from google.protobuf.json_format import ParseDict
+
+        try:
+            from databricks.ml_features.entities.materialized_feature import MaterializedFeature as Feature
+        except ModuleNotFoundError:  # its name up to 0.13
+            from databricks.ml_features.entities.feature import Feature
 
         answer = ParseDict(self.get_features(Call({"feature_table": name})), GetFeatures.Response())
         return [Feature.from_proto(feature) for feature in answer.features]

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import datetime, timedelta, timezone
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import mlflow
 import pytest
+import yaml
 from hypothesis import HealthCheck, given
 from hypothesis import settings as examples
 from hypothesis import strategies as st
@@ -21,6 +23,7 @@ from pyspark.sql import DataFrame, SparkSession
 
 from athlete_assets.errors import ContractError
 from athlete_assets.settings import Settings
+from athlete_assets.store import feature_spec
 from athlete_assets.store.embedded import EmbeddedFeatureStore
 from athlete_assets.store.local import LocalStore
 from athlete_assets_tests.fake_feature_store.endpoints import FeatureStoreEndpoints
@@ -368,8 +371,8 @@ def test_a_model_logged_by_either_scores_equally_through_both(pair: Pair, tracki
                 registered_model_name=f"uc_athlete_data.models.by_{number}",
                 pip_requirements=["mlflow"],
             )
-        (version,) = mlflow.MlflowClient().search_model_versions(f"run_id = '{run.info.run_id}'")
-        uris.append(f"models:/{version.name}/{version.version}")
+        (made,) = mlflow.MlflowClient().search_model_versions(f"run_id = '{run.info.run_id}'")
+        uris.append(f"models:/{made.name}/{made.version}")
         folders.append(Path(mlflow.artifacts.download_artifacts(artifact_uri=uris[-1])))
     assert_same_packaging(*folders)
 
@@ -394,10 +397,17 @@ def test_a_model_logged_by_either_scores_equally_through_both(pair: Pair, tracki
 
 def assert_same_packaging(embedded: Path, real: Path) -> None:
     """The spec says the same, in the same order, and the models have the same signature."""
-    from databricks.ml_features_common.entities.feature_spec import FeatureSpec
-
-    specs = [FeatureSpec.load(str(folder / "data" / "feature_store")) for folder in (embedded, real)]
-    documents = [spec._to_dict() for spec in specs]
+    documents = [
+        yaml.safe_load((folder / "data" / "feature_store" / feature_spec.FILE).read_text())
+        for folder in (embedded, real)
+    ]
+    forms = [
+        (document.pop("feature_store_client_version"), document.pop("serialization_version")) for document in documents
+    ]
+    assert forms[0] == (feature_spec.CLIENT_VERSION, feature_spec.SERIALIZATION_VERSION)
+    assert forms[1][0] == version("databricks-feature-engineering")
+    if forms[0][0] == forms[1][0]:
+        assert forms[0] == forms[1]
     for document in documents:
         document.pop("workspace_id", None)
         for column in document["input_columns"]:

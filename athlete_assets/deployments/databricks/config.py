@@ -20,6 +20,8 @@ from athlete_assets.settings import PREFIX, Settings
 if TYPE_CHECKING:
     from databricks.sdk import WorkspaceClient
 
+    from athlete_assets.deployments.databricks.launcher import MendedStepLauncher
+
 SUPPORTED_PYTHON = ("3.10", "3.13")
 """The first Python minor version that the code runs on, and the first that it does not."""
 CLUSTER_LIBRARIES = (
@@ -36,6 +38,11 @@ CLUSTER_LIBRARIES = (
 )
 """What the code location imports on the cluster, in the versions that are installed here. Spark, pandas, NumPy, Arrow
 and SciPy are the runtime's own: another build of them beside the runtime's breaks Spark's Arrow functions."""
+FEATURE_CLIENT = {"databricks-feature-engineering": "0.12.1"}
+"""The oldest feature store client that the code runs with, where it is the cluster's own."""
+WITH_FEATURE_CLIENT = (*FEATURE_CLIENT, "databricks-sdk", "dagster-databricks")
+"""What goes by the client's version: newer ones need an SDK that dagster-databricks excludes. Only the orchestrator's
+launcher needs dagster-databricks."""
 RUNTIMES = {"15.4": ("3.5", "3.11"), "16.4": ("3.5", "3.12"), "17.3": ("4.0", "3.12")}
 """Long-term runtimes: their Spark and Python minor versions."""
 LOCAL_ONLY = re.compile(r"(home|deployment|engine|ui_url)$|(databricks_(?!table_|experiment)|alert|sensor|schedule)")
@@ -126,15 +133,26 @@ def step_launcher(settings: Settings) -> dg.ResourceDefinition:
 
     @dg.resource(description=f"runs each step on Databricks ({settings.databricks_launcher} launcher)")
     def launcher(_: dg.InitResourceContext) -> Any:
-        from athlete_assets.deployments.databricks.launcher import DatabricksPySparkStepLauncher, MendedStepLauncher
+        from dagster_databricks.databricks_pyspark_step_launcher import DatabricksPySparkStepLauncher
 
         before_first_run(settings)
-        arguments = launcher_arguments(settings, Credentials.from_environment())
         if settings.databricks_launcher == "stock":
-            return DatabricksPySparkStepLauncher(**arguments)
-        return MendedStepLauncher(cluster_retries=cluster_retries(settings), **arguments)
+            return DatabricksPySparkStepLauncher(**launcher_arguments(settings, Credentials.from_environment()))
+        return mended_launcher(settings)
 
     return launcher
+
+
+def mended_launcher(settings: Settings) -> MendedStepLauncher:
+    """Our launcher as the settings say, signed in from the environment."""
+    from athlete_assets.deployments.databricks.launcher import MendedStepLauncher
+
+    return MendedStepLauncher(
+        cluster_retries=cluster_retries(settings),
+        pinned=pinned_libraries(settings),
+        at_least=FEATURE_CLIENT if settings.databricks_feature_client == "cluster" else {},
+        **launcher_arguments(settings, Credentials.from_environment()),
+    )
 
 
 def cluster_retries(settings: Settings) -> dg.RetryPolicy | None:
@@ -216,9 +234,15 @@ def _new_cluster(settings: Settings) -> dict[str, Any]:
     return cluster
 
 
+def pinned_libraries(settings: Settings) -> tuple[str, ...]:
+    """The libraries that a step has in the same version as this process."""
+    left = WITH_FEATURE_CLIENT if settings.databricks_feature_client == "cluster" else ()
+    return tuple(name for name in CLUSTER_LIBRARIES if name not in left)
+
+
 def _libraries(settings: Settings) -> list[str]:
     pinned = []
-    for name in CLUSTER_LIBRARIES:
+    for name in pinned_libraries(settings):
         try:
             pinned.append(f"{name}=={version(name)}")
         except PackageNotFoundError:
@@ -266,6 +290,11 @@ def step_environment(settings: Settings) -> dict[str, str]:
 def before_first_run(settings: Settings) -> None:
     """Raises SettingsError for what would fail on the cluster and is known here: runtime, Spark, Python, libraries."""
     run_config(settings)
+    if settings.databricks_launcher == "stock" and settings.databricks_feature_client == "cluster":
+        raise SettingsError(
+            "setting ATHLETE_DATABRICKS_FEATURE_CLIENT=cluster: the stock launcher needs dagster-databricks on the "
+            "cluster, which excludes the SDK of newer clients; use ATHLETE_DATABRICKS_LAUNCHER=mended"
+        )
     if settings.databricks_cluster_id:
         return  # its runtime is compared by `athlete-assets databricks check` and by the step itself
     match_runtime(settings.databricks_spark_version, settings)

@@ -96,12 +96,22 @@ class MendedStepLauncher(DatabricksPySparkStepLauncher):
     after_verdict_s: float = 120.0
     """A run may go on so long after its step's verdict before it is cancelled: it costs money and does nothing."""
 
-    def __init__(self, *, cluster_retries: dg.RetryPolicy | None = None, **configuration: Any) -> None:
+    def __init__(
+        self,
+        *,
+        cluster_retries: dg.RetryPolicy | None = None,
+        pinned: Sequence[str] | None = None,
+        at_least: Mapping[str, str] | None = None,
+        **configuration: Any,
+    ) -> None:
         """`configuration` is the stock launcher's. `cluster_retries` serves steps that have no RetryPolicy: their
-        authors thought of failures of their own, and the cluster's are not theirs.
+        authors thought of failures of their own, and the cluster's are not theirs. A step refuses a cluster that does
+        not have the `pinned` libraries (all of CLUSTER_LIBRARIES) in this process's versions, and those of `at_least`
+        in that version or a newer one.
         """
         super().__init__(**configuration)
         self.cluster_retries = cluster_retries
+        self.pinned, self.at_least = pinned, dict(at_least or {})
         secret = sorted(name for name in self.env_variables if SECRET_NAME.search(name))
         if secret:
             raise SettingsError(
@@ -153,7 +163,8 @@ class MendedStepLauncher(DatabricksPySparkStepLauncher):
             "secrets": list(remote.secrets),
             "storage": dict(remote.storage),
             "python": SUPPORTED_PYTHON,
-            "pins": {name: version(name) for name in CLUSTER_LIBRARIES},
+            "pins": {name: version(name) for name in (CLUSTER_LIBRARIES if self.pinned is None else self.pinned)},
+            "at_least": self.at_least,
             "code_digest": code.digest,
         }
         self.patiently(lambda: self.staging.make_folder("code"))

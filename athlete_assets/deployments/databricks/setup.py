@@ -17,6 +17,7 @@ from athlete_assets.deployments.databricks.config import (
     before_first_run,
     listed,
     match_runtime,
+    mended_launcher,
     secrets_of,
     staging_prefix,
 )
@@ -430,8 +431,6 @@ def _work_checks(settings: Settings, client: WorkspaceClient, me: str) -> Mappin
 
 def _probe(settings: Settings) -> str:
     """Starts a run as a step would be started; it compares versions and imports the code location."""
-    from athlete_assets.deployments.databricks.config import launcher_arguments
-    from athlete_assets.deployments.databricks.launcher import MendedStepLauncher, probe
+    from athlete_assets.deployments.databricks.launcher import probe
 
-    launcher = MendedStepLauncher(**launcher_arguments(settings, Credentials.from_environment()))
-    return probe(launcher, "athlete_assets.definitions")
+    return probe(mended_launcher(settings), "athlete_assets.definitions")

@@ -12,6 +12,7 @@ import importlib.metadata
 import io
 import json
 import os
+import re
 import sys
 import tempfile
 import threading
@@ -103,7 +104,7 @@ def given_to_workers(archive: str, spark: Any) -> None:
         spark.addArtifacts(archive, pyfile=True)
 
 
-def checked(python: Sequence[str], pins: Mapping[str, str]) -> None:
+def checked(python: Sequence[str], pins: Mapping[str, str], at_least: Mapping[str, str]) -> None:
     """Compares the interpreter and the installed libraries with what the orchestrator counts on."""
     low, high = (tuple(int(part) for part in version.split(".")) for version in python)
     here = sys.version_info[:2]
@@ -112,16 +113,29 @@ def checked(python: Sequence[str], pins: Mapping[str, str]) -> None:
             f"the cluster runs Python {here[0]}.{here[1]}, and the code needs at least {python[0]} and less than "
             f"{python[1]}: choose another runtime"
         )
-    wrong = []
-    for name, version in sorted(pins.items()):
-        try:
-            installed = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            installed = "none"
-        if installed != version:
-            wrong.append(f"{name} {version} (found: {installed})")
+    wrong = [
+        f"{name} {version} (found: {installed(name)})"
+        for name, version in sorted(pins.items())
+        if installed(name) != version
+    ] + [
+        f"{name} {version} or newer (found: {installed(name)})"
+        for name, version in sorted(at_least.items())
+        if release(installed(name)) < release(version)
+    ]
     if wrong:
         raise NotReady("the cluster lacks libraries that the orchestrator pins: " + ", ".join(wrong))
+
+
+def installed(name: str) -> str:
+    try:
+        return importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return "none"
+
+
+def release(version: str) -> tuple[int, ...]:
+    """The numbers of a version such as 0.18.2, by which versions are compared; none sorts before all."""
+    return tuple(int(number) for number in re.findall(r"\d+", version)[:3])
 
 
 def export(environment: Mapping[str, str], secrets: Sequence[Mapping[str, str]], dbutils: Any) -> None:
@@ -154,7 +168,7 @@ def main(step_path: str, archive: str) -> None:
     saver = threading.Thread(target=saved_regularly, args=(streams, stop), daemon=True)
     saver.start()
     try:
-        checked(step["python"], step["pins"])
+        checked(step["python"], step["pins"], step["at_least"])
         local, code = unpacked(archive, step["code_digest"])
         given_to_workers(local, cluster_global("spark"))
         importable(code)  # last: Spark puts the zip on the driver's path, too, from where files cannot be opened
