@@ -18,6 +18,7 @@ from athlete_assets.monitoring.alerts import without
 from athlete_assets.monitoring.freshness import FRESHNESS_JOB, deadline_cron, freshness_checks
 from athlete_assets.settings import Settings
 from athlete_assets.silver.changes import merged
+from athlete_assets.silver.content import content_checks
 from athlete_assets.silver.sensor import (
     CAUSE,
     DAILY_TABLES,
@@ -72,8 +73,8 @@ def jobs(settings: Settings) -> list[Any]:
         ),
         dg.define_asset_job(
             FRESHNESS_JOB,
-            selection=dg.AssetSelection.checks(freshness_checks(settings)),
-            description="Whether yesterday's partition of each table is there.",
+            selection=dg.AssetSelection.checks(freshness_checks(settings), content_checks(settings)),
+            description="Whether yesterday's partition of each table is there, and whether silver still grows.",
             tags={"athlete_assets/stage": "freshness"},
         ),
     ]
@@ -115,7 +116,7 @@ def schedules(settings: Settings) -> list[dg.ScheduleDefinition]:
         cron_schedule=deadline_cron(settings, minutes_later=5),
         execution_timezone=settings.time_zone,
         default_status=dg.DefaultScheduleStatus.RUNNING,
-        description="Looks whether the daily schedule's partitions are there.",
+        description="Looks whether the daily schedule's partitions are there, and whether silver still grows.",
     )
     return [every_day, every_week, at_the_deadline]
 

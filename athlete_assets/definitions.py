@@ -17,6 +17,7 @@ from athlete_assets.monitoring.freshness import freshness_checks
 from athlete_assets.progress import progress_logger
 from athlete_assets.settings import Settings
 from athlete_assets.silver.assets import silver_assets
+from athlete_assets.silver.content import content_checks
 from athlete_assets.silver.sensor import silver_sensors
 
 __all__ = ["MODELS", "TIME_ESTIMATOR", "build", "defs"]
@@ -34,7 +35,7 @@ def build(settings: Settings) -> dg.Definitions:
             *gold_assets(settings),
             *monitoring_assets(settings),
         ],
-        asset_checks=[freshness_checks(settings)],
+        asset_checks=[freshness_checks(settings), content_checks(settings)],
         jobs=automation.jobs(settings),
         schedules=automation.schedules(settings),
         sensors=[

@@ -32,6 +32,7 @@ from athlete_assets.silver.changes import (
     bounded,
     merged,
 )
+from athlete_assets.silver.content import GROWING, NEWEST_INGESTION, evaluation
 from athlete_assets.store.warehouse import NotYet
 from athlete_assets.table_assets import asset_key
 
@@ -122,6 +123,9 @@ def _look(
     for note in touched.notes:
         context.log.warning(note)
     report(context.instance, touched.reports, upto)
+    for table in GROWING:
+        if table.name in newest:
+            context.instance.report_runless_asset_event(evaluation(table, newest[table.name].ingested, settings))
     # what is left beyond the bound is looked at in the next tick
     context.update_cursor(Cursor({**before, **newest}, looked if upto == now else None).to_json())
     if not windows:
@@ -221,7 +225,7 @@ def report(instance: dg.DagsterInstance, reports: Sequence[Report], upto: dict[s
             REPORTED_BY: "silver_changes",
         }
         if change.newest_ingestion:
-            metadata["newest_ingestion"] = dg.MetadataValue.timestamp(change.newest_ingestion)
+            metadata[NEWEST_INGESTION] = dg.MetadataValue.timestamp(change.newest_ingestion)
         materialisation = dg.AssetMaterialization(
             asset_key(change.table),
             partition=str(change.day),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta, timezone
 from typing import Any
 
 import dagster as dg
@@ -16,9 +16,12 @@ from athlete_assets import definitions, tables
 from athlete_assets.days import Days, midnight
 from athlete_assets.errors import StoreError
 from athlete_assets.models.assets import TIME_ESTIMATOR
+from athlete_assets.monitoring.freshness import FRESHNESS_JOB
 from athlete_assets.settings import Settings
 from athlete_assets.silver import landing
+from athlete_assets.silver.assets import silver_assets
 from athlete_assets.silver.changes import Silver
+from athlete_assets.silver.content import GROWING, content_checks
 from athlete_assets.silver.local_changes import LocalSilver
 from athlete_assets.silver.sensor import RANGE_END, RANGE_START, _few
 from athlete_assets.store.local import LocalStore
@@ -142,6 +145,62 @@ def test_the_touched_silver_partitions_are_reported_with_version_counts_and_inge
     assert metadata["delta_version"] == store.version(tables.STRAVA_ACTIVITIES)
     assert (metadata["rows_new"], metadata["rows_gone"]) == (2, 0)
     assert metadata["newest_ingestion"] == midnight(date(2024, 5, 15)).timestamp()
+
+
+def verdict(ticks: Ticks, table: tables.Table = tables.STRAVA_ACTIVITIES) -> tuple[bool, str, float] | None:
+    """The newest evaluation of content_is_fresh: whether it passed, its severity, the days since the newest row."""
+    key = dg.AssetCheckKey(asset_key(table), "content_is_fresh")
+    records = ticks.instance.event_log_storage.get_asset_check_execution_history(key, limit=1)
+    found = records[0].evaluation if records else None
+    return found and (found.passed, found.severity.value, found.metadata["days_since_ingestion"].value)
+
+
+@pytest.mark.parametrize(
+    ("ingested", "said"),
+    [
+        ("2024-06-28T12:00", (True, "WARN", 2.5)),
+        ("2024-06-27T12:00", (False, "WARN", 3.5)),
+        ("2024-06-24T12:00", (False, "ERROR", 6.5)),
+    ],
+)
+def test_a_change_that_brings_old_rows_does_not_make_silver_fresh(
+    changes: Ticks, store: LocalStore, ingested: str, said: tuple[bool, str, float]
+) -> None:
+    """As of the end of June 30: a warning after 3 days, an error after 6. The daily job finds the same by itself."""
+    at = datetime.fromisoformat(ingested).replace(tzinfo=timezone.utc)
+    assert verdict(changes) is None
+    land(store, {**run("a", 4, "2024-06-20"), "silver_ingestion_timestamp": at})
+    changes.tick()
+    assert verdict(changes) == said
+    assert verdict(changes, tables.STRAVA_SUB_ACTIVITY) is None
+
+    job = changes.definitions.resolve_job_def(FRESHNESS_JOB)
+    selection = [dg.AssetCheckKey(asset_key(table), "content_is_fresh") for table in GROWING]
+    result = job.get_subset(asset_check_selection=set(selection)).execute_in_process(instance=changes.instance)
+    by_table = {found.asset_key.path[-1]: found for found in result.get_asset_check_evaluations()}
+    own = by_table["strava_activities"]
+    assert (own.passed, own.severity.value, own.metadata["days_since_ingestion"].value) == said
+    assert by_table["strava_sub_activity"].passed
+    assert "Not judged" in (by_table["strava_sub_activity"].description or "")
+
+
+def test_on_databricks_the_content_is_as_old_as_was_reported(settings: Settings) -> None:
+    away = settings.model_copy(update={"deployment": "databricks", "as_of": TODAY})
+    with dg.instance_for_test() as instance:
+        moment = dg.MetadataValue.timestamp(datetime(2024, 6, 20, tzinfo=timezone.utc))
+        instance.report_runless_asset_event(
+            dg.AssetMaterialization(
+                asset_key(tables.STRAVA_ACTIVITIES), partition="2024-06-20", metadata={"newest_ingestion": moment}
+            )
+        )
+        deletion = dg.AssetMaterialization(asset_key(tables.STRAVA_ACTIVITIES), partition="2024-06-21")
+        instance.report_runless_asset_event(deletion)
+        instance.report_runless_asset_event(dg.AssetMaterialization(asset_key(tables.STRAVA_SUB_ACTIVITY)))
+        built = dg.Definitions(assets=silver_assets(away), asset_checks=[content_checks(away)])
+        result = built.resolve_implicit_global_asset_job_def().execute_in_process(instance=instance)
+        old, new = sorted(result.get_asset_check_evaluations(), key=lambda found: found.asset_key)
+    assert (old.passed, old.severity.value, old.metadata["days_since_ingestion"].value) == (False, "ERROR", 11.0)
+    assert new.passed  # without a stated time, that of the report counts
 
 
 def test_a_tick_that_is_repeated_asks_with_the_same_run_key(changes: Ticks, store: LocalStore) -> None:
