@@ -21,12 +21,12 @@ import dagster as dg
 import numpy as np
 import pandas as pd
 import pytest
-from dagster._core.scheduler.instigation import InstigatorType
+from dagster._core.scheduler.instigation import InstigatorType, SensorInstigatorData
 from deltalake import write_deltalake
 
 from athlete_assets import commands, definitions, partitions, tables
 from athlete_assets.automation import UNFINISHED
-from athlete_assets.days import midnight
+from athlete_assets.days import Days, midnight
 from athlete_assets.deployments.instance import prepare_dagster_home
 from athlete_assets.settings import Settings
 from athlete_assets.silver import landing
@@ -39,10 +39,9 @@ pytestmark = pytest.mark.slow
 TODAY = date(2024, 6, 26)
 """A Wednesday: the running week has days that are still to come."""
 DERIVED = (tables.REJECTS, *tables.FEATURES, *tables.GOLD)
-PARTITIONED_BY_DAY = ("activity_features", "athlete_daily_features", "athlete_rolling_features")
 GIVE_UP_SECONDS = 240
-QUIET_SECONDS = 8
-"""Longer than the daemon takes from one look of a sensor to the next, 5 s."""
+SENSORS = ("silver_changes", "tables_follow", "alerts")
+POLL_SECONDS = 0.5
 
 
 @dataclass
@@ -67,11 +66,21 @@ class Live:
         assert "errors" not in result, result["errors"]
         return result["data"]
 
-    def cursor(self, sensor: str) -> dict[str, Any] | None:
+    def ticked(self, sensor: str) -> tuple[float, dict[str, Any] | None]:
+        """When the sensor's newest look that has ended began (seconds since 1970), and the cursor that it left."""
         for state in self.instance.all_instigator_state(instigator_type=InstigatorType.SENSOR):
-            if state.name == sensor and state.instigator_data and state.instigator_data.cursor:
-                return json.loads(state.instigator_data.cursor)
-        return None
+            if state.name == sensor and isinstance(state.instigator_data, SensorInstigatorData):
+                cursor = state.instigator_data.cursor
+                return state.instigator_data.last_tick_timestamp or 0.0, json.loads(cursor) if cursor else None
+        return 0.0, None
+
+    def cursor(self, sensor: str) -> dict[str, Any] | None:
+        return self.ticked(sensor)[1]
+
+    @property
+    def told(self) -> list[str]:
+        """The messages that were received, as people read them: what an assertion shows when it fails."""
+        return [message["text"] for message in self.received.messages]
 
     def is_quiet(self) -> bool:
         """Whether silver was read to its end, all that follows was requested, and all of that has run."""
@@ -83,23 +92,22 @@ class Live:
         return read and asked and not self.instance.get_runs(dg.RunsFilter(statuses=UNFINISHED), limit=1)
 
     def settle(self) -> None:
-        """Waits until nothing is left to do: quiet for longer than the sensors need to notice an ended run."""
+        """Waits until nothing is left to do: each sensor has looked once more since all was quiet, and still is it."""
         quiet_since = None
-        deadline = time.monotonic() + GIVE_UP_SECONDS
-        while quiet_since is None or time.monotonic() - quiet_since < QUIET_SECONDS:
-            if time.monotonic() > deadline:
-                raise AssertionError(
-                    f"not quiet after {GIVE_UP_SECONDS} s; the log ends:\n{self.log.read_text()[-6000:]}"
-                )
-            quiet_since = (quiet_since or time.monotonic()) if self.is_quiet() else None
-            time.sleep(1)
+
+        def settled() -> bool:
+            nonlocal quiet_since
+            quiet_since = (quiet_since or time.time()) if self.is_quiet() else None
+            return quiet_since is not None and all(self.ticked(sensor)[0] > quiet_since for sensor in SENSORS)
+
+        self.wait(settled, "quiet")
 
     def wait(self, until: Callable[[], Any], what: str) -> Any:
         deadline = time.monotonic() + GIVE_UP_SECONDS
         while not (found := until()):
             if time.monotonic() > deadline:
                 raise AssertionError(f"{what}: not within {GIVE_UP_SECONDS} s; log:\n{self.log.read_text()[-6000:]}")
-            time.sleep(1)
+            time.sleep(POLL_SECONDS)
         return found
 
 
@@ -137,8 +145,7 @@ def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
         try:
             with dg.DagsterInstance.from_config(str(home / "dagster")) as instance:
                 live = Live(settings, instance, f"http://127.0.0.1:{port}", received, log)
-                sensors = ("silver_changes", "tables_follow", "alerts")
-                live.wait(lambda: all(live.cursor(name) for name in sensors), "the sensors' first look")
+                live.wait(lambda: all(live.cursor(name) for name in SENSORS), "the sensors' first look")
                 live.wait(lambda: "Serving dagster-webserver" in log.read_text(), "the webserver")
                 received.messages.clear()
                 yield live
@@ -255,13 +262,13 @@ def test_late_new_and_deleted_rows_of_silver_end_in_the_tables_of_a_full_rebuild
     landing.delete(live.store, "sim_000003", [first_of_third])
     started = time.monotonic()
     live.settle()
-    print(f"tables up to date after {time.monotonic() - started:.0f} s ({QUIET_SECONDS} s of which is silence)")
+    print(f"tables up to date after {time.monotonic() - started:.0f} s")
 
     found = contents(live.store)
     assert len(found["activity_features"]) == len(before["activity_features"]) + 1
     runs = live.instance.get_runs(dg.RunsFilter(tags={"dagster/sensor_name": ["silver_changes", "tables_follow"]}))
     assert {run.status for run in runs} == {dg.DagsterRunStatus.SUCCESS}
-    assert [message["text"] for message in live.received.messages if message["status"] == "broken"] == []
+    assert live.told == []
     reported = live.instance.fetch_materializations(
         dg.AssetRecordsFilter(dg.AssetKey(["silver", "strava_activities"])), limit=50
     ).records
@@ -328,7 +335,8 @@ def test_a_broken_check_sends_one_alert_and_its_mending_one_recovery(live: Live)
     for _ in range(2):
         launch(live, [], [(tables.DAILY, "keys")], TODAY)
     live.settle()
-    (broken,) = live.received.messages
+    assert len(live.received.messages) == 1, live.told
+    broken = live.received.messages[0]
     assert broken["subject"] == "check feature_store/athlete_daily_features:keys", broken["text"]
     assert (broken["status"], broken["severity"]) == ("broken", "error")
     assert broken["days"] == str(TODAY)
@@ -336,8 +344,8 @@ def test_a_broken_check_sends_one_alert_and_its_mending_one_recovery(live: Live)
 
     launch(live, [tables.DAILY], [(tables.DAILY, "keys")], TODAY)
     live.settle()
-    assert [message["status"] for message in live.received.messages] == ["broken", "recovered"]
-    assert live.received.messages[1]["subject"] == broken["subject"]
+    assert [message["status"] for message in live.received.messages] == ["broken", "recovered"], live.told
+    assert live.received.messages[1]["subject"] == broken["subject"], live.told
 
 
 BACKFILL = """
@@ -349,40 +357,100 @@ mutation($params: LaunchBackfillParams!) {
   }
 }
 """
+CANCEL = """
+mutation($backfill: String!, $run: String!) {
+  cancelPartitionBackfill(backfillId: $backfill) { __typename }
+  terminateRun(runId: $run) { __typename }
+}
+"""
 
 
-def test_a_backfill_from_the_ui_runs_daily_and_weekly_tables_in_one_run_each_and_changes_nothing(live: Live) -> None:
-    before = contents(live.store)
-    first_monday = date(2024, 1, 1)
-    by_day = [tables.ACTIVITY, tables.REJECTS, tables.DAILY, tables.ROLLING, tables.PERFORMANCE]
-    spans = dict.fromkeys(by_day, (first_monday, TODAY))
-    spans[tables.WEEKLY] = (first_monday, date(2024, 6, 24))
+def backfill(live: Live, spans: dict[tables.Table, tuple[date, date]]) -> str:
+    """Starts a backfill as the UI does; its id."""
     selectors = [
         {"assetKey": {"path": list(t.path)}, "partitions": {"range": {"start": str(first), "end": str(last)}}}
         for t, (first, last) in spans.items()
     ]
-    answer = live.ask(BACKFILL, params={"partitionsByAssets": selectors, "title": "half a year"})
-    backfill = answer["launchPartitionBackfill"]["backfillId"]
-    status = live.wait(lambda: _final_status(live, backfill), "the backfill")
-    assert status == "COMPLETED_SUCCESS"
-    runs = live.instance.get_runs(dg.RunsFilter(tags={"dagster/backfill": backfill}))
+    answer = live.ask(BACKFILL, params={"partitionsByAssets": selectors, "title": "a year"})
+    return str(answer["launchPartitionBackfill"]["backfillId"])
+
+
+def runs_of(live: Live, backfill_id: str) -> list[dg.DagsterRun]:
+    return list(live.instance.get_runs(dg.RunsFilter(tags={"dagster/backfill": backfill_id})))
+
+
+def progress(live: Live, run: dg.DagsterRun) -> list[str]:
+    logs = live.instance.all_logs(run.run_id)
+    return [f"{entry.step_key}: {entry.user_message}" for entry in logs if "days done" in entry.user_message]
+
+
+YEAR = (date(2023, 7, 3), TODAY)
+"""From a Monday: 360 days, of which pieces of 35 days are committed one by one where that is the setting."""
+ATHLETE = "sim_000001"
+
+
+def test_a_backfill_that_is_cancelled_leaves_whole_commits_and_its_repetition_changes_nothing(live: Live) -> None:
+    before = contents(live.store)
+    live.received.messages.clear()
+    for table in (tables.DAILY, tables.ROLLING):
+        days = f"{table.day_column} >= '{YEAR[0]}T00:00:00+00:00'"
+        live.store.delta(table).delete(f"athlete_id = '{ATHLETE}' AND {days}")
+    versions = {table: live.store.version(table) for table in (tables.DAILY, tables.ROLLING)}
+
+    live.settings.remember(chunk_athlete_days="1")
+    try:
+        cancelled = backfill(live, dict.fromkeys((tables.DAILY, tables.PERFORMANCE, tables.ROLLING), YEAR))
+        live.wait(lambda: live.store.version(tables.ROLLING) >= versions[tables.ROLLING] + 2, "two commits")
+        (run,) = runs_of(live, cancelled)
+        live.ask(CANCEL, backfill=cancelled, run=run.run_id)
+        live.wait(lambda: live.instance.get_run_by_id(run.run_id).is_finished, "the end of the run")  # type: ignore[union-attr]
+    finally:
+        live.settings.remember(chunk_athlete_days=str(live.settings.chunk_athlete_days))
+    ended = live.instance.get_run_by_id(run.run_id)
+    assert ended is not None
+    assert ended.status == dg.DagsterRunStatus.CANCELED
+    live.settle()
+
+    found = contents(live.store)  # every table can be read
+    mine = found[tables.ROLLING.name].query("athlete_id == @ATHLETE")
+    done = mine["as_of_date"].max().date()
+    pieces = [chunk.last for chunk in Days(*YEAR).chunks(35)]
+    assert done in pieces[:-1], "the end of a piece, and not of the last one"
+    rolling = before[tables.ROLLING.name]
+    lacking = (rolling["athlete_id"] == ATHLETE) & (rolling["as_of_date"] > pd.Timestamp(midnight(done)))
+    assert_same(found, {**before, tables.ROLLING.name: rolling[~lacking].reset_index(drop=True)})
+    said = [line.partition(": ")[2] for line in progress(live, ended) if line.startswith("athlete_rolling_features")]
+    counts = [int(line.partition(" of 360 days done")[0]) for line in said]
+    assert counts == list(range(35, 35 * len(counts) + 1, 35)), said
+    assert pieces.index(done) + 1 - len(counts) in (0, 1), "a piece is told when it is committed"
+    # nothing follows what a cancelled run wrote, until it is written again; nor is it a fault to tell of
+    follows = live.cursor("tables_follow")
+    assert follows is not None
+    assert follows["owed"] == {run.run_id: [[str(day) for day in YEAR]]}
+    assert [made.tags.get("dagster/sensor_name") for made in live.instance.get_runs(limit=1)] == [None]
+    assert live.told == []
+    assert live.store.version(tables.ROLLING) == versions[tables.ROLLING] + pieces.index(done) + 1
+
+    by_day = [tables.ACTIVITY, tables.REJECTS, tables.DAILY, tables.ROLLING, tables.PERFORMANCE]
+    spans = dict.fromkeys(by_day, YEAR)
+    spans[tables.WEEKLY] = (YEAR[0], date(2024, 6, 24))
+    again = backfill(live, spans)
+    assert live.wait(lambda: _final_status(live, again), "the backfill") == "COMPLETED_SUCCESS"
+    runs = runs_of(live, again)
     assert sorted(len(run.asset_selection or ()) for run in runs) == [1, 5]
     assert {tuple(run.tags[tag] for tag in commands.RANGE_TAGS) for run in runs} == {
-        (str(first_monday), str(TODAY)),
-        (str(first_monday), "2024-06-24"),
+        tuple(str(day) for day in span) for span in spans.values()
     }
     live.settle()
     assert_same(contents(live.store), before)
-    logs = [
-        entry.user_message
-        for run in runs
-        for entry in live.instance.all_logs(run.run_id)
-        if "days done" in entry.user_message
-    ]
-    assert any(message.startswith("178 of 178 days done") for message in logs), logs
+    lines = [line for run in runs for line in progress(live, run)]
+    assert any("360 of 360 days done" in line for line in lines), lines
+    assert live.cursor("tables_follow")["owed"] == {}  # type: ignore[index]
+    assert _final_status(live, cancelled) == "CANCELED"
+    assert live.told == []
 
 
-def _final_status(live: Live, backfill: str) -> str | None:
-    found = live.instance.get_backfill(backfill)
+def _final_status(live: Live, backfill_id: str) -> str | None:
+    found = live.instance.get_backfill(backfill_id)
     assert found is not None
     return found.status.value if found.status.value not in ("REQUESTED", "COMPLETING", "CANCELING") else None
