@@ -15,7 +15,7 @@ from athlete_assets import partitions, tables
 from athlete_assets.days import ONE_DAY, Days, monday_of
 from athlete_assets.models.assets import OVERTRAINING_DETECTOR, TIME_ESTIMATOR
 from athlete_assets.monitoring.alerts import without
-from athlete_assets.monitoring.freshness import FRESHNESS_JOB, deadline_cron, freshness_checks
+from athlete_assets.monitoring.freshness import FRESHNESS_JOB, deadline_cron, freshness_checks, training_cron
 from athlete_assets.settings import Settings
 from athlete_assets.silver.changes import merged
 from athlete_assets.silver.content import content_checks
@@ -105,7 +105,7 @@ def schedules(settings: Settings) -> list[dg.ScheduleDefinition]:
     every_week = dg.ScheduleDefinition(
         name="every_week",
         job_name=TRAINING_JOB,
-        cron_schedule=f"{minute} {(hour + 1) % 24} * * {1 if hour < 23 else 2}",
+        cron_schedule=training_cron(settings),
         execution_timezone=settings.time_zone,
         default_status=dg.DefaultScheduleStatus.RUNNING,
         description="Trains the models anew; a candidate serves only if it is better.",

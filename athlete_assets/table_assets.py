@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import wraps
 from typing import Any
 
@@ -93,17 +94,13 @@ def table_assets(
         @wraps(write)
         def step(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult | dg.AssetCheckResult]:
             selected = context.selected_asset_check_keys
-            try:
+            with store_retries(context):
                 for result in write(context):
                     evaluations = [check for check in result.check_results or [] if _key(check) in selected]
                     if result.asset_key in context.selected_asset_keys:
                         yield result._replace(check_results=evaluations)
                     else:
                         yield from evaluations
-            except StoreError as error:
-                # The one failure that may pass by itself; a wrong row would be wrong again.
-                seconds = RETRY_SECONDS * 2**context.retry_number * random.uniform(0.8, 1.2)
-                raise dg.RetryRequested(max_retries=STORE_RETRIES, seconds_to_wait=seconds) from error
 
         # Dagster reads the annotations of the step, not of the function that it wraps
         step.__annotations__ = {"context": dg.AssetExecutionContext}
@@ -119,6 +116,17 @@ def table_assets(
         )(step)
 
     return decorate
+
+
+@contextmanager
+def store_retries(context: dg.AssetExecutionContext) -> Iterator[None]:
+    """Has the step tried again where its store failed, later each time."""
+    try:
+        yield
+    except StoreError as error:
+        # The one failure that may pass by itself; a wrong row would be wrong again.
+        seconds = RETRY_SECONDS * 2**context.retry_number * random.uniform(0.8, 1.2)
+        raise dg.RetryRequested(max_retries=STORE_RETRIES, seconds_to_wait=seconds) from error
 
 
 def writes(context: dg.AssetExecutionContext) -> bool:

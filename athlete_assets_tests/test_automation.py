@@ -6,8 +6,9 @@ from zoneinfo import ZoneInfo
 
 import dagster as dg
 import pytest
+from dagster._core.definitions.freshness import CronFreshnessPolicy
 
-from athlete_assets import automation, partitions, tables
+from athlete_assets import automation, definitions, partitions, tables
 from athlete_assets.automation import Following, weeks_that_follow, windows_of
 from athlete_assets.days import Days
 from athlete_assets.models.assets import TIME_ESTIMATOR
@@ -140,3 +141,24 @@ def test_schedules_run_at_the_hour_and_in_the_zone_of_the_settings() -> None:
         "every_week": ("30 6 * * 1", "Europe/Berlin"),
         "at_the_deadline": ("35 7 * * *", "Europe/Berlin"),
     }
+
+
+@pytest.mark.parametrize(
+    ("at", "training", "daily_deadline", "training_deadline"),
+    [("05:30", "30 6 * * 1", "30 7 * * *", "30 8 * * 1"), ("23:30", "30 0 * * 2", "30 1 * * *", "30 2 * * 2")],
+)
+def test_each_table_is_stale_when_the_schedule_that_writes_it_did_not(
+    at: str, training: str, daily_deadline: str, training_deadline: str
+) -> None:
+    """Labels and models are written on Mondays: with a daily deadline they would be stale on six days of seven."""
+    settings = Settings(schedule_at=at)
+    assert automation.schedules(settings)[1].cron_schedule == training
+    graph = definitions.build(settings).resolve_asset_graph()
+    deadlines = {
+        node.key: policy.deadline_cron
+        for node in graph.asset_nodes
+        if isinstance(policy := node.freshness_policy_or_from_metadata, CronFreshnessPolicy)
+    }
+    weekly = {asset_key(table) for table in tables.LABELS} | set(definitions.MODELS)
+    made = (tables.REJECTS, *tables.FEATURES, *tables.GOLD, *tables.MONITORING)
+    assert deadlines == dict.fromkeys(weekly, training_deadline) | {asset_key(table): daily_deadline for table in made}

@@ -46,13 +46,14 @@ def test_each_step_that_writes_has_the_pool_of_its_table() -> None:
     from athlete_assets import definitions
 
     built = definitions.build(Settings())
+    written = [asset_key(table) for table in (tables.ACTIVITY, tables.REJECTS, tables.DAILY, tables.PREDICTIONS)]
     pools = {
-        key.to_user_string(): built.resolve_assets_def(key).op.pool
-        for key in (asset_key(table) for table in (tables.ACTIVITY, tables.REJECTS, tables.DAILY, tables.PREDICTIONS))
+        key.to_user_string(): built.resolve_assets_def(key).op.pool for key in (*written, definitions.TIME_ESTIMATOR)
     }
     assert pools == {
         "feature_store/activity_features": "activity_features",
         "silver_rejects/strava_activities": "activity_features",
         "feature_store/athlete_daily_features": "athlete_daily_features",
         "gold/athlete_predictions": "athlete_predictions",
+        "models/time_estimator": "time_estimator",
     }

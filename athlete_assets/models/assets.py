@@ -15,6 +15,7 @@ from athlete_assets.models.overtraining_detector import TooLittleToWarnFrom
 from athlete_assets.models.time_estimator import TooLittleToLearnFrom
 from athlete_assets.models.training import Trained, Training
 from athlete_assets.monitoring import charts
+from athlete_assets.monitoring.freshness import training_policy
 from athlete_assets.settings import Settings
 from athlete_assets.silver.rights import refuse_api_data
 from athlete_assets.store.base import Store
@@ -28,6 +29,7 @@ from athlete_assets.table_assets import (
     check_specs,
     checked_window,
     store_of,
+    store_retries,
     table_assets,
     table_spec,
     writes,
@@ -70,6 +72,8 @@ def model_assets(settings: Settings) -> list[dg.AssetsDefinition]:
             group_name="models",
             kinds={"mlflow", "python"},
             owners=OWNERS,
+            freshness_policy=training_policy(settings),
+            pool=key.path[-1],  # two trainings at once would move one alias
             metadata={"registered_model": registry.model_name(key.path[-1], settings)},
             required_resource_keys={STORE, FEATURE_STORE, STEP_LAUNCHER, "mlflow"},
             hooks={end_mlflow_run},
@@ -81,12 +85,13 @@ def model_assets(settings: Settings) -> list[dg.AssetsDefinition]:
         tables.RACE_EFFORTS,
     )
     def time_estimator(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
-        run = _training(context, settings)
-        serving = promotion.champion_version("time_estimator", settings)
-        if serving is None or promotion.kind_of("time_estimator", serving, settings) == promotion.FORMULA:
-            # the formula, measured anew: it serves until something beats it
-            _serve_formula(run)
-        return _trained(run, "time_estimator", training.train_time_estimator)
+        with store_retries(context):
+            run = _training(context, settings)
+            serving = promotion.champion_version("time_estimator", settings)
+            if serving is None or promotion.kind_of("time_estimator", serving, settings) == promotion.FORMULA:
+                # the formula, measured anew: it serves until something beats it
+                _serve_formula(run)
+            return _trained(run, "time_estimator", training.train_time_estimator)
 
     @model_asset(
         OVERTRAINING_DETECTOR,
@@ -94,7 +99,8 @@ def model_assets(settings: Settings) -> list[dg.AssetsDefinition]:
         tables.DISRUPTIONS,
     )
     def overtraining_detector(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
-        return _trained(_training(context, settings), "overtraining_detector", training.train_overtraining_detector)
+        with store_retries(context):
+            return _trained(_training(context, settings), "overtraining_detector", training.train_overtraining_detector)
 
     return [model_labels, time_estimator, overtraining_detector]
 

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 MOST_FEATURES = 15
+MINUTES = (15, 20, 30, 45, 60, 90, 120, 180, 240, 360)
 
 
 def _figure(title: str, x: str, y: str, height: float = 4.5) -> tuple[Figure, Any]:
@@ -29,6 +30,8 @@ def _figure(title: str, x: str, y: str, height: float = 4.5) -> tuple[Figure, An
 
 def predicted_against_run(scored: pd.DataFrame) -> Figure:
     """Each effort's predicted time over its run time (min), by distance; the diagonal is a perfect prediction."""
+    from matplotlib.ticker import FixedLocator, NullLocator
+
     figure, axes = _figure("Predicted and run time of unseen efforts", "run (min)", "predicted (min)")
     for name in DISTANCES:
         rows = scored[scored["distance"] == name]
@@ -36,6 +39,10 @@ def predicted_against_run(scored: pd.DataFrame) -> Figure:
     limits = scored["time_s"].min() / 60, scored["time_s"].max() / 60
     axes.plot(limits, limits, color="grey", linewidth=0.8)
     axes.set(xscale="log", yscale="log")
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_locator(FixedLocator(MINUTES))
+        axis.set_major_formatter("{x:g}")
+        axis.set_minor_locator(NullLocator())
     axes.legend()
     return figure
 
@@ -85,5 +92,6 @@ def probability_calibration(figures: dict[str, Any]) -> Figure:
     parts = figures["calibration"]
     axes.plot([part["predicted"] for part in parts], [part["observed"] for part in parts], marker="o")
     axes.plot([0, 1], [0, 1], color="grey", linewidth=0.8)
-    axes.set(xlim=(0, 1), ylim=(0, 1))
+    end = min(1.0, 1.1 * max(max(part["predicted"], part["observed"]) for part in parts))
+    axes.set(xlim=(0, end), ylim=(0, end))
     return figure

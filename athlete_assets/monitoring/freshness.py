@@ -20,6 +20,7 @@ from athlete_assets.tables import Table
 
 YESTERDAY = "yesterday_is_there"
 FRESHNESS_JOB = "yesterday"
+DAY_MINUTES = 24 * 60
 BY_DAY = (
     tables.ACTIVITY,
     tables.REJECTS,
@@ -31,7 +32,8 @@ BY_DAY = (
 
 
 def freshness_policy(table: Table, settings: Settings) -> dg.FreshnessPolicy | None:
-    """Warns after ATHLETE_SILVER_WARN_DAYS and fails after twice that for silver; the others fail at the deadline.
+    """Silver warns after ATHLETE_SILVER_WARN_DAYS and fails after twice that; the others fail at the deadline, which
+    is Monday's for the labels: they are written with the models.
 
     None for what athletes state about themselves, which may stay as it is for ever.
     """
@@ -40,18 +42,34 @@ def freshness_policy(table: Table, settings: Settings) -> dg.FreshnessPolicy | N
     if table in tables.SILVER:
         warn = timedelta(days=settings.silver_warn_days)
         return dg.FreshnessPolicy.time_window(fail_window=2 * warn, warn_window=warn)
-    return dg.FreshnessPolicy.cron(
-        deadline_cron=deadline_cron(settings),
-        lower_bound_delta=timedelta(hours=settings.deadline_h, minutes=30),
-        timezone=settings.time_zone,
-    )
+    return training_policy(settings) if table in tables.LABELS else _policy(deadline_cron(settings), settings)
+
+
+def training_policy(settings: Settings) -> dg.FreshnessPolicy:
+    """Fails where Monday's training is not done by its deadline."""
+    return _policy(training_cron(settings, minutes_later=60 * settings.deadline_h), settings)
+
+
+def _policy(cron: str, settings: Settings) -> dg.FreshnessPolicy:
+    earliest = timedelta(hours=settings.deadline_h, minutes=30)
+    return dg.FreshnessPolicy.cron(deadline_cron=cron, lower_bound_delta=earliest, timezone=settings.time_zone)
 
 
 def deadline_cron(settings: Settings, minutes_later: int = 0) -> str:
     """Cron of the moment by which the daily schedule's tables have to be written."""
-    hour, minute = (int(part) for part in settings.schedule_at.split(":"))
-    at = (hour * 60 + minute + settings.deadline_h * 60 + minutes_later) % (24 * 60)
+    at = (_minute_of_day(settings) + settings.deadline_h * 60 + minutes_later) % DAY_MINUTES
     return f"{at % 60} {at // 60} * * *"
+
+
+def training_cron(settings: Settings, minutes_later: int = 0) -> str:
+    """Cron of the weekly training: an hour after Monday's daily schedule, be that on Tuesday."""
+    at = _minute_of_day(settings) + 60 + minutes_later
+    return f"{at % 60} {at // 60 % 24} * * {1 + at // DAY_MINUTES}"
+
+
+def _minute_of_day(settings: Settings) -> int:
+    hour, minute = (int(part) for part in settings.schedule_at.split(":"))
+    return hour * 60 + minute
 
 
 def freshness_checks(settings: Settings) -> dg.AssetChecksDefinition:
