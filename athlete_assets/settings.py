@@ -142,7 +142,7 @@ class Settings(BaseModel):
         "", description="SQL warehouse through which silver_changes looks at silver; empty: it does not look"
     )
     databricks_warehouse_look_every_s: int = Field(
-        900, ge=0, description="s between two looks; each one keeps the warehouse awake or wakes it. 0: at every tick"
+        3600, ge=0, description="s between two looks; each one keeps the warehouse awake or wakes it. 0: at every tick"
     )
     databricks_secret_scope: str = Field("athlete-assets", description="secret scope that `databricks init` makes")
     databricks_on_cluster: bool = Field(

@@ -127,7 +127,7 @@ def delete(
     and gives up time travel and the change feed of all athletes' earlier versions. (Delta's log keeps the smallest
     and largest athlete_id of removed files as statistics.)
     """
-    of_athlete = f"athlete_id = {_literal(athlete_id)}"
+    of_athlete = f"athlete_id = {literal(athlete_id)}"
     deleted = 0
     with _landing_lock(store):
         for table, key in ((tables.STRAVA_ACTIVITIES, "id"), (tables.STRAVA_SUB_ACTIVITY, "activity_id")):
@@ -153,7 +153,7 @@ def _delete(store: LocalStore, table: Table, predicate: str) -> int:
     return int(committed(lambda: store.delta(table).delete(predicate), table)["num_deleted_rows"])
 
 
-def _literal(text: str) -> str:
+def literal(text: str) -> str:
     return "'" + text.replace("'", "''") + "'"
 
 
@@ -213,7 +213,7 @@ def _upsert(delta: DeltaTable, rows: pa.Table, table: Table) -> None:
     same = " AND ".join(
         [
             *(f"old.{key} = fresh.{key}" for key in table.keys),
-            f"old.athlete_id >= {_literal(smallest)} AND old.athlete_id <= {_literal(largest)}",
+            f"old.athlete_id >= {literal(smallest)} AND old.athlete_id <= {literal(largest)}",
         ]
     )
     (
@@ -248,7 +248,7 @@ def _of_same_athletes(delta: DeltaTable, table: Table, rows: pa.Table) -> pa.Tab
     wanted = ["athlete_id IS NULL"] if athletes.null_count else []
     if len(known):
         smallest, largest = pc.min_max(known).as_py().values()
-        wanted.append(f"(athlete_id >= {_literal(smallest)} AND athlete_id <= {_literal(largest)})")
+        wanted.append(f"(athlete_id >= {literal(smallest)} AND athlete_id <= {literal(largest)})")
     present = {field.name for field in delta.schema().fields}
     columns = ", ".join(name for name in schema.names if name in present)
     found = _query(delta, f"SELECT {columns} FROM t WHERE {' OR '.join(wanted)}")

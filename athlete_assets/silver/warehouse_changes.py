@@ -32,7 +32,7 @@ from athlete_assets.silver.changes import (
     Versions,
     Way,
 )
-from athlete_assets.store.unity_catalog import _literal, quoted
+from athlete_assets.store.unity_catalog import literal, quoted
 from athlete_assets.store.warehouse import NotYet, RefusedStatement, Row, Warehouse, reached
 from athlete_assets.tables import Table
 
@@ -288,7 +288,7 @@ class WarehouseSilver(Silver):
             source = (
                 f"SELECT {columns}, {ingested} AS ingested, "
                 "IF(_change_type IN ('insert', 'update_postimage'), 1, -1) AS sign "
-                f"FROM table_changes({_literal(self._name(table))}, {way.first + 1:d}, {way.last:d})"
+                f"FROM table_changes({literal(self._name(table))}, {way.first + 1:d}, {way.last:d})"
             )
         else:
             source = " UNION ALL ".join(

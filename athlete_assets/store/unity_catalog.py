@@ -137,7 +137,7 @@ class UnityCatalogStore(Store):
         keys = [key for key in table.keys if key != table.timestamp_key]
         columns = [
             f"{_identifier(column.name)} {column.type.upper()}{'' if column.nullable else ' NOT NULL'} "
-            f"COMMENT {_literal(described(column))}"
+            f"COMMENT {literal(described(column))}"
             for column in table.columns
         ]
         clustered = self.settings.databricks_table_layout == "clustered"
@@ -219,7 +219,7 @@ class UnityCatalogFeatureStore(FeatureStore):
                 comment = column.metadata.get("comment")
                 columns.append(
                     f"{_identifier(column.name)} {types[column.name]}{' NOT NULL' if required else ''}"
-                    + (f" COMMENT {_literal(comment)}" if comment else "")
+                    + (f" COMMENT {literal(comment)}" if comment else "")
                 )
             statement = create_statement(
                 name,
@@ -401,7 +401,7 @@ def create_statement(
         statement.append(f"PARTITIONED BY ({', '.join(map(_identifier, partitioned_by))})")
     if clustered_by:
         statement.append(f"CLUSTER BY ({', '.join(map(_identifier, clustered_by))})")
-    statement.append(f"COMMENT {_literal(comment)}")
+    statement.append(f"COMMENT {literal(comment)}")
     return "\n".join(statement)
 
 
@@ -426,7 +426,7 @@ def merge_statement(
 
 
 def tags_statement(name: str, tags: Mapping[str, str]) -> str:
-    pairs = ", ".join(f"{_literal(key)} = {_literal(value)}" for key, value in tags.items())
+    pairs = ", ".join(f"{literal(key)} = {literal(value)}" for key, value in tags.items())
     return f"ALTER TABLE {quoted(name)} SET TAGS ({pairs})"
 
 
@@ -439,7 +439,7 @@ def _identifier(name: str) -> str:
     return "`" + name.replace("`", "``") + "`"
 
 
-def _literal(text: str) -> str:
+def literal(text: str) -> str:
     return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"
 
 

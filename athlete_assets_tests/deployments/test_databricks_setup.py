@@ -155,7 +155,7 @@ def test_the_warehouse_is_granted_and_tried_and_its_quiet_day_is_told(
     as_service_principal(monkeypatch)
     assert cli.main(["databricks", "check"]) == 0
     said = capsys.readouterr().out
-    assert "ok    SQL warehouse: w-1 (2X-Small); looked at every 900 s, stops after 10 min: 96 starts and 16 h" in said
+    assert "ok    SQL warehouse: w-1 (2X-Small); looked at every 3600 s, stops after 10 min: 24 starts and 4 h" in said
     assert warehouse.starts == 1
     monkeypatch.setenv("ATHLETE_DATABRICKS_WAREHOUSE_ID", "gone")
     assert cli.main(["databricks", "check"]) == 1

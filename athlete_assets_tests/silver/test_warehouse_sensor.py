@@ -68,6 +68,7 @@ def settings(tmp_path: Path) -> Settings:
         home=tmp_path / "home",
         deployment="databricks",
         databricks_warehouse_id=WAREHOUSE,
+        databricks_warehouse_look_every_s=900,
         start_date=date(2020, 1, 6),
         as_of=TODAY,
     )
