@@ -33,6 +33,12 @@ class HastyLauncher(MendedStepLauncher):
     after_verdict_s = 20.0
 
 
+class PatientLauncher(HastyLauncher):
+    """With time for outages that are waited out: the SDK lengthens its waits by chance."""
+
+    outage_patience_s = 30.0
+
+
 @pytest.fixture
 def workspace(tmp_path: Path) -> Iterator[FakeWorkspace]:
     with FakeWorkspace(tmp_path / "workspace") as running:
@@ -191,4 +197,4 @@ def small(workspace: FakeWorkspace, tmp_path: Path, monkeypatch: pytest.MonkeyPa
     return Small(workspace, out, monkeypatch)
 
 
-__all__ = ["CLIENT_ID", "CLIENT_SECRET", "STAGING", "TOKEN", "Finished", "HastyLauncher", "Small"]
+__all__ = ["CLIENT_ID", "CLIENT_SECRET", "STAGING", "TOKEN", "Finished", "HastyLauncher", "PatientLauncher", "Small"]

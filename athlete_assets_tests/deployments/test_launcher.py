@@ -25,7 +25,7 @@ from athlete_assets.deployments.databricks.config import pinned_libraries, run_c
 from athlete_assets.deployments.databricks.staging import PackagedCode
 from athlete_assets.errors import SettingsError
 from athlete_assets.settings import Settings
-from athlete_assets_tests.deployments.conftest import PROJECT, STAGING, HastyLauncher, Small
+from athlete_assets_tests.deployments.conftest import PROJECT, STAGING, HastyLauncher, PatientLauncher, Small
 from athlete_assets_tests.fake_workspace import FakeWorkspace, Fate
 
 pytestmark = pytest.mark.filterwarnings("ignore")
@@ -241,6 +241,7 @@ def test_steps_that_share_a_cluster_give_its_spark_files_of_different_names(tmp_
 def test_an_outage_while_polling_is_waited_out(small: Small, workspace: FakeWorkspace) -> None:
     for status in (500, 502, 504):
         workspace.faults.status("/jobs/runs/get", status, times=3, after=1)
+    small.use(PatientLauncher)
     done = small.materialize("totals")
     assert done.verdicts("totals") == ["STEP_SUCCESS"]
     assert workspace.requests("/jobs/runs/cancel") == []
@@ -251,12 +252,14 @@ def test_throttling_and_errors_while_staging_are_waited_out(small: Small, worksp
     workspace.faults.status("/fs/files.*/step.json", 500)
     workspace.faults.status("/fs/files.*/events", 504)
     workspace.faults.status("/fs/directories", 503, retry_after=1)
+    small.use(PatientLauncher)
     assert small.materialize("totals").verdicts("totals") == ["STEP_SUCCESS"]
 
 
 def test_a_submit_whose_answer_is_lost_starts_one_run(small: Small, workspace: FakeWorkspace) -> None:
     workspace.faults.drop("/jobs/runs/submit", times=1)
     workspace.faults.status("/jobs/runs/submit", 504, times=1)
+    small.use(PatientLauncher)
     done = small.materialize("totals")
     assert done.verdicts("totals") == ["STEP_SUCCESS"]
     submits = [request.json for request in workspace.requests("/jobs/runs/submit")]
