@@ -2,7 +2,8 @@
 
     python benchmarks/training.py [--labels 200000] [--rows 1000000]
 
-Training: the three quantile models of the time estimator with its own parameters, on as many columns as asked for.
+Training: the time estimator's line, and its three quantile models on what that leaves over, with its own parameters, on
+as many columns as asked for.
 Scoring: the estimator's whole prediction (design matrix, four distances, three quantiles, ordering) per athlete-row,
 beside `CatBoostRegressor.predict` of one model on a dense float32 array of the same width. CPU seconds are the
 process's own, memory is its peak.
@@ -56,18 +57,22 @@ def main() -> None:
     matrix = pd.DataFrame(random.normal(size=(options.labels, options.features))).add_prefix("feature_")
     target = 0.1 * matrix.iloc[:, :5].sum(axis=1).to_numpy() + random.normal(0, 0.05, options.labels)
     weight = np.ones(options.labels)
-    trained, _ = measured(
-        f"train p10, p50, p90 on {options.labels:,} x {options.features}",
-        lambda: time_estimator._models(matrix, target, weight, None),
-    )
+
+    def train() -> Any:
+        line = time_estimator.fit_line(matrix, target, weight)
+        return time_estimator._models(matrix, target - line.log_ratios(matrix), weight, None)
+
+    trained, _ = measured(f"train the line, p10, p50, p90 on {options.labels:,} x {options.features}", train)
     dense = np.ascontiguousarray(random.normal(size=(options.rows, options.features)).astype(np.float32))
     _, limit = measured(f"CatBoost alone, one model, {options.rows:,} rows", lambda: trained[0.5].predict(dense))
 
     sample = wide_rows(20_000)
     columns = design_matrix(sample, ["10k"] * len(sample))
-    models = time_estimator._models(columns, random.normal(0, 0.1, len(sample)), np.ones(len(sample)), None)
+    ratios, even = random.normal(0, 0.1, len(sample)), np.ones(len(sample))
+    models = time_estimator._models(columns, ratios, even, None)
     names = tuple(tables.EFFORT_DISTANCES_M)
     estimator = time_estimator.TimeEstimator(
+        line=time_estimator.fit_line(columns, ratios, even),
         models=models,
         bias=dict.fromkeys(names, 0.0),
         trust=dict.fromkeys(names, 1.0),
