@@ -12,16 +12,14 @@ from pathlib import Path
 import dagster as dg
 
 from athlete_assets import partitions, tables
+from athlete_assets.assets.builder import asset_key
 from athlete_assets.deployments.instance import prepare_dagster_home
 from athlete_assets.errors import AthleteAssetsError
 from athlete_assets.gold.report import summary_text
+from athlete_assets.orchestration.run_requests import RANGE_END, RANGE_START
 from athlete_assets.settings import Settings
 from athlete_assets.silver import imports, landing, simulator
 from athlete_assets.store.local import LocalStore
-from athlete_assets.table_assets import asset_key
-
-RANGE_TAGS = ("dagster/asset_partition_range_start", "dagster/asset_partition_range_end")
-"""Tags by which one Dagster run covers a contiguous range of partitions."""
 
 
 def import_file(path: Path, settings: Settings, athlete: str | None) -> None:
@@ -75,7 +73,7 @@ def materialise_everything(settings: Settings) -> int:
             say(f"[{number}/{len(steps)}] {title}" + (f", {span[0]} to {span[1]}" if span else ""))
             result = everything.get_subset(asset_selection=set(keys)).execute_in_process(
                 instance=instance,
-                tags=dict(zip(RANGE_TAGS, span, strict=True)) if span else {},
+                tags={RANGE_START: span[0], RANGE_END: span[1]} if span else {},
                 raise_on_error=False,
                 run_config={"loggers": {"progress": {}}},
             )
@@ -96,7 +94,7 @@ def print_summary(settings: Settings) -> None:
 
 def judge_models(runs: Path, train_runs: Path | None, out: Path | None, settings: Settings) -> None:
     """Evaluates the models on files of runs, prints the tables, and writes the figures as JSON where asked to."""
-    from athlete_assets.models.evaluate import evaluate
+    from athlete_assets.models.backtest import evaluate
 
     if out is not None and not out.resolve().parent.is_dir():
         raise AthleteAssetsError(f"{out}: the folder {out.resolve().parent} does not exist; make it first")

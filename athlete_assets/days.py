@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta, timezone
 
@@ -63,3 +63,33 @@ class Days:
             last = min(first + timedelta(days=size - 1), self.last)
             yield Days(first, last)
             first = last + ONE_DAY
+
+
+def merged(windows: Iterable[Days]) -> list[Days]:
+    """The same days as few windows, in order: overlapping and adjoining ones are joined."""
+    joined: list[Days] = []
+    for window in sorted(windows):
+        if joined and window.first <= joined[-1].last + ONE_DAY:
+            joined[-1] = Days(joined[-1].first, max(joined[-1].last, window.last))
+        else:
+            joined.append(window)
+    return joined
+
+
+def without(windows: Iterable[Days], gone: Iterable[Days]) -> list[Days]:
+    """The windows less the days of the gone ones, in order."""
+    left = sorted(windows)
+    for hole in gone:
+        pieces = []
+        for window in left:
+            if window.first < hole.first:
+                pieces.append(Days(window.first, min(window.last, hole.first - ONE_DAY)))
+            if window.last > hole.last:
+                pieces.append(Days(max(window.first, hole.last + ONE_DAY), window.last))
+        left = pieces
+    return left
+
+
+def windows_of(days: set[date]) -> list[Days]:
+    """The days as windows."""
+    return merged(Days(day, day) for day in days)

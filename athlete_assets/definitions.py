@@ -7,18 +7,20 @@ from typing import Any
 
 import dagster as dg
 
-from athlete_assets import automation
-from athlete_assets.features.assets import feature_assets
-from athlete_assets.gold.assets import gold_assets
-from athlete_assets.models.assets import OVERTRAINING_DETECTOR, TIME_ESTIMATOR, model_assets
-from athlete_assets.monitoring.alert_sensor import alert_sensors
-from athlete_assets.monitoring.assets import monitoring_assets
-from athlete_assets.monitoring.freshness import freshness_checks
-from athlete_assets.progress import progress_logger
+from athlete_assets.assets.features import feature_assets
+from athlete_assets.assets.freshness import freshness_checks
+from athlete_assets.assets.gold import gold_assets
+from athlete_assets.assets.models import OVERTRAINING_DETECTOR, TIME_ESTIMATOR, model_assets
+from athlete_assets.assets.monitoring import monitoring_assets
+from athlete_assets.assets.silver import silver_assets
+from athlete_assets.assets.silver_content import content_checks
+from athlete_assets.orchestration.alert_sensor import alert_sensors
+from athlete_assets.orchestration.follow_sensor import follow_sensors
+from athlete_assets.orchestration.jobs import jobs
+from athlete_assets.orchestration.progress import progress_logger
+from athlete_assets.orchestration.schedules import schedules
+from athlete_assets.orchestration.silver_sensors import silver_sensors
 from athlete_assets.settings import Settings
-from athlete_assets.silver.assets import silver_assets
-from athlete_assets.silver.content import content_checks
-from athlete_assets.silver.sensor import silver_sensors
 
 __all__ = ["MODELS", "TIME_ESTIMATOR", "build", "defs"]
 
@@ -36,11 +38,11 @@ def build(settings: Settings) -> dg.Definitions:
             *monitoring_assets(settings),
         ],
         asset_checks=[freshness_checks(settings), content_checks(settings)],
-        jobs=automation.jobs(settings),
-        schedules=automation.schedules(settings),
+        jobs=jobs(settings),
+        schedules=schedules(settings),
         sensors=[
             *silver_sensors(settings),
-            *automation.follow_sensors(settings),
+            *follow_sensors(settings),
             *alert_sensors(settings),
         ],
         resources=_resources(settings),

@@ -25,9 +25,9 @@ from dagster._core.scheduler.instigation import InstigatorType, SensorInstigator
 from deltalake import write_deltalake
 
 from athlete_assets import commands, definitions, partitions, tables
-from athlete_assets.automation import UNFINISHED
 from athlete_assets.days import Days, midnight
 from athlete_assets.deployments.instance import prepare_dagster_home
+from athlete_assets.orchestration.follow_sensor import UNFINISHED
 from athlete_assets.settings import Settings
 from athlete_assets.silver import landing
 from athlete_assets.store.local import LocalStore

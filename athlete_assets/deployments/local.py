@@ -8,13 +8,13 @@ import dagster as dg
 from dagster._core.definitions.no_step_launcher import no_step_launcher
 from dagster_pyspark import LazyPySparkResource
 
-from athlete_assets.deployments.mlflow_resource import mlflow_resource
+from athlete_assets.assets.builder import FEATURE_STORE, SILVER, STEP_LAUNCHER, STORE
+from athlete_assets.models.mlflow_resource import mlflow_resource
 from athlete_assets.settings import Settings
 from athlete_assets.silver.local_changes import LocalSilver
 from athlete_assets.store.embedded import EmbeddedFeatureStore
 from athlete_assets.store.local import LocalStore
 from athlete_assets.store.session import spark_session
-from athlete_assets.table_assets import FEATURE_STORE, SILVER, STEP_LAUNCHER, STORE
 
 
 class EmbeddedPySparkResource(LazyPySparkResource):

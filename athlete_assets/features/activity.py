@@ -13,12 +13,10 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from athlete_assets import tables
-from athlete_assets.buckets import per_athletes
 from athlete_assets.days import Days, midnight
 from athlete_assets.features import thresholds
-from athlete_assets.features.columns import month_of
 from athlete_assets.features.splits import KEYS, READ, TOTALS, ZONE_SECONDS, split_totals
-from athlete_assets.features.training_load import (
+from athlete_assets.formulas.training_load import (
     BANISTER_WEIGHTS,
     ZONE_EDGES,
     ZONES,
@@ -32,6 +30,8 @@ from athlete_assets.features.training_load import (
 )
 from athlete_assets.settings import Settings
 from athlete_assets.silver.quality import accepted
+from athlete_assets.store.by_athlete import per_athletes
+from athlete_assets.store.columns import month_of
 from athlete_assets.tables import RUN_SPORTS
 
 PACED_SPORTS = (*RUN_SPORTS, "Walk", "Hike")

@@ -7,7 +7,7 @@ from pyspark.sql import functions as F
 
 from athlete_assets import tables
 from athlete_assets.days import Days, midnight
-from athlete_assets.features.columns import known, month_of, within
+from athlete_assets.store.columns import known, month_of, within
 
 SECONDS_A_DAY = 86_400
 BEST_PACE_FROM_KM = 1.0

@@ -18,11 +18,11 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from athlete_assets import tables
-from athlete_assets.buckets import per_athletes
 from athlete_assets.days import Days, midnight
-from athlete_assets.features import kernels
-from athlete_assets.features.columns import known, within
-from athlete_assets.models.formulas import HIGHEST_VDOT, RIEGEL_EXPONENT, vdot
+from athlete_assets.formulas import sequences
+from athlete_assets.formulas.race_times import HIGHEST_VDOT, RIEGEL_EXPONENT, vdot
+from athlete_assets.store.by_athlete import per_athletes
+from athlete_assets.store.columns import known, within
 
 Floats = NDArray[np.float64]
 
@@ -199,7 +199,7 @@ class _Runs:
     def window(self, combine: Any, values: Floats, days: int, before: int = 0) -> Floats:
         """(length, athletes): the values combined over the last `days` days, ending `before` days before each day."""
         end = len(values) - before
-        combined: Floats = kernels.sliding(combine, values[:end], days)
+        combined: Floats = sequences.sliding(combine, values[:end], days)
         return combined[-self.length :]
 
     def best(self, best_of_day: Floats, days: int, before: int = 0) -> Floats:
@@ -238,7 +238,7 @@ def _recent_effort(runs: _Runs) -> dict[str, Floats]:
     for days in RECENT_DAYS:
         offset = len(best_of_day) - (runs.length + days - 1)
         tail = best_of_day[offset:]
-        best = kernels.sliding_argmin(tail, days) + offset
+        best = sequences.sliding_argmin(tail, days) + offset
         exists = np.isfinite(np.take_along_axis(best_of_day, best, axis=0))
         chosen = np.where((chosen < 0) & exists, best, chosen)
     exists = chosen >= 0

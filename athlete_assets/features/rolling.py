@@ -16,19 +16,19 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from athlete_assets import tables
-from athlete_assets.buckets import per_athletes
 from athlete_assets.days import ONE_DAY, Days, midnight
-from athlete_assets.features import kernels
-from athlete_assets.features.columns import known, within
-from athlete_assets.models.formulas import HIGHEST_VDOT, riegel, vdot
+from athlete_assets.formulas import sequences
+from athlete_assets.formulas.race_times import HIGHEST_VDOT, riegel, vdot
 from athlete_assets.settings import Settings
+from athlete_assets.store.by_athlete import per_athletes
+from athlete_assets.store.columns import known, within
 
 Floats = NDArray[np.float64]
 
-FITNESS_WEIGHT = kernels.exponential_weight(42)
-FATIGUE_WEIGHT = kernels.exponential_weight(7)
-ACUTE_WEIGHT = kernels.span_weight(7)
-CHRONIC_WEIGHT = kernels.span_weight(28)
+FITNESS_WEIGHT = sequences.exponential_weight(42)
+FATIGUE_WEIGHT = sequences.exponential_weight(7)
+ACUTE_WEIGHT = sequences.span_weight(7)
+CHRONIC_WEIGHT = sequences.span_weight(28)
 
 WARMUP_DAYS = 42
 HISTORY_FOR_ACWR_DAYS = 28
@@ -182,7 +182,7 @@ def bucket_states(bucket: pa.Table, first: int, length: int, limits: Limits) -> 
     columns: dict[str, Any] = {}
 
     def window(values: Floats, days: int, combine: Any = np.add) -> Floats:
-        return kernels.sliding(combine, values, days)[-length:]
+        return sequences.sliding(combine, values, days)[-length:]
 
     averages = _weighted_averages(load, state, past, base, began, length)
     ctl, atl, columns["ramp_rate_7d"] = averages.ctl, averages.atl, averages.ramp
@@ -194,7 +194,7 @@ def bucket_states(bucket: pa.Table, first: int, length: int, limits: Limits) -> 
     on_calendar = (base + np.arange(LOOKBACK_DAYS + length))[:, None] >= began
     distance = of_recent("distance_km", 0.0)
     columns["distance_trend_30d"] = np.where(
-        observed >= TREND_POINTS, kernels.slope(on_calendar.astype(float), distance, TREND_DAYS)[-length:], np.nan
+        observed >= TREND_POINTS, sequences.slope(on_calendar.astype(float), distance, TREND_DAYS)[-length:], np.nan
     )
     columns["distance_trend_30d"] *= TREND_DAYS
     is_active = (activities > 0).astype(float)
@@ -213,11 +213,11 @@ def bucket_states(bucket: pa.Table, first: int, length: int, limits: Limits) -> 
     run_km = of_recent("longest_run_km", 0.0)
     longest_30d = window(run_km, TREND_DAYS, np.maximum)
     columns["longest_run_30d_km"] = np.where(longest_30d > 0, longest_30d, np.nan)
-    longest_before = kernels.sliding(np.maximum, run_km, SPIKE_AGAINST_DAYS)[-length - SPIKE_DAYS : -SPIKE_DAYS]
+    longest_before = sequences.sliding(np.maximum, run_km, SPIKE_AGAINST_DAYS)[-length - SPIKE_DAYS : -SPIKE_DAYS]
     longest_7d = window(run_km, SPIKE_DAYS, np.maximum)
     columns["long_run_spike"] = _ratio(longest_7d, longest_before, (longest_7d > 0) & (longest_before > 0))
 
-    monotony = columns["training_monotony_7d"] = kernels.monotony(load, MONOTONY_DAYS)[-length:]
+    monotony = columns["training_monotony_7d"] = sequences.monotony(load, MONOTONY_DAYS)[-length:]
     columns["training_strain_7d"] = window(load, MONOTONY_DAYS) * monotony
 
     columns["pace_trend_30d"] = _pace_trend(runs, first, length)
@@ -285,18 +285,18 @@ def _weighted_averages(
     padded = np.where(np.arange(len(loads))[:, None] < first_row, first_load, loads)
     before = len(loads) - length
     # side by side, in the order of _STATE_COLUMNS, so that one step a day serves all four
-    sequences = np.concatenate([loads, loads, padded, padded], axis=1)
+    in_order = np.concatenate([loads, loads, padded, padded], axis=1)
     weights = np.repeat([FITNESS_WEIGHT, FATIGUE_WEIGHT, ACUTE_WEIGHT, CHRONIC_WEIGHT], athletes)
     start = np.concatenate([np.zeros(2 * athletes), first_load, first_load])
-    history = kernels.ewma(sequences[:before], weights, start)
+    history = sequences.ewma(in_order[:before], weights, start)
     evening_before = history[-1].copy()
     for place, name in enumerate(_STATE_COLUMNS):
         evening_before[place * athletes + state.athlete] = state.values[name]
-    ctl, atl, acute, chronic = np.split(kernels.ewma(sequences[before:], weights, evening_before), 4, axis=1)
+    ctl, atl, acute, chronic = np.split(sequences.ewma(in_order[before:], weights, evening_before), 4, axis=1)
 
     seeded = np.zeros(athletes, dtype=bool)
     seeded[state.athlete] = True
-    rewound = kernels.ewma_before(evening_before[:athletes], loads[before - RAMP_DAYS : before], FITNESS_WEIGHT)
+    rewound = sequences.ewma_before(evening_before[:athletes], loads[before - RAMP_DAYS : before], FITNESS_WEIGHT)
     rewound = np.concatenate([rewound, evening_before[None, :athletes]])
     earlier = np.where(seeded, rewound, history[-RAMP_DAYS:, :athletes])
     earlier = np.where(np.arange(before - RAMP_DAYS, before)[:, None] < first_row, 0.0, earlier)
@@ -318,16 +318,16 @@ def _pace_trend(runs: _Rows, first: int, length: int) -> Floats:
     base, days = first - TREND_DAYS + 1, TREND_DAYS - 1 + length
     recent = runs.where(runs.day >= base)
     counts, sums = recent.day_sums(recent.values["best_pace_min_km"], base, days)
-    enough = kernels.sliding(np.add, counts, TREND_DAYS) >= TREND_POINTS
-    return np.where(enough, kernels.slope(counts, sums, TREND_DAYS) * TREND_DAYS, np.nan)
+    enough = sequences.sliding(np.add, counts, TREND_DAYS) >= TREND_POINTS
+    return np.where(enough, sequences.slope(counts, sums, TREND_DAYS) * TREND_DAYS, np.nan)
 
 
 def _usual_effort(efforts: _Rows, first: int, length: int) -> Floats:
     """For each effort the geometric mean of the equivalents "e" (s) of the days before its own; 0 where too few."""
     base, days = first - RUN_DAYS + 1, RUN_DAYS - 1 + length
     counts, sums = efforts.day_sums(np.log(efforts.values["e"]), base, days)
-    counts = kernels.sliding(np.add, counts, USUAL_EFFORT_DAYS)
-    means = _ratio(kernels.sliding(np.add, sums, USUAL_EFFORT_DAYS), counts, counts >= USUAL_EFFORT_POINTS)
+    counts = sequences.sliding(np.add, counts, USUAL_EFFORT_DAYS)
+    means = _ratio(sequences.sliding(np.add, sums, USUAL_EFFORT_DAYS), counts, counts >= USUAL_EFFORT_POINTS)
     row = efforts.day - base - USUAL_EFFORT_DAYS  # of the window that ends on the day before
     usual = np.exp(means[np.maximum(row, 0), efforts.athlete])
     return np.where((row >= 0) & np.isfinite(usual), usual, 0.0)
@@ -350,7 +350,7 @@ def _best_efforts(runs: _Rows, first: int, length: int) -> dict[str, Floats]:
     efforts = efforts.where(np.lexsort((efforts.values["m"], -efforts.values["e"])))
     base, days = first - BEST_EFFORT_DAYS + 1, BEST_EFFORT_DAYS - 1 + length
     equivalents = efforts.scattered("e", base, days, np.inf)
-    best = kernels.sliding_argmin(equivalents, BEST_EFFORT_DAYS)
+    best = sequences.sliding_argmin(equivalents, BEST_EFFORT_DAYS)
     exists = np.isfinite(np.take_along_axis(equivalents, best, axis=0))
 
     def of_best(name: str) -> Floats:

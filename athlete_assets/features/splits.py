@@ -13,7 +13,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from athlete_assets.features.training_load import STEEPEST_GRADE, ZONE_EDGES, ZONES, flat_metres_per_metre, reaches
+from athlete_assets.formulas.grade import STEEPEST_GRADE, flat_metres_per_metre
+from athlete_assets.formulas.training_load import ZONE_EDGES, ZONES, reaches
 
 Floats = NDArray[np.float64]
 Mask = NDArray[np.bool_]

@@ -28,7 +28,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from athlete_assets.models.formulas import HIGHEST_VDOT, vdot
+from athlete_assets.formulas.race_times import HIGHEST_VDOT, vdot
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]

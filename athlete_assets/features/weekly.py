@@ -10,8 +10,8 @@ from pyspark.sql import functions as F
 
 from athlete_assets import tables
 from athlete_assets.days import Days
-from athlete_assets.features.columns import month_of, within
-from athlete_assets.features.kernels import MONOTONY_CAP
+from athlete_assets.formulas.sequences import MONOTONY_CAP
+from athlete_assets.store.columns import month_of, within
 
 DAYS_A_WEEK = 7
 

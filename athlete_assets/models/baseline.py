@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from athlete_assets.models.formulas import riegel
+from athlete_assets.formulas.race_times import riegel
 from athlete_assets.tables import DISTANCES_M
 
 if TYPE_CHECKING:

@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from athlete_assets.models import overtraining_detector
-from athlete_assets.models.evaluation import ATHLETE_FOLDS, BOOTSTRAPS, EMBARGO_DAYS, FORWARD_CUTS
 from athlete_assets.models.time_estimator import athlete_folds
+from athlete_assets.models.time_evaluation import ATHLETE_FOLDS, BOOTSTRAPS, EMBARGO_DAYS, FORWARD_CUTS
 
 if TYPE_CHECKING:
     import pandas as pd

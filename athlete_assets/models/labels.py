@@ -17,9 +17,9 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from athlete_assets import tables
-from athlete_assets.buckets import per_athletes
-from athlete_assets.features.columns import known
-from athlete_assets.models.formulas import HIGHEST_VDOT, riegel, vdot
+from athlete_assets.formulas.race_times import HIGHEST_VDOT, riegel, vdot
+from athlete_assets.store.by_athlete import per_athletes
+from athlete_assets.store.columns import known
 
 NEAREST, FARTHEST = 0.98, 1.04
 """Share of the distance that a run over it may have: GPS tracks of a measured course read long rather than short."""

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from athlete_assets.models.evaluation import MODEL, RECENT_CORRECTED
 from athlete_assets.models.time_estimator import DISTANCES, TimeEstimator
+from athlete_assets.models.time_evaluation import MODEL, RECENT_CORRECTED
 from athlete_assets.models.training_set import design_matrix
 
 if TYPE_CHECKING:

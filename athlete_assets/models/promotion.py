@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from athlete_assets.errors import AthleteAssetsError
-from athlete_assets.models import detector_evaluation, evaluation, registry, time_estimator
-from athlete_assets.models.evaluation import EMBARGO_DAYS
+from athlete_assets.models import detector_evaluation, registry, time_estimator, time_evaluation
 from athlete_assets.models.registry import CHALLENGER, CHAMPION, Serving
+from athlete_assets.models.time_evaluation import EMBARGO_DAYS
 from athlete_assets.settings import Settings
 
 if TYPE_CHECKING:
@@ -82,17 +82,17 @@ def champion_times(champion: Serving, holdout: pd.DataFrame) -> np.ndarray:
 
 
 def judge_times(scored: pd.DataFrame, champion: np.ndarray | None) -> Decision:
-    """The time estimator's gate on a scored holdout (evaluation.scored).
+    """The time estimator's gate on a scored holdout (time_evaluation.scored).
 
     Approved where the mean APE lies below both bias-corrected formulas', the 10 km MAE below 180 s on at least
     MIN_HOLDOUT_10K efforts, and the champion, where it is another than the formulas, is not better on the same rows.
     """
     run = scored["time_s"].to_numpy(np.float64)
-    ours = scored[evaluation.MODEL].to_numpy(np.float64)
+    ours = scored[time_evaluation.MODEL].to_numpy(np.float64)
     found: list[tuple[bool, str]] = []
     rivals = {
         name: scored[name].to_numpy(np.float64)
-        for name in (evaluation.BEST_180D_CORRECTED, evaluation.RECENT_CORRECTED)
+        for name in (time_evaluation.BEST_180D_CORRECTED, time_evaluation.RECENT_CORRECTED)
     }
     if champion is not None:
         rivals[CHAMPION] = champion
@@ -110,7 +110,7 @@ def judge_times(scored: pd.DataFrame, champion: np.ndarray | None) -> Decision:
         found.append((False, f"only {int(at_10k.sum())} efforts at 10 km to judge by; {MIN_HOLDOUT_10K} are needed"))
     else:
         mae = float(np.abs(ours - run)[at_10k].mean())
-        limit = evaluation.GOAL_10K_MAE_S
+        limit = time_evaluation.GOAL_10K_MAE_S
         found.append((mae < limit, f"10 km MAE {mae:.0f} s (below {limit:.0f} s is needed)"))
     return _decision(found)
 

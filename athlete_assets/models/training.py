@@ -12,16 +12,16 @@ from athlete_assets.errors import AthleteAssetsError
 from athlete_assets.models import (
     baseline,
     detector_evaluation,
-    evaluation,
+    distributions,
     overtraining_detector,
     plots,
     promotion,
     registry,
     time_estimator,
+    time_evaluation,
     training_set,
 )
 from athlete_assets.models.promotion import Decision
-from athlete_assets.monitoring import drift
 from athlete_assets.settings import Settings
 from athlete_assets.store.base import Store
 from athlete_assets.store.feature_store import FeatureStore
@@ -192,17 +192,17 @@ def train_time_estimator(training: Training) -> Trained:
     usable = time_estimator.usable_rows(labelled)
     train, holdout = promotion.split(usable, "activity_date")
     estimator = time_estimator.fit(train)
-    scored = evaluation.scored(train, holdout, estimator)
+    scored = time_evaluation.scored(train, holdout, estimator)
     champion = registry.serving("time_estimator", settings)
     learned = champion is not None and (
         promotion.kind_of("time_estimator", champion.version, settings) == promotion.LEARNED
     )
     times = promotion.champion_times(champion, scored) if champion is not None and learned else None
     decision = promotion.judge_times(scored, times)
-    report: dict[str, Any] = {"holdout": evaluation.figures(scored)}
+    report: dict[str, Any] = {"holdout": time_evaluation.figures(scored)}
     if len(usable) <= MOST_LABELS_FOR_FOLDS:
-        report["unseen_athletes"] = evaluation.figures(evaluation.unseen_athletes(usable, folds=4))
-    text = "\n\n".join(evaluation.as_text(name, figures) for name, figures in report.items())
+        report["unseen_athletes"] = time_evaluation.figures(time_evaluation.unseen_athletes(usable, folds=4))
+    text = "\n\n".join(time_evaluation.as_text(name, figures) for name, figures in report.items())
     with mlflow.start_run(run_name="time_estimator", nested=True) as run:
         _describe(training, tables.RACE_EFFORTS, decision)
         mlflow.log_params({**time_estimator.PARAMETERS, "labels": len(train), "holdout": len(scored)})
@@ -218,7 +218,9 @@ def train_time_estimator(training: Training) -> Trained:
         }
         _log_plots(mlflow, drawn)
         mlflow.log_text(
-            drift.to_json({name: drift.distribution(train[name].to_numpy(float)) for name in training_set.INPUTS}),
+            distributions.to_json(
+                {name: distributions.distribution(train[name].to_numpy(float)) for name in training_set.INPUTS}
+            ),
             DISTRIBUTIONS,
         )
         version = training.registered(

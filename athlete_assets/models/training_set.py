@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from athlete_assets import tables
-from athlete_assets.models.formulas import riegel
+from athlete_assets.formulas.race_times import riegel
 
 if TYPE_CHECKING:
     import pandas as pd

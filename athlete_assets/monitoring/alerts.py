@@ -16,7 +16,7 @@ from dataclasses import asdict, dataclass, field
 from datetime import date
 from typing import Any, Literal
 
-from athlete_assets.days import ONE_DAY, Days
+from athlete_assets.days import Days, without
 
 Severity = Literal["warning", "error"]
 SEVERITIES: tuple[Severity, ...] = ("warning", "error")
@@ -137,20 +137,6 @@ def _mends(known: Broken, finding: Finding) -> bool:
         return finding.days.last >= max(window.last for window in known.days)
     known.days = without(known.days, [finding.days])
     return not known.days
-
-
-def without(windows: Iterable[Days], gone: Iterable[Days]) -> list[Days]:
-    """The windows less the days of the gone ones, in order."""
-    left = sorted(windows)
-    for hole in gone:
-        pieces = []
-        for window in left:
-            if window.first < hole.first:
-                pieces.append(Days(window.first, min(window.last, hole.first - ONE_DAY)))
-            if window.last > hole.last:
-                pieces.append(Days(max(window.first, hole.last + ONE_DAY), window.last))
-        left = pieces
-    return left
 
 
 def _alert(finding: Finding, status: Literal["broken", "recovered"], severity: Severity) -> Alert:

@@ -9,17 +9,14 @@ tables know and silver no longer holds. Where the tables lie, and who counts the
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
-from datetime import date, datetime, timedelta
+from datetime import date, datetime
 from typing import NamedTuple
 
 from athlete_assets import tables
-from athlete_assets.days import ONE_DAY, Days
-from athlete_assets.features import activity
 from athlete_assets.settings import Settings
-from athlete_assets.silver import quality
 from athlete_assets.tables import Table
 
 INGESTED = "silver_ingestion_timestamp"
@@ -232,58 +229,3 @@ def bounded(before: Positions, after: Positions) -> dict[str, Position]:
         if read is not None and read.id == position.id and position.version > read.version + COMMITS_A_LOOK:
             positions[name] = Position(position.id, read.version + COMMITS_A_LOOK)
     return positions
-
-
-# --------------------------------------------------------------------------------------------------- what follows
-
-
-def affected_days(
-    touched: Touched, known_days: Callable[[Iterable[str]], Mapping[str, list[date]]], settings: Settings
-) -> list[Days]:
-    """The days whose activity and daily features may differ now, as windows in order, inside the calendar.
-
-    From each touched day D of an athlete, and never a day before it (a row of a day rests on silver up to it alone):
-    - quality.CONTEXT_DAYS after D, because a record may be dropped for one that began before midnight;
-    - `activity.history_days` more days, because an activity's threshold pace and maximum heart rate rest on the
-      trailing history (365 days by default);
-    - where D lies before all activities of the athlete that stay: the days up to the first that stays (to today where
-      none does), because the dense calendar of athlete_daily_features begins with the first activity. `known_days`
-      gives the athletes' days with an activity as the features know them.
-    An athlete's changed statements reach from the first activity to today. Weekly features follow the daily ones by
-    week, and the week after (change against the week before); rolling features from the first affected day to today.
-    """
-    today, start = settings.today, settings.start_date
-    reach = quality.CONTEXT_DAYS + activity.history_days(settings)
-    windows = []
-    for days in touched.days.values():
-        windows += [Days(day, min(day + timedelta(days=reach), today)) for day in days]
-    far = {
-        athlete: days
-        for athlete, days in touched.days.items()
-        if athlete is not None and min(days) + timedelta(days=reach) < today
-    }
-    asked = {*far, *touched.restated}
-    known = known_days(asked) if asked else {}
-    for athlete, days in far.items():
-        near = {day + n * ONE_DAY for day in days for n in range(quality.CONTEXT_DAYS + 1)}
-        first_that_stays = min((day for day in known.get(athlete, []) if day not in near), default=today)
-        if min(days) < first_that_stays:
-            windows.append(Days(min(days), first_that_stays))
-    for athlete in touched.restated:
-        if known.get(athlete):
-            windows.append(Days(known[athlete][0], today))
-    if touched.outside and not windows:
-        windows.append(Days(today, today))
-    inside = [Days(max(window.first, start), min(window.last, today)) for window in windows if window.last >= start]
-    return merged(inside)
-
-
-def merged(windows: Iterable[Days]) -> list[Days]:
-    """The same days as few windows, in order: overlapping and adjoining ones are joined."""
-    joined: list[Days] = []
-    for window in sorted(windows):
-        if joined and window.first <= joined[-1].last + ONE_DAY:
-            joined[-1] = Days(joined[-1].first, max(joined[-1].last, window.last))
-        else:
-            joined.append(window)
-    return joined

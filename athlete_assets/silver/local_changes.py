@@ -14,17 +14,7 @@ from deltalake.exceptions import DeltaError
 
 from athlete_assets import tables
 from athlete_assets.errors import ContractError, StoreError
-from athlete_assets.silver.changes import (
-    INGESTED,
-    WATCHED,
-    Difference,
-    Feed,
-    Gone,
-    Position,
-    Silver,
-    Since,
-    Way,
-)
+from athlete_assets.silver.changes import INGESTED, WATCHED, Difference, Feed, Gone, Position, Silver, Since, Way
 from athlete_assets.store.local import LocalStore
 from athlete_assets.tables import Table
 

@@ -34,10 +34,10 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from athlete_assets import tables
-from athlete_assets.buckets import per_athletes
 from athlete_assets.days import Days, midnight
 from athlete_assets.settings import Settings
 from athlete_assets.silver.sports import ANY_SPORT, family, strava_sport
+from athlete_assets.store.by_athlete import per_athletes
 
 CONTEXT_DAYS = 2
 """Days before a window on which its verdicts rest."""

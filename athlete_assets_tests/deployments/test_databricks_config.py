@@ -15,12 +15,12 @@ from dagster._serdes import serialize_value
 from dagster_databricks import databricks_pyspark_step_launcher
 
 from athlete_assets import definitions
+from athlete_assets.assets.builder import STEP_LAUNCHER
 from athlete_assets.deployments.databricks import config
 from athlete_assets.deployments.databricks.config import Credentials, launcher_arguments, run_config, step_launcher
 from athlete_assets.deployments.databricks.launcher import MendedStepLauncher
 from athlete_assets.errors import SettingsError
 from athlete_assets.settings import Settings
-from athlete_assets.table_assets import STEP_LAUNCHER
 from athlete_assets_tests.deployments.conftest import CLIENT_ID, CLIENT_SECRET, PROJECT, STAGING, HastyLauncher, Small
 from athlete_assets_tests.fake_workspace import FakeWorkspace
 

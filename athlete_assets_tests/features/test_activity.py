@@ -24,7 +24,7 @@ from athlete_assets.settings import Settings
 from athlete_assets.silver import quality
 from athlete_assets.store.arrow import fitted
 from athlete_assets_tests.conftest import shared_file
-from athlete_assets_tests.models.test_formulas import oracle
+from athlete_assets_tests.formulas.test_race_times import oracle
 from athlete_assets_tests.silver.rows import REAL_RUNS_AS_OF, activity, arrow, athlete, frame, real_runs, split
 
 SETTINGS = Settings(start_date=date(2010, 1, 4), as_of=date(2024, 12, 31))

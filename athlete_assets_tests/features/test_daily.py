@@ -13,7 +13,7 @@ from athlete_assets import tables
 from athlete_assets.days import Days
 from athlete_assets.features.daily import daily_features
 from athlete_assets_tests.features.rows import Activity, activity_rows, assert_same, collected, day, no_rows, on_days
-from athlete_assets_tests.models.test_formulas import oracle
+from athlete_assets_tests.formulas.test_race_times import oracle
 
 
 def daily(spark: SparkSession, activities: list[Activity], days: Days) -> pd.DataFrame:

@@ -12,7 +12,6 @@ import pytest
 from pyspark.sql import DataFrame, SparkSession
 
 from athlete_assets import tables
-from athlete_assets.buckets import BUCKETS
 from athlete_assets.days import ONE_DAY, Days
 from athlete_assets.features.activity import activity_features
 from athlete_assets.features.daily import daily_features
@@ -21,6 +20,7 @@ from athlete_assets.features.weekly import weekly_features
 from athlete_assets.settings import Settings
 from athlete_assets.silver import quality
 from athlete_assets.store.arrow import fitted
+from athlete_assets.store.by_athlete import BUCKETS
 from athlete_assets.tables import Table
 from athlete_assets_tests.conftest import shared_file
 from athlete_assets_tests.features.rows import (

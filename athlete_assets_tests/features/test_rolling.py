@@ -32,7 +32,7 @@ from athlete_assets_tests.features.rows import (
     no_rows,
     on_days,
 )
-from athlete_assets_tests.models.test_formulas import oracle
+from athlete_assets_tests.formulas.test_race_times import oracle
 
 DEFAULTS = Settings()
 

@@ -15,7 +15,7 @@ from athlete_assets.days import Days
 from athlete_assets.features.daily import daily_features
 from athlete_assets.features.weekly import weekly_features
 from athlete_assets_tests.features.rows import Activity, activity_rows, collected, daily_rows, day, no_rows
-from athlete_assets_tests.models.test_formulas import oracle
+from athlete_assets_tests.formulas.test_race_times import oracle
 
 
 def weekly(spark: SparkSession, loads: Sequence[float], weeks: Days, **daily_columns: Any) -> pd.DataFrame:

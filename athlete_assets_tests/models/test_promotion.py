@@ -12,13 +12,14 @@ import pytest
 from pyspark.sql import SparkSession
 
 from athlete_assets import tables
+from athlete_assets.assets import models
 from athlete_assets.days import Days
 from athlete_assets.features.daily import daily_features
 from athlete_assets.features.performance import performance_features
 from athlete_assets.features.rolling import rolling_features
 from athlete_assets.gold import scoring
 from athlete_assets.gold.predictions import NO_DETECTOR, predictions
-from athlete_assets.models import assets, baseline, evaluation, labels, promotion, reasons, registry, training
+from athlete_assets.models import baseline, labels, promotion, reasons, registry, time_evaluation, training
 from athlete_assets.models.promotion import CHALLENGER, CHAMPION, Decision, NothingToRollBackTo
 from athlete_assets.settings import Settings
 from athlete_assets.store.arrow import arrow_schema
@@ -124,8 +125,8 @@ def test_a_registry_that_is_away_leaves_the_champion(
 def holdout(model: float, formula: float, efforts: int = 40) -> pd.DataFrame:
     """Efforts of 2400 s over 10 km; errors of model and formulas as shares."""
     rows = pd.DataFrame({"time_s": [2_400.0] * efforts, "distance": "10k", "athlete_id": "a"})
-    columns = {evaluation.MODEL: 2_400 * (1 + model)}
-    columns |= dict.fromkeys(evaluation.FORMULAS, 2_400 * (1 + formula))
+    columns = {time_evaluation.MODEL: 2_400 * (1 + model)}
+    columns |= dict.fromkeys(time_evaluation.FORMULAS, 2_400 * (1 + formula))
     return rows.assign(**columns)
 
 
@@ -213,7 +214,7 @@ def test_a_better_model_becomes_champion_with_all_that_it_rests_on(trained: tupl
 
 def test_the_plots_hang_on_the_materialisation_too(trained: tuple[LocalStore, Any, Any]) -> None:
     store, result, mlflow = trained
-    reported = assets._trained(_training(store, mlflow), "time_estimator", lambda _: result)
+    reported = models._trained(_training(store, mlflow), "time_estimator", lambda _: result)
     assert set(reported.metadata or {}) >= PLOTS
     for name in PLOTS:
         assert drawn(picture((reported.metadata or {})[name])) > 0.02

@@ -8,7 +8,7 @@ import pytest
 from pyspark.sql import SparkSession
 
 from athlete_assets import tables
-from athlete_assets.models import evaluation, time_estimator
+from athlete_assets.models import time_estimator, time_evaluation
 from athlete_assets.models.time_estimator import TooLittleToLearnFrom, athlete_folds
 from athlete_assets.models.training_set import INPUTS, design_matrix
 from athlete_assets_tests.models.cohort import DAY_FORM, Plant, labelled_efforts
@@ -64,15 +64,15 @@ def test_evaluation_by_athlete_and_forward_keeps_its_promise(
 
     def spy(train: pd.DataFrame, test: pd.DataFrame, estimator: object = None) -> pd.DataFrame:
         seen.append((train, test))
-        return test.assign(**dict.fromkeys((*evaluation.METHODS, "p10", "p90"), 1.0), is_model=True)
+        return test.assign(**dict.fromkeys((*time_evaluation.METHODS, "p10", "p90"), 1.0), is_model=True)
 
-    monkeypatch.setattr(evaluation, "scored", spy)
-    everyone = evaluation.unseen_athletes(cohort, folds=4)
+    monkeypatch.setattr(time_evaluation, "scored", spy)
+    everyone = time_evaluation.unseen_athletes(cohort, folds=4)
     assert len(everyone) == len(time_estimator.usable_rows(cohort))
     assert all(not set(train["athlete_id"]) & set(test["athlete_id"]) for train, test in seen)
     seen.clear()
-    evaluation.forward_in_time(cohort)
-    assert len(seen) == len(evaluation.FORWARD_CUTS)
+    time_evaluation.forward_in_time(cohort)
+    assert len(seen) == len(time_evaluation.FORWARD_CUTS)
     for train, test in seen:
         assert test["activity_date"].min() - train["activity_date"].max() > pd.Timedelta(days=43)
 
@@ -178,8 +178,8 @@ def test_figures_by_hand() -> None:
             "p90": [1_150.0, 990.0],
             "is_model": True,
         }
-    ).assign(**{method: [1_200.0, 900.0] for method in evaluation.FORMULAS})
-    report = evaluation.figures(rows)["10k"]
+    ).assign(**{method: [1_200.0, 900.0] for method in time_evaluation.FORMULAS})
+    report = time_evaluation.figures(rows)["10k"]
     assert report["methods"]["model"] == {
         "n": 2,
         "mae_s": pytest.approx(75.0),
@@ -189,7 +189,7 @@ def test_figures_by_hand() -> None:
     assert report["coverage"] == 0.5
     assert report["width"] == pytest.approx((250 / 1_100 + 90 / 950) / 2)
     assert report["against"]["riegel_corrected"]["mean_ape_below"] == pytest.approx(0.5)
-    verdicts = {verdict.name: verdict.met for verdict in evaluation.verdicts({"10k": report})}
+    verdicts = {verdict.name: verdict.met for verdict in time_evaluation.verdicts({"10k": report})}
     assert verdicts == {"beats_riegel_10k": True, "coverage_10k": False, "mae_10k": True}
 
 

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from athlete_assets.days import Days
-from athlete_assets.monitoring.alerts import Alert, Broken, Finding, told, without
+from athlete_assets.days import Days, without
+from athlete_assets.monitoring.alerts import Alert, Broken, Finding, told
 
 SUBJECT = "check feature_store/athlete_daily_features:keys"
 

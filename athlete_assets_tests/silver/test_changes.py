@@ -13,9 +13,10 @@ from deltalake import DeltaTable, write_deltalake
 
 from athlete_assets import tables
 from athlete_assets.days import Days, midnight
+from athlete_assets.orchestration.affected_days import affected_days
 from athlete_assets.settings import Settings
 from athlete_assets.silver import landing
-from athlete_assets.silver.changes import Position, Silver, Touched, affected_days, bounded
+from athlete_assets.silver.changes import Position, Silver, Touched, bounded
 from athlete_assets.store.local import LocalStore
 from athlete_assets_tests.rows import rows
 from athlete_assets_tests.silver.conftest import Reader

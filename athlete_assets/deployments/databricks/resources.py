@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 from dagster_pyspark import LazyPySparkResource
 
+from athlete_assets.assets.builder import FEATURE_STORE, SILVER, STEP_LAUNCHER, STORE
 from athlete_assets.deployments.databricks.config import Credentials, step_launcher
-from athlete_assets.deployments.mlflow_resource import mlflow_resource
 from athlete_assets.errors import SettingsError
+from athlete_assets.models.mlflow_resource import mlflow_resource
 from athlete_assets.settings import Settings
 from athlete_assets.silver.warehouse_changes import WarehouseSilver
-from athlete_assets.table_assets import FEATURE_STORE, SILVER, STEP_LAUNCHER, STORE
 
 if TYPE_CHECKING:
     from athlete_assets.store.unity_catalog import UnityCatalogFeatureStore, UnityCatalogStore

@@ -1,0 +1,199 @@
+"""The Dagster side of a table contract: a decorator for assets that write windows of tables, and their results."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import wraps
+from typing import Any
+
+import dagster as dg
+
+from athlete_assets import tables
+from athlete_assets.assets.freshness import freshness_policy
+from athlete_assets.days import Days
+from athlete_assets.errors import StoreError
+from athlete_assets.monitoring.checks import DESCRIPTIONS, Finding, contract_findings
+from athlete_assets.settings import Settings
+from athlete_assets.store.base import Store
+from athlete_assets.tables import Table
+
+OWNERS = ["team:athlete-data"]
+STORE_RETRIES = 3
+RETRY_SECONDS = 5.0
+"""Wait before the first retry; each further one waits twice as long."""
+Results = Callable[[dg.AssetExecutionContext], Iterable[dg.MaterializeResult]]
+STORE, FEATURE_STORE = "store", "feature_store"
+SILVER = "silver"
+"""Resource key of the silver tables as `silver_changes` sees them: the name of its parameter."""
+STEP_LAUNCHER = "pyspark_step_launcher"
+"""Resource key of the launcher: a no-op locally, a Databricks run a step in production."""
+CONTRACT_CHECKS = ("schema", "keys", "ranges")
+"""The checks that follow from a table's contract alone."""
+
+
+def store_of(context: dg.AssetExecutionContext) -> Store:
+    """The deployment's tables. Asked of the context: Dagster takes a step launcher by resource key or not at all."""
+    store: Store = context.resources.store
+    return store
+
+
+def asset_key(table: Table) -> dg.AssetKey:
+    return dg.AssetKey(list(table.path))
+
+
+def table_spec(table: Table, settings: Settings, **attributes: Any) -> dg.AssetSpec:
+    """The asset of a table: key, description, owners, kinds, and the contract as column schema."""
+    attributes.setdefault("group_name", table.schema)
+    attributes.setdefault("kinds", {"delta", "pyspark"})
+    attributes.setdefault("owners", OWNERS)
+    attributes.setdefault("freshness_policy", freshness_policy(table, settings))
+    return dg.AssetSpec(
+        asset_key(table),
+        description=table.comment,
+        metadata={
+            "dagster/column_schema": column_schema(table),
+            "dagster/table_name": table.full_name(settings.catalog),
+            "keys": ", ".join(table.keys),
+            **attributes.pop("metadata", {}),
+        },
+        **attributes,
+    )
+
+
+def column_schema(table: Table) -> dg.TableSchema:
+    return dg.TableSchema(
+        columns=[
+            dg.TableColumn(
+                name=column.name,
+                type=column.type,
+                description=f"{column.comment} [{column.unit}]" if column.unit else column.comment,
+                constraints=dg.TableColumnConstraints(nullable=column.nullable, unique=table.keys == (column.name,)),
+            )
+            for column in table.columns
+        ]
+    )
+
+
+def table_assets(
+    specs: Sequence[dg.AssetSpec],
+    *,
+    checks: Sequence[dg.AssetCheckSpec] = (),
+    partitions_def: dg.PartitionsDefinition[str] | None = None,
+    resources: Iterable[str] = (),
+    **options: Any,
+) -> Callable[[Results], dg.AssetsDefinition]:
+    """Decorates a function that writes one or more tables: a range of partitions is one run and one launched step.
+
+    The function yields a MaterializeResult with its check results for each table. A run may select fewer of the tables
+    or checks: then the others are not reported. In a run of checks alone `writes` is false, and nothing is written.
+    """
+
+    def decorate(write: Results) -> dg.AssetsDefinition:
+        @wraps(write)
+        def step(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult | dg.AssetCheckResult]:
+            selected = context.selected_asset_check_keys
+            with store_retries(context):
+                for result in write(context):
+                    evaluations = [check for check in result.check_results or [] if _key(check) in selected]
+                    if result.asset_key in context.selected_asset_keys:
+                        yield result._replace(check_results=evaluations)
+                    else:
+                        yield from evaluations
+
+        # Dagster reads the annotations of the step, not of the function that it wraps
+        step.__annotations__ = {"context": dg.AssetExecutionContext}
+        return dg.multi_asset(
+            specs=specs,
+            check_specs=list(checks),
+            can_subset=True,
+            partitions_def=partitions_def,
+            backfill_policy=dg.BackfillPolicy.single_run() if partitions_def else None,
+            pool=specs[0].key.path[-1],  # one step at a time writes a table, in whichever run
+            required_resource_keys={STORE, STEP_LAUNCHER, *resources},
+            **options,
+        )(step)
+
+    return decorate
+
+
+@contextmanager
+def store_retries(context: dg.AssetExecutionContext) -> Iterator[None]:
+    """Has the step tried again where its store failed, later each time."""
+    try:
+        yield
+    except StoreError as error:
+        # The one failure that may pass by itself; a wrong row would be wrong again.
+        seconds = RETRY_SECONDS * 2**context.retry_number * random.uniform(0.8, 1.2)
+        raise dg.RetryRequested(max_retries=STORE_RETRIES, seconds_to_wait=seconds) from error
+
+
+def writes(context: dg.AssetExecutionContext) -> bool:
+    """Whether the run materialises a table of this step, or only evaluates checks of what is stored."""
+    return bool(context.selected_asset_keys)
+
+
+def _key(check: dg.AssetCheckResult) -> dg.AssetCheckKey:
+    assert check.asset_key is not None
+    assert check.check_name is not None
+    return dg.AssetCheckKey(check.asset_key, check.check_name)
+
+
+def check_specs(table: Table, names: Iterable[str], blocking: bool = True) -> list[dg.AssetCheckSpec]:
+    """Specs of the checks that the writing step itself evaluates.
+
+    Without partitions of their own: Dagster 1.13 plans a partitioned check for each day of a range, stores one result
+    without a day, and leaves all those days as planned for ever (pinned by a test). The days are the run's.
+    """
+    return [
+        dg.AssetCheckSpec(name, asset=asset_key(table), description=DESCRIPTIONS[name], blocking=blocking)
+        for name in names
+    ]
+
+
+def checked_window(
+    store: Store, table: Table, days: Days | None = None, findings: Sequence[Finding] = (), **metadata: Any
+) -> dg.MaterializeResult:
+    """The materialisation of a table's window (the whole table without days), its rows read back and checked."""
+    rows = store.read(table, days)
+    contract = contract_findings(table, rows)
+    version = store.version(table)
+    return dg.MaterializeResult(
+        asset_key=asset_key(table),
+        metadata={
+            "dagster/row_count" if days is None else "rows_in_window": contract.rows,
+            "delta_version": version,
+            **metadata,
+        },
+        check_results=[check_result(table, finding) for finding in (*contract.findings, *findings)],
+        data_version=dg.DataVersion(str(version)),
+    )
+
+
+def check_result(table: Table, finding: Finding) -> dg.AssetCheckResult:
+    return dg.AssetCheckResult(
+        passed=finding.passed,
+        asset_key=asset_key(table),
+        check_name=finding.check,
+        severity=dg.AssetCheckSeverity.ERROR if finding.severity == "error" else dg.AssetCheckSeverity.WARN,
+        description=finding.sentence,
+        metadata=dict(finding.numbers),
+    )
+
+
+def chunks_of(context: dg.AssetExecutionContext, store: Store, days: Days) -> Iterator[Days]:
+    """The days in pieces that each commit on their own, oldest first; the run's log says how far the work is.
+
+    A piece holds whole weeks, at least 5, and about ATHLETE_CHUNK_ATHLETE_DAYS rows of a dense daily table. In a run of
+    checks alone there are none.
+    """
+    if not writes(context):
+        return
+    athletes = store.read(tables.STRAVA_ACTIVITIES).select("athlete_id").distinct().count()
+    weeks = max(5, store.settings.chunk_athlete_days // (7 * max(1, athletes)))
+    done = 0
+    for chunk in days.chunks(7 * weeks):
+        yield chunk
+        done += len(chunk)
+        context.log.info(f"{done} of {len(days)} days done ({chunk})")

@@ -1,0 +1,19 @@
+"""The silver tables as external assets: other pipelines (or the importer) write them, the sensor reports them."""
+
+from __future__ import annotations
+
+import dagster as dg
+
+from athlete_assets import partitions, tables
+from athlete_assets.assets.builder import table_spec
+from athlete_assets.settings import Settings
+
+
+def silver_assets(settings: Settings) -> list[dg.AssetSpec]:
+    """Activities and splits by local day; the athletes' own statements as one whole."""
+    daily = partitions.daily(settings)
+    return [
+        table_spec(tables.STRAVA_ACTIVITIES, settings, kinds={"delta"}, partitions_def=daily),
+        table_spec(tables.STRAVA_SUB_ACTIVITY, settings, kinds={"delta"}, partitions_def=daily),
+        table_spec(tables.STRAVA_ATHLETE, settings, kinds={"delta"}),
+    ]

@@ -1,0 +1,47 @@
+"""The jobs: features by day, training, predictions by day, and whether tables are fresh."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import dagster as dg
+
+from athlete_assets.assets.builder import asset_key
+from athlete_assets.assets.freshness import FRESHNESS_JOB, freshness_checks
+from athlete_assets.assets.silver_content import content_checks
+from athlete_assets.orchestration.run_requests import DAILY_TABLES, GOLD_TABLES, STATE_TABLES
+from athlete_assets.settings import Settings
+
+DAILY_JOB = "daily_features"
+GOLD_JOB = "predictions"
+TRAINING_JOB = "training"
+
+
+def jobs(settings: Settings) -> list[Any]:
+    """Features by day, training, and predictions by day; run by hand, by schedule, or by a sensor."""
+    return [
+        dg.define_asset_job(
+            DAILY_JOB,
+            selection=[asset_key(table) for table in (*DAILY_TABLES, *STATE_TABLES)],
+            description="Activity, daily, rolling and performance features of a range of days.",
+            tags={"athlete_assets/stage": "features"},
+        ),
+        dg.define_asset_job(
+            TRAINING_JOB,
+            selection=dg.AssetSelection.groups("models"),
+            description="Trains, gates and registers the models.",
+            tags={"athlete_assets/stage": "training"},
+        ),
+        dg.define_asset_job(
+            GOLD_JOB,
+            selection=[asset_key(table) for table in GOLD_TABLES],
+            description="Predictions of a day, with the summary of where each athlete stands.",
+            tags={"athlete_assets/stage": "gold"},
+        ),
+        dg.define_asset_job(
+            FRESHNESS_JOB,
+            selection=dg.AssetSelection.checks(freshness_checks(settings), content_checks(settings)),
+            description="Whether yesterday's partition of each table is there, and whether silver still grows.",
+            tags={"athlete_assets/stage": "freshness"},
+        ),
+    ]

@@ -1,0 +1,224 @@
+"""Sensors on new silver data: one looks at the tables themselves, one at what other pipelines report to Dagster."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from datetime import date
+
+import dagster as dg
+from dagster._core.events import (
+    DagsterEvent,
+    DagsterEventBatchMetadata,
+    DagsterEventType,
+    StepMaterializationData,
+    generate_event_batch_id,
+)
+
+from athlete_assets import tables
+from athlete_assets.assets.builder import asset_key
+from athlete_assets.assets.silver_content import GROWING, NEWEST_INGESTION, evaluation
+from athlete_assets.days import Days
+from athlete_assets.errors import AthleteAssetsError
+from athlete_assets.orchestration.affected_days import affected_days
+from athlete_assets.orchestration.run_requests import DAILY_TABLES, GOLD_TABLES, STATE_TABLES, requests
+from athlete_assets.settings import Settings
+from athlete_assets.silver.changes import WATCHED, Position, Positions, Report, Silver, Touched, bounded
+from athlete_assets.store.warehouse import NotYet
+
+REPORTED_BY = "reported_by"
+EVENTS_A_TICK = 5000
+
+
+@dataclass(frozen=True)
+class Cursor:
+    """The cursor of `silver_changes`: how far each table was read, and when the tables were last looked at (seconds
+    since the epoch; None where the next tick may look whenever it comes)."""
+
+    positions: Positions
+    looked: float | None = None
+
+    def to_json(self) -> str:
+        positions = {name: asdict(position) for name, position in self.positions.items()}
+        return json.dumps(positions if self.looked is None else {**positions, "looked": round(self.looked)})
+
+    @classmethod
+    def of_json(cls, text: str) -> Cursor:
+        given = json.loads(text)
+        looked = given.pop("looked", None)
+        return cls({name: Position(**position) for name, position in given.items()}, looked)
+
+
+def silver_sensors(settings: Settings) -> list[dg.SensorDefinition]:
+    """`silver_changes` looks at the tables and runs from the start; `silver_reports` is there to be switched on."""
+    return [_silver_changes(settings), _silver_reports(settings)]
+
+
+def _silver_changes(settings: Settings) -> dg.SensorDefinition:
+    @dg.sensor(
+        name="silver_changes",
+        asset_selection=_selection(),
+        minimum_interval_seconds=settings.sensor_interval_s,
+        default_status=dg.DefaultSensorStatus.RUNNING,
+        description="Notices new, changed, late and deleted rows in silver and requests the partitions that follow.",
+    )
+    def silver_changes(
+        context: dg.SensorEvaluationContext, silver: dg.ResourceParam[Silver]
+    ) -> dg.SensorResult | dg.SkipReason:
+        before = Cursor.of_json(context.cursor) if context.cursor else None
+        reason = silver.wait(before.looked if before else None)
+        if reason:
+            return dg.SkipReason(reason)
+        try:
+            with silver.look():
+                return _look(context, silver, before, settings)
+        except NotYet as not_yet:
+            return dg.SkipReason(f"{not_yet}; the next tick looks again")
+
+    return silver_changes
+
+
+def _look(
+    context: dg.SensorEvaluationContext, silver: Silver, cursor: Cursor | None, settings: Settings
+) -> dg.SensorResult | dg.SkipReason:
+    """One look at the tables. Where a read fails it raises: the cursor stays, and the tick says why."""
+    looked = silver.clock()
+    now = silver.positions()
+    if cursor is None:
+        # What is there already was, or will be, materialised by hand: only what changes from here on is news.
+        context.update_cursor(Cursor(_with_ingestion(silver, now), looked).to_json())
+        return dg.SkipReason("first look: changes from here on are followed")
+    before = cursor.positions
+    if now.keys() == before.keys() and all(at.same_version(before[name]) for name, at in now.items()):
+        if looked is not None:
+            context.update_cursor(Cursor(before, looked).to_json())
+        return dg.SkipReason("silver is as it was")
+    upto = bounded(before, now)
+    touched = silver.touched(before, upto)
+    windows = affected_days(touched, silver.known_days, settings)
+    moved = {name: at for name, at in upto.items() if not at.same_version(before.get(name))}
+    newest = _with_ingestion(silver, moved)
+    for note in touched.notes:
+        context.log.warning(note)
+    report(context.instance, touched.reports, upto)
+    for table in GROWING:
+        if table.name in newest:
+            context.instance.report_runless_asset_event(evaluation(table, newest[table.name].ingested, settings))
+    # what is left beyond the bound is looked at in the next tick
+    context.update_cursor(Cursor({**before, **newest}, looked if upto == now else None).to_json())
+    if not windows:
+        return dg.SkipReason(f"new versions, but no row differs ({_versions(upto)})")
+    context.log.info(f"{_told(touched)}; affected: {', '.join(map(str, windows))}")
+    cause = f"silver {_versions(upto)}"
+    return dg.SensorResult(run_requests=requests(windows, cause, context.instance, settings))
+
+
+def _silver_reports(settings: Settings) -> dg.SensorDefinition:
+    @dg.sensor(
+        name="silver_reports",
+        asset_selection=_selection(),
+        minimum_interval_seconds=settings.sensor_interval_s,
+        default_status=dg.DefaultSensorStatus.STOPPED,
+        description="Requests the partitions that follow from silver materialisations which a pipeline reports to "
+        "Dagster. Switch it on where `silver_changes` cannot see the tables.",
+    )
+    def silver_reports(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
+        """Reads every materialisation since the cursor; Dagster's @asset_sensor would see the newest alone."""
+        watched = (tables.STRAVA_ACTIVITIES, tables.STRAVA_SUB_ACTIVITY)
+        instance = context.instance
+        if not context.cursor:
+            newest = [instance.fetch_materializations(asset_key(table), limit=1).records for table in watched]
+            context.update_cursor(str(max((records[0].storage_id for records in newest if records), default=0)))
+            return dg.SkipReason("first look: materialisations from here on are followed")
+        days: set[date] = set()
+        last = int(context.cursor)
+        ends = []
+        for table in watched:
+            records = instance.fetch_materializations(
+                dg.AssetRecordsFilter(asset_key(table), after_storage_id=last), limit=EVENTS_A_TICK, ascending=True
+            ).records
+            # A table with more than one tick's worth holds the cursor back: the rest comes with the next tick.
+            ends.append(records[-1].storage_id if len(records) == EVENTS_A_TICK else None)
+            for record in records:
+                materialisation = record.asset_materialization
+                if materialisation is None or REPORTED_BY in materialisation.metadata:
+                    continue
+                days |= _days_of(materialisation.partition, settings)
+            last = max([last, *(record.storage_id for record in records)])
+        end = min((end for end in ends if end is not None), default=last)
+        context.update_cursor(str(end))
+        if not days:
+            return dg.SkipReason("nothing was reported")
+        # A report names days, not athletes, so any athlete's calendar may begin there: all days from there on follow.
+        window = Days(min(days), settings.today)
+        return dg.SensorResult(run_requests=requests([window], f"reported {end}", instance, settings))
+
+    return silver_reports
+
+
+def report(instance: dg.DagsterInstance, reports: Sequence[Report], upto: dict[str, Position]) -> None:
+    """Reports the touched silver partitions as materialisations, in one batch: a backload may touch thousands."""
+    batch = generate_event_batch_id()
+    for number, change in enumerate(reports, start=1):
+        metadata: dict[str, object] = {
+            "delta_version": upto[change.table.name].version,
+            "rows_new": change.rows_new,
+            "rows_gone": change.rows_gone,
+            REPORTED_BY: "silver_changes",
+        }
+        if change.newest_ingestion:
+            metadata[NEWEST_INGESTION] = dg.MetadataValue.timestamp(change.newest_ingestion)
+        materialisation = dg.AssetMaterialization(
+            asset_key(change.table),
+            partition=str(change.day),
+            metadata=metadata,  # type: ignore[arg-type]
+            tags={"dagster/data_version": str(upto[change.table.name].version)},
+        )
+        # As DagsterInstance.report_runless_asset_event does, which takes one event and commits it alone.
+        event = DagsterEvent(
+            event_type_value=DagsterEventType.ASSET_MATERIALIZATION.value,
+            event_specific_data=StepMaterializationData(materialisation),
+            job_name="",
+        )
+        instance.report_dagster_event(
+            event, run_id="", batch_metadata=DagsterEventBatchMetadata(batch, number == len(reports))
+        )
+
+
+def _selection() -> list[dg.AssetKey]:
+    return [asset_key(table) for table in (*DAILY_TABLES, *STATE_TABLES, *GOLD_TABLES)]
+
+
+def _with_ingestion(silver: Silver, positions: Positions) -> dict[str, Position]:
+    return {
+        table.name: replace(positions[table.name], ingested=silver.newest_ingestion(table))
+        for table in WATCHED
+        if table.name in positions
+    }
+
+
+def _versions(positions: dict[str, Position]) -> str:
+    ordered = [positions[table.name] for table in WATCHED if table.name in positions]
+    return ".".join(f"{at.id[:4]}{at.version}" for at in ordered)
+
+
+def _told(touched: Touched) -> str:
+    days = {day for days in touched.days.values() for day in days}
+    told = [f"{len(days)} days of {len(touched.days)} athletes differ"]
+    if touched.restated:
+        told.append(f"{len(touched.restated)} athletes changed what they state")
+    if touched.outside:
+        told.append(f"{touched.outside} rows lie outside the calendar")
+    return ", ".join(told)
+
+
+def _days_of(partition: str | None, settings: Settings) -> set[date]:
+    """The reported day; a report without a partition says that any day may differ."""
+    if partition is None:
+        return {settings.start_date}
+    try:
+        day = date.fromisoformat(partition)
+    except ValueError:
+        raise AthleteAssetsError(f"silver was reported with partition {partition!r}; a day is yyyy-MM-dd") from None
+    return {day} if settings.start_date <= day <= settings.today else set()

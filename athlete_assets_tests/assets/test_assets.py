@@ -1,0 +1,153 @@
+"""The assets as Dagster runs them: a small simulated home, a real instance, real Delta tables and MLflow."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import date, timedelta
+from pathlib import Path
+
+import dagster as dg
+import pytest
+
+from athlete_assets import definitions, tables
+from athlete_assets.assets.builder import asset_key
+from athlete_assets.commands import RANGE_TAGS
+from athlete_assets.days import midnight
+from athlete_assets.models import registry
+from athlete_assets.settings import Settings
+from athlete_assets.silver import landing
+from athlete_assets.silver.simulator import simulate
+from athlete_assets.store.local import LocalStore
+from athlete_assets.tables import Table
+
+FIRST, LAST = date(2024, 1, 1), date(2024, 3, 31)
+DAILY_TABLES = (tables.ACTIVITY, tables.REJECTS, tables.DAILY, tables.ROLLING, tables.PERFORMANCE)
+
+
+@dataclass
+class World:
+    settings: Settings
+    store: LocalStore
+    instance: dg.DagsterInstance
+    built: dg.Definitions
+
+    def run(
+        self, *wanted: Table | dg.AssetKey, first: date | None = None, last: date | None = None, fails: bool = False
+    ) -> dg.ExecuteInProcessResult:
+        keys = {asset_key(one) if isinstance(one, Table) else one for one in wanted}
+        span = (str(first), str(last or first)) if first else ()
+        result = (
+            self.built.resolve_implicit_global_asset_job_def()
+            .get_subset(asset_selection=keys)
+            .execute_in_process(
+                instance=self.instance,
+                tags=dict(zip(RANGE_TAGS, span, strict=False)),
+                raise_on_error=False,
+                run_config={"loggers": {"progress": {}}},
+            )
+        )
+        assert result.success is not fails
+        return result
+
+    def rows(self, table: Table) -> list[dict[str, object]]:
+        found = self.store.delta(table).to_pyarrow_table()
+        return found.sort_by([(key, "ascending") for key in table.keys or ("id",)]).to_pylist()
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    """Two athletes over a quarter, every daily table materialised in one run."""
+    home: Path = tmp_path_factory.mktemp("home")
+    settings = Settings(home=home, start_date=FIRST, as_of=LAST)
+    store = LocalStore(settings)
+    for batch in simulate(2, 0.25, 3, LAST):
+        landing.land(store, batch)
+    with dg.DagsterInstance.local_temp(str(tmp_path_factory.mktemp("dagster"))) as instance:
+        world = World(settings, store, instance, definitions.build(settings))
+        world.run(*DAILY_TABLES, first=FIRST, last=LAST)
+        yield world
+
+
+def test_one_day_at_a_time_gives_the_table_of_the_range(world: World) -> None:
+    before = {table.name: world.rows(table) for table in (tables.ACTIVITY, tables.DAILY, tables.ROLLING)}
+    for day in (LAST - timedelta(days=1), LAST):
+        world.run(*DAILY_TABLES, first=day)
+    for table in (tables.ACTIVITY, tables.DAILY, tables.ROLLING):
+        assert _close(world.rows(table), before[table.name]), table.name
+
+
+def test_the_range_is_recorded_with_its_partitions_and_passing_checks(world: World) -> None:
+    for table in DAILY_TABLES:
+        assert len(world.instance.get_materialized_partitions(asset_key(table))) == (LAST - FIRST).days + 1
+    checks = world.run(tables.WEEKLY, first=FIRST, last=date(2024, 3, 25)).get_asset_check_evaluations()
+    assert {"schema", "keys", "ranges", "weekly_is_sum_of_daily"} <= {check.check_name for check in checks}
+    assert all(check.passed for check in checks if check.check_name != "yesterday_is_there")  # this home ends in 2024
+
+
+def test_a_lost_row_fails_the_count_and_a_run_of_checks_alone_writes_nothing(world: World) -> None:
+    lost = world.rows(tables.ACTIVITY)[0]
+    world.store.delta(tables.ACTIVITY).delete(
+        f"athlete_id = '{lost['athlete_id']}' AND activity_id = {lost['activity_id']}"
+    )
+    version = world.store.version(tables.ACTIVITY)
+    key = dg.AssetCheckKey(asset_key(tables.ACTIVITY), "counts_add_up")
+    job = world.built.resolve_implicit_global_asset_job_def().get_subset(
+        asset_check_selection={key}, asset_selection=()
+    )
+    result = job.execute_in_process(
+        instance=world.instance,
+        tags=dict(zip(RANGE_TAGS, (str(FIRST), str(LAST)), strict=True)),
+        raise_on_error=False,
+    )
+    (evaluation,) = result.get_asset_check_evaluations()
+    assert not evaluation.passed
+    assert "1 unaccounted for" in (evaluation.description or "")
+    assert world.store.version(tables.ACTIVITY) == version
+
+    world.run(*DAILY_TABLES, first=FIRST, last=LAST)  # materialising the window again mends it
+    assert lost in world.rows(tables.ACTIVITY)
+
+
+def test_the_champion_serves_and_each_prediction_is_logged(world: World) -> None:
+    world.run(*tables.LABELS, definitions.TIME_ESTIMATOR, tables.METRICS_SUMMARY)
+    serving = registry.serving("time_estimator", world.settings)
+    assert serving is not None
+    world.run(tables.PREDICTIONS, tables.INFERENCE_LOG, first=LAST)
+    event = world.instance.get_latest_materialization_event(asset_key(tables.PREDICTIONS))
+    assert event is not None
+    assert event.asset_materialization is not None
+    assert isinstance(event.asset_materialization.metadata["prediction_fan"], dg.MarkdownMetadataValue)
+    predictions = world.rows(tables.PREDICTIONS)
+    assert {row["prediction_date"] for row in predictions} == {midnight(LAST)}
+    assert {row["athlete_id"] for row in predictions} == {row["athlete_id"] for row in world.rows(tables.DAILY)}
+    assert all(row["model_version"] == serving.version for row in predictions if row["served_by"])
+    logged = world.rows(tables.INFERENCE_LOG)
+    world.run(tables.PREDICTIONS, tables.INFERENCE_LOG, first=LAST)
+    assert world.rows(tables.PREDICTIONS) == predictions
+    assert len(world.rows(tables.INFERENCE_LOG)) == 2 * len(logged)
+
+
+def test_api_rows_fail_the_training_and_leave_the_champion(world: World) -> None:
+    before = registry.serving("time_estimator", world.settings)
+    (row, *_) = world.rows(tables.ACTIVITY)
+    stored = world.store.delta(tables.ACTIVITY)
+    stored.update({"source": "'strava_api'"}, predicate=f"activity_id = {row['activity_id']}")
+    try:
+        failed = world.run(definitions.TIME_ESTIMATOR, fails=True)
+        message = failed.failure_data_for_node("models__time_estimator").error.to_string()  # type: ignore[union-attr]
+        assert "ATHLETE_ALLOW_API_DATA" in message
+        runs = registry.client(world.settings).search_runs(["1"], f"tags.dagster_run_id = '{failed.run_id}'")
+        assert [run.info.status for run in runs] == ["FAILED"]
+        after = registry.serving("time_estimator", world.settings)
+        assert (after and after.version) == (before and before.version)
+    finally:
+        stored.update({"source": "'simulated'"}, predicate=f"activity_id = {row['activity_id']}")
+
+
+def _close(found: list[dict[str, object]], wanted: list[dict[str, object]]) -> bool:
+    """Equal rows, floats to 1e-9 relative."""
+    tolerant = [
+        {k: pytest.approx(v, rel=1e-9) if isinstance(v, float) else v for k, v in row.items()} for row in wanted
+    ]
+    return found == tolerant

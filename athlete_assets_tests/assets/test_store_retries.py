@@ -1,0 +1,60 @@
+"""A step is retried where its store failed, and nowhere else."""
+
+from collections.abc import Iterator
+
+import dagster as dg
+import pytest
+
+from athlete_assets import tables
+from athlete_assets.assets import builder
+from athlete_assets.assets.builder import STEP_LAUNCHER, STORE, asset_key, table_spec
+from athlete_assets.errors import ContractError, StoreError
+from athlete_assets.settings import Settings
+
+
+def attempts(error: type[Exception], failures: int, monkeypatch: pytest.MonkeyPatch) -> tuple[bool, int]:
+    """Success and number of attempts of a step that fails the given number of times before it writes."""
+    monkeypatch.setattr(builder, "RETRY_SECONDS", 0.01)
+    made = []
+
+    @builder.table_assets([table_spec(tables.METRICS_SUMMARY, Settings())])
+    def summary(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult]:
+        made.append(context)
+        if len(made) <= failures:
+            raise error("gold.athlete_metrics_summary: could not commit")
+        yield dg.MaterializeResult(asset_key=asset_key(tables.METRICS_SUMMARY))
+
+    resources = {STORE: dg.ResourceDefinition.none_resource(), STEP_LAUNCHER: dg.ResourceDefinition.none_resource()}
+    result = dg.materialize(
+        [summary], resources=resources, instance=dg.DagsterInstance.ephemeral(), raise_on_error=False
+    )
+    return result.success, len(made)
+
+
+def test_a_store_that_fails_twice_is_asked_a_third_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert attempts(StoreError, 2, monkeypatch) == (True, 3)
+
+
+def test_a_store_that_keeps_failing_is_asked_four_times(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert attempts(StoreError, 9, monkeypatch) == (False, 4)
+
+
+def test_rows_that_break_the_contract_are_not_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert attempts(ContractError, 1, monkeypatch) == (False, 1)
+
+
+def test_each_step_that_writes_has_the_pool_of_its_table() -> None:
+    from athlete_assets import definitions
+
+    built = definitions.build(Settings())
+    written = [asset_key(table) for table in (tables.ACTIVITY, tables.REJECTS, tables.DAILY, tables.PREDICTIONS)]
+    pools = {
+        key.to_user_string(): built.resolve_assets_def(key).op.pool for key in (*written, definitions.TIME_ESTIMATOR)
+    }
+    assert pools == {
+        "feature_store/activity_features": "activity_features",
+        "silver_rejects/strava_activities": "activity_features",
+        "feature_store/athlete_daily_features": "athlete_daily_features",
+        "gold/athlete_predictions": "athlete_predictions",
+        "models/time_estimator": "time_estimator",
+    }
