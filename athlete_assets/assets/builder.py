@@ -14,7 +14,7 @@ from athlete_assets import tables
 from athlete_assets.assets.freshness import freshness_policy
 from athlete_assets.days import Days
 from athlete_assets.errors import StoreError
-from athlete_assets.monitoring.checks import DESCRIPTIONS, Finding, contract_findings
+from athlete_assets.monitoring.checks import DESCRIPTIONS, CheckOutcome, contract_outcomes
 from athlete_assets.settings import Settings
 from athlete_assets.store.base import Store
 from athlete_assets.tables import Table
@@ -76,7 +76,7 @@ def column_schema(table: Table) -> dg.TableSchema:
     )
 
 
-def table_assets(
+def table_asset(
     specs: Sequence[dg.AssetSpec],
     *,
     checks: Sequence[dg.AssetCheckSpec] = (),
@@ -87,7 +87,8 @@ def table_assets(
     """Decorates a function that writes one or more tables: a range of partitions is one run and one launched step.
 
     The function yields a MaterializeResult with its check results for each table. A run may select fewer of the tables
-    or checks: then the others are not reported. In a run of checks alone `writes` is false, and nothing is written.
+    or checks: then the others are not reported. In a run of checks alone `is_materializing`
+    is false, and nothing is written.
     """
 
     def decorate(write: Results) -> dg.AssetsDefinition:
@@ -129,7 +130,7 @@ def store_retries(context: dg.AssetExecutionContext) -> Iterator[None]:
         raise dg.RetryRequested(max_retries=STORE_RETRIES, seconds_to_wait=seconds) from error
 
 
-def writes(context: dg.AssetExecutionContext) -> bool:
+def is_materializing(context: dg.AssetExecutionContext) -> bool:
     """Whether the run materialises a table of this step, or only evaluates checks of what is stored."""
     return bool(context.selected_asset_keys)
 
@@ -152,12 +153,12 @@ def check_specs(table: Table, names: Iterable[str], blocking: bool = True) -> li
     ]
 
 
-def checked_window(
-    store: Store, table: Table, days: Days | None = None, findings: Sequence[Finding] = (), **metadata: Any
+def materialized_window(
+    store: Store, table: Table, days: Days | None = None, outcomes: Sequence[CheckOutcome] = (), **metadata: Any
 ) -> dg.MaterializeResult:
     """The materialisation of a table's window (the whole table without days), its rows read back and checked."""
     rows = store.read(table, days)
-    contract = contract_findings(table, rows)
+    contract = contract_outcomes(table, rows)
     version = store.version(table)
     return dg.MaterializeResult(
         asset_key=asset_key(table),
@@ -166,29 +167,29 @@ def checked_window(
             "delta_version": version,
             **metadata,
         },
-        check_results=[check_result(table, finding) for finding in (*contract.findings, *findings)],
+        check_results=[check_result(table, outcome) for outcome in (*contract.outcomes, *outcomes)],
         data_version=dg.DataVersion(str(version)),
     )
 
 
-def check_result(table: Table, finding: Finding) -> dg.AssetCheckResult:
+def check_result(table: Table, outcome: CheckOutcome) -> dg.AssetCheckResult:
     return dg.AssetCheckResult(
-        passed=finding.passed,
+        passed=outcome.passed,
         asset_key=asset_key(table),
-        check_name=finding.check,
-        severity=dg.AssetCheckSeverity.ERROR if finding.severity == "error" else dg.AssetCheckSeverity.WARN,
-        description=finding.sentence,
-        metadata=dict(finding.numbers),
+        check_name=outcome.check,
+        severity=dg.AssetCheckSeverity.ERROR if outcome.severity == "error" else dg.AssetCheckSeverity.WARN,
+        description=outcome.sentence,
+        metadata=dict(outcome.numbers),
     )
 
 
-def chunks_of(context: dg.AssetExecutionContext, store: Store, days: Days) -> Iterator[Days]:
+def work_chunks(context: dg.AssetExecutionContext, store: Store, days: Days) -> Iterator[Days]:
     """The days in pieces that each commit on their own, oldest first; the run's log says how far the work is.
 
     A piece holds whole weeks, at least 5, and about ATHLETE_CHUNK_ATHLETE_DAYS rows of a dense daily table. In a run of
     checks alone there are none.
     """
-    if not writes(context):
+    if not is_materializing(context):
         return
     athletes = store.read(tables.STRAVA_ACTIVITIES).select("athlete_id").distinct().count()
     weeks = max(5, store.settings.chunk_athlete_days // (7 * max(1, athletes)))

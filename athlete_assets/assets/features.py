@@ -11,11 +11,11 @@ from athlete_assets.assets.builder import (
     CONTRACT_CHECKS,
     asset_key,
     check_specs,
-    checked_window,
-    chunks_of,
+    materialized_window,
     store_of,
-    table_assets,
+    table_asset,
     table_spec,
+    work_chunks,
 )
 from athlete_assets.days import ONE_DAY, Days, midnight
 from athlete_assets.features import activity, daily, performance, rolling, weekly
@@ -35,7 +35,7 @@ def feature_assets(settings: Settings) -> list[dg.AssetsDefinition]:
         partition_mapping=dg.TimeWindowPartitionMapping(allow_nonexistent_upstream_partitions=True),
     )
 
-    @table_assets(
+    @table_asset(
         [
             table_spec(tables.ACTIVITY, settings, deps=[asset_key(table) for table in tables.SILVER]),
             table_spec(tables.REJECTS, settings, deps=[asset_key(tables.STRAVA_ACTIVITIES)]),
@@ -53,7 +53,7 @@ def feature_assets(settings: Settings) -> list[dg.AssetsDefinition]:
         window = days_of(context)
         silver = store.read(tables.STRAVA_ACTIVITIES)
         splits, athletes = store.read(tables.STRAVA_SUB_ACTIVITY), store.read(tables.STRAVA_ATHLETE)
-        for chunk in chunks_of(context, store, window):
+        for chunk in work_chunks(context, store, window):
             history = chunk.starting_earlier(activity.history_days(settings))
             verdicts = quality.verdicts(silver, history, settings)
             store.replace(tables.REJECTS, quality.rejects(verdicts, chunk), chunk)
@@ -65,20 +65,20 @@ def feature_assets(settings: Settings) -> list[dg.AssetsDefinition]:
         read = quality.in_window(silver, window, settings).count()
         count, before = accepted.count(), consistency.year_before(window)
         earlier = store.read(tables.ACTIVITY, before)
-        findings = [
+        outcomes = [
             checks.zone_shares(accepted),
             checks.counts_add_up(read, count, rejected_inside + outside),
             consistency.share_without_load(accepted, earlier),
         ]
-        yield checked_window(store, tables.ACTIVITY, window, findings)
+        yield materialized_window(store, tables.ACTIVITY, window, outcomes)
         rejected_before = store.read(tables.REJECTS, before).count()
         share = consistency.share_of_rejects(count, rejected_inside, earlier.count(), rejected_before)
         if rejected_inside:
             reasons = charts.reject_reasons(store.read(tables.REJECTS, window))
             charts.attach(context, tables.REJECTS, window, {"reject_reasons": reasons})
-        yield checked_window(store, tables.REJECTS, window, [share])
+        yield materialized_window(store, tables.REJECTS, window, [share])
 
-    @table_assets(
+    @table_asset(
         [table_spec(tables.DAILY, settings, deps=[asset_key(tables.ACTIVITY)])],
         checks=check_specs(tables.DAILY, (*CONTRACT_CHECKS, "activities_add_up", "no_gaps")),
         partitions_def=days,
@@ -87,16 +87,16 @@ def feature_assets(settings: Settings) -> list[dg.AssetsDefinition]:
         store = store_of(context)
         window = days_of(context)
         activities = store.read(tables.ACTIVITY)
-        for chunk in chunks_of(context, store, window):
+        for chunk in work_chunks(context, store, window):
             store.replace(tables.DAILY, daily.daily_features(_up_to(activities, tables.ACTIVITY, chunk), chunk), chunk)
         rows = store.read(tables.DAILY, window)
-        findings = [
+        outcomes = [
             consistency.activities_add_up(store.read(tables.ACTIVITY, window), rows),
             consistency.no_gaps(rows, window),
         ]
-        yield checked_window(store, tables.DAILY, window, findings)
+        yield materialized_window(store, tables.DAILY, window, outcomes)
 
-    @table_assets(
+    @table_asset(
         [table_spec(tables.WEEKLY, settings, deps=[days_of_the_week])],
         checks=check_specs(tables.WEEKLY, (*CONTRACT_CHECKS, "weekly_is_sum_of_daily")),
         partitions_def=weeks,
@@ -104,16 +104,16 @@ def feature_assets(settings: Settings) -> list[dg.AssetsDefinition]:
     def athlete_weekly_features(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult]:
         store = store_of(context)
         window = days_of(context)
-        for chunk in chunks_of(context, store, window):
+        for chunk in work_chunks(context, store, window):
             rows = weekly.weekly_features(store.read(tables.DAILY, chunk.starting_earlier(7)), chunk)
             store.replace(tables.WEEKLY, rows, chunk)
         summed = consistency.weekly_is_sum_of_daily(store.read(tables.DAILY, window), store.read(tables.WEEKLY, window))
         if settings.today in window:
             volume = charts.weekly_volume(store.read(tables.WEEKLY), window.last)
             charts.attach(context, tables.WEEKLY, window, {"weekly_volume": volume})
-        yield checked_window(store, tables.WEEKLY, window, [summed])
+        yield materialized_window(store, tables.WEEKLY, window, [summed])
 
-    @table_assets(
+    @table_asset(
         [table_spec(tables.ROLLING, settings, deps=[asset_key(tables.DAILY), asset_key(tables.ACTIVITY)])],
         checks=check_specs(tables.ROLLING, (*CONTRACT_CHECKS, "one_row_a_day", "fitness_tie_out")),
         partitions_def=days,
@@ -121,7 +121,7 @@ def feature_assets(settings: Settings) -> list[dg.AssetsDefinition]:
     def athlete_rolling_features(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult]:
         store = store_of(context)
         window = days_of(context)
-        for chunk in chunks_of(context, store, window):
+        for chunk in work_chunks(context, store, window):
             evening_before = chunk.first - ONE_DAY
             rows = rolling.rolling_features(
                 _up_to(store.read(tables.DAILY), tables.DAILY, chunk),
@@ -132,16 +132,16 @@ def feature_assets(settings: Settings) -> list[dg.AssetsDefinition]:
             )
             store.replace(tables.ROLLING, rows, chunk)
         rows = store.read(tables.ROLLING, window)
-        findings = [
+        outcomes = [
             consistency.one_row_a_day("one_row_a_day", store.read(tables.DAILY, window), rows, tables.ROLLING),
             consistency.fitness_tie_out(store.read(tables.DAILY), rows, window),
         ]
         if settings.today in window:
             load = charts.training_load(store.read(tables.ROLLING), window.last)
             charts.attach(context, tables.ROLLING, window, {"training_load": load})
-        yield checked_window(store, tables.ROLLING, window, findings)
+        yield materialized_window(store, tables.ROLLING, window, outcomes)
 
-    @table_assets(
+    @table_asset(
         [table_spec(tables.PERFORMANCE, settings, deps=[asset_key(tables.DAILY), asset_key(tables.ACTIVITY)])],
         checks=check_specs(tables.PERFORMANCE, CONTRACT_CHECKS),
         partitions_def=days,
@@ -149,11 +149,11 @@ def feature_assets(settings: Settings) -> list[dg.AssetsDefinition]:
     def athlete_performance_features(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult]:
         store = store_of(context)
         window = days_of(context)
-        for chunk in chunks_of(context, store, window):
+        for chunk in work_chunks(context, store, window):
             activities = store.read(tables.ACTIVITY, chunk.starting_earlier(performance.LOOKBACK_DAYS))
             rows = performance.performance_features(store.read(tables.DAILY, chunk), activities, chunk)
             store.replace(tables.PERFORMANCE, rows, chunk)
-        yield checked_window(store, tables.PERFORMANCE, window)
+        yield materialized_window(store, tables.PERFORMANCE, window)
 
     return [
         activity_features,

@@ -11,12 +11,12 @@ from athlete_assets.assets.builder import (
     FEATURE_STORE,
     asset_key,
     check_specs,
-    checked_window,
-    chunks_of,
+    is_materializing,
+    materialized_window,
     store_of,
-    table_assets,
+    table_asset,
     table_spec,
-    writes,
+    work_chunks,
 )
 from athlete_assets.assets.models import OVERTRAINING_DETECTOR, TIME_ESTIMATOR
 from athlete_assets.gold import scoring
@@ -25,7 +25,7 @@ from athlete_assets.gold.predictions import log_entries, predictions
 from athlete_assets.models import registry
 from athlete_assets.models.training import DETECTOR_OUTPUTS, TIME_OUTPUTS
 from athlete_assets.monitoring import charts, checks, consistency
-from athlete_assets.monitoring.drift import drift_finding
+from athlete_assets.monitoring.drift import drift_outcome
 from athlete_assets.partitions import days_of
 from athlete_assets.settings import Settings
 from athlete_assets.silver.rights import refuse_api_data
@@ -38,7 +38,7 @@ SUMMARISED = (tables.ACTIVITY, tables.DAILY, tables.ROLLING)
 def gold_assets(settings: Settings) -> list[dg.AssetsDefinition]:
     """athlete_predictions by day, athlete_metrics_summary as a whole."""
 
-    @table_assets(
+    @table_asset(
         [
             table_spec(tables.PREDICTIONS, settings, deps=SCORED_FROM),
             table_spec(tables.INFERENCE_LOG, settings, deps=SCORED_FROM),
@@ -63,9 +63,9 @@ def gold_assets(settings: Settings) -> list[dg.AssetsDefinition]:
             )
         detector = registry.serving("overtraining_detector", settings)
         features: FeatureStore = context.resources.feature_store
-        drifted: list[checks.Finding] = []
+        drifted: list[checks.CheckOutcome] = []
         window = days_of(context)
-        for chunk in chunks_of(context, store, window):
+        for chunk in work_chunks(context, store, window):
             asked = scoring.evenings(store.read(tables.ROLLING, chunk))
             times = scoring.scored(features, champion, asked, TIME_OUTPUTS)
             disruptions = scoring.scored(features, detector, asked, DETECTOR_OUTPUTS) if detector else None
@@ -73,18 +73,18 @@ def gold_assets(settings: Settings) -> list[dg.AssetsDefinition]:
             log = log_entries(rows, times.features, champion, datetime.now(timezone.utc), context.run.run_id)
             store.replace(tables.PREDICTIONS, store.frame(tables.PREDICTIONS, rows), chunk)
             store.append(tables.INFERENCE_LOG, store.frame(tables.INFERENCE_LOG, log))
-            drifted.append(drift_finding(times.features, champion, settings))
+            drifted.append(drift_outcome(times.features, champion, settings))
         stored = store.read(tables.PREDICTIONS, window)
         athletes = store.read(tables.ROLLING, window).withColumnRenamed("as_of_date", "activity_date")
         complete = consistency.one_row_a_day("one_row_an_athlete", athletes, stored, tables.PREDICTIONS)
-        findings = [checks.times_ordered(stored), complete, *drifted[-1:]]
+        outcomes = [checks.times_ordered(stored), complete, *drifted[-1:]]
         if settings.today in window:
             fan = charts.prediction_fan(stored, window.last)
             charts.attach(context, tables.PREDICTIONS, window, {"prediction_fan": fan})
-        yield checked_window(store, tables.PREDICTIONS, window, findings, model_version=champion.version)
-        yield checked_window(store, tables.INFERENCE_LOG, window)
+        yield materialized_window(store, tables.PREDICTIONS, window, outcomes, model_version=champion.version)
+        yield materialized_window(store, tables.INFERENCE_LOG, window)
 
-    @table_assets(
+    @table_asset(
         [
             table_spec(
                 tables.METRICS_SUMMARY,
@@ -96,9 +96,9 @@ def gold_assets(settings: Settings) -> list[dg.AssetsDefinition]:
     )
     def athlete_metrics_summary(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult]:
         store = store_of(context)
-        if writes(context):
+        if is_materializing(context):
             rows = metrics_summary(store.read(tables.ACTIVITY), store.read(tables.DAILY), store.read(tables.ROLLING))
             store.replace(tables.METRICS_SUMMARY, rows)
-        yield checked_window(store, tables.METRICS_SUMMARY)
+        yield materialized_window(store, tables.METRICS_SUMMARY)
 
     return [athlete_predictions, athlete_metrics_summary]

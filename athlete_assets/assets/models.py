@@ -16,12 +16,12 @@ from athlete_assets.assets.builder import (
     STORE,
     asset_key,
     check_specs,
-    checked_window,
+    is_materializing,
+    materialized_window,
     store_of,
     store_retries,
-    table_assets,
+    table_asset,
     table_spec,
-    writes,
 )
 from athlete_assets.assets.freshness import training_policy
 from athlete_assets.formulas.race_times import riegel
@@ -45,7 +45,7 @@ GATE_DESCRIPTION = "The candidate beats the formulas and the present champion on
 def model_assets(settings: Settings) -> list[dg.AssetsDefinition]:
     """The label tables, time_estimator and overtraining_detector."""
 
-    @table_assets(
+    @table_asset(
         [
             table_spec(tables.RACE_EFFORTS, settings, group_name="models", deps=[asset_key(tables.ACTIVITY)]),
             table_spec(tables.DISRUPTIONS, settings, group_name="models", deps=[asset_key(tables.DAILY)]),
@@ -57,11 +57,11 @@ def model_assets(settings: Settings) -> list[dg.AssetsDefinition]:
     )
     def model_labels(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult]:
         store = store_of(context)
-        if writes(context):
+        if is_materializing(context):
             store.replace(tables.RACE_EFFORTS, labels.race_efforts(store.read(tables.ACTIVITY)))
             store.replace(tables.DISRUPTIONS, labels.training_disruptions(store.read(tables.DAILY)))
-        yield checked_window(store, tables.RACE_EFFORTS)
-        yield checked_window(store, tables.DISRUPTIONS)
+        yield materialized_window(store, tables.RACE_EFFORTS)
+        yield materialized_window(store, tables.DISRUPTIONS)
 
     def model_asset(key: dg.AssetKey, description: str, label_table: Table) -> Any:
         return dg.asset(

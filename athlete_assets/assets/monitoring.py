@@ -9,11 +9,11 @@ from athlete_assets.assets.builder import (
     CONTRACT_CHECKS,
     asset_key,
     check_specs,
-    checked_window,
+    is_materializing,
+    materialized_window,
     store_of,
-    table_assets,
+    table_asset,
     table_spec,
-    writes,
 )
 from athlete_assets.monitoring.outcomes import prediction_outcomes
 from athlete_assets.settings import Settings
@@ -23,15 +23,15 @@ def monitoring_assets(settings: Settings) -> list[dg.AssetsDefinition]:
     """prediction_outcomes, as a whole."""
     compared = (tables.RACE_EFFORTS, tables.PREDICTIONS)
 
-    @table_assets(
+    @table_asset(
         [table_spec(tables.PREDICTION_OUTCOMES, settings, deps=[asset_key(table) for table in compared])],
         checks=check_specs(tables.PREDICTION_OUTCOMES, CONTRACT_CHECKS, blocking=False),
     )
     def outcomes(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult]:
         store = store_of(context)
-        if writes(context):
+        if is_materializing(context):
             rows = prediction_outcomes(store.read(tables.RACE_EFFORTS), store.read(tables.PREDICTIONS))
             store.replace(tables.PREDICTION_OUTCOMES, rows)
-        yield checked_window(store, tables.PREDICTION_OUTCOMES)
+        yield materialized_window(store, tables.PREDICTION_OUTCOMES)
 
     return [outcomes]

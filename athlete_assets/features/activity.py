@@ -30,7 +30,7 @@ from athlete_assets.formulas.training_load import (
 )
 from athlete_assets.settings import Settings
 from athlete_assets.silver.quality import accepted
-from athlete_assets.store.by_athlete import per_athletes
+from athlete_assets.store.by_athlete import apply_by_athlete
 from athlete_assets.store.columns import month_of
 from athlete_assets.tables import RUN_SPORTS
 
@@ -91,7 +91,7 @@ def _with_observed_thresholds(verdicts: DataFrame, days: Days, settings: Setting
         threshold_days=settings.threshold_window_days,
         hr_max_days=settings.hr_max_window_days,
     )
-    return per_athletes(rows.select(*names), kernel, ddl)
+    return apply_by_athlete(rows.select(*names), kernel, ddl)
 
 
 def observed_thresholds(rows: pa.Table, first_day: int, threshold_days: int, hr_max_days: int) -> pa.Table:
@@ -270,4 +270,4 @@ def _by_activity(splits: DataFrame, activities: DataFrame, settings: Settings) -
     )
     of_activities = splits.select(*READ).join(activities.select(*KEYS, "hr_max_bpm"), on=[*KEYS], how="inner")
     ddl = "athlete_id string, activity_id bigint, " + ", ".join(f"{name} double" for name in TOTALS)
-    return per_athletes(of_activities, kernel, ddl)
+    return apply_by_athlete(of_activities, kernel, ddl)

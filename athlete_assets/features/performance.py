@@ -21,7 +21,7 @@ from athlete_assets import tables
 from athlete_assets.days import Days, midnight
 from athlete_assets.formulas import sequences
 from athlete_assets.formulas.race_times import HIGHEST_VDOT, RIEGEL_EXPONENT, vdot
-from athlete_assets.store.by_athlete import per_athletes
+from athlete_assets.store.by_athlete import apply_by_athlete
 from athlete_assets.store.columns import known, within
 
 Floats = NDArray[np.float64]
@@ -89,7 +89,7 @@ def performance_features(daily: DataFrame, activities: DataFrame, days: Days) ->
     def states(bucket: pa.Table) -> pa.Table:
         return bucket_states(bucket, first, length)
 
-    return per_athletes(spine.unionAll(runs), states, tables.PERFORMANCE.ddl)
+    return apply_by_athlete(spine.unionAll(runs), states, tables.PERFORMANCE.ddl)
 
 
 def bucket_states(bucket: pa.Table, first: int, length: int) -> pa.Table:

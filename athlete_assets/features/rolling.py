@@ -20,7 +20,7 @@ from athlete_assets.days import ONE_DAY, Days, midnight
 from athlete_assets.formulas import sequences
 from athlete_assets.formulas.race_times import HIGHEST_VDOT, riegel, vdot
 from athlete_assets.settings import Settings
-from athlete_assets.store.by_athlete import per_athletes
+from athlete_assets.store.by_athlete import apply_by_athlete
 from athlete_assets.store.columns import known, within
 
 Floats = NDArray[np.float64]
@@ -99,7 +99,7 @@ def rolling_features(
     def states(bucket: pa.Table) -> pa.Table:
         return bucket_states(bucket, first, length, limits)
 
-    return per_athletes(rows, states, tables.ROLLING.ddl)
+    return apply_by_athlete(rows, states, tables.ROLLING.ddl)
 
 
 # ------------------------------------------------------------------------------------------- rows for a bucket

@@ -74,7 +74,7 @@ def evaluate(
         }
     report["time_estimator"] = {name: time_evaluation.figures(part) for name, part in parts.items()}
     report["goals"] = {
-        name: [vars(verdict) for verdict in time_evaluation.verdicts(part)]
+        name: [vars(verdict) for verdict in time_evaluation.goal_outcomes(part)]
         for name, part in report["time_estimator"].items()
     }
     report["overtraining_detector"] = detector

@@ -18,7 +18,7 @@ from pyspark.sql import functions as F
 
 from athlete_assets import tables
 from athlete_assets.formulas.race_times import HIGHEST_VDOT, riegel, vdot
-from athlete_assets.store.by_athlete import per_athletes
+from athlete_assets.store.by_athlete import apply_by_athlete
 from athlete_assets.store.columns import known
 
 NEAREST, FARTHEST = 0.98, 1.04
@@ -66,7 +66,7 @@ def race_efforts(activities: DataFrame) -> DataFrame:
         (known("elapsed_time_min") * 60).alias("elapsed_s"),
         known("avg_hr").alias("bpm"),
     )
-    return per_athletes(runs, bucket_efforts, tables.RACE_EFFORTS.ddl)
+    return apply_by_athlete(runs, bucket_efforts, tables.RACE_EFFORTS.ddl)
 
 
 def bucket_efforts(bucket: pa.Table) -> pa.Table:
@@ -135,7 +135,7 @@ def training_disruptions(daily: DataFrame) -> DataFrame:
         (F.col("activities") > 0).alias("is_active"),
         known("longest_run_km").alias("longest_km"),
     )
-    return per_athletes(days, bucket_disruptions, tables.DISRUPTIONS.ddl)
+    return apply_by_athlete(days, bucket_disruptions, tables.DISRUPTIONS.ddl)
 
 
 def bucket_disruptions(bucket: pa.Table) -> pa.Table:

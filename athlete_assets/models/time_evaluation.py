@@ -215,7 +215,7 @@ def _gain(rows: pd.DataFrame, method: str) -> dict[str, float | None]:
 
 
 @dataclass(frozen=True)
-class Verdict:
+class GoalOutcome:
     """One requirement, whether it is met, and the sentence that says so."""
 
     name: str
@@ -223,7 +223,7 @@ class Verdict:
     sentence: str
 
 
-def verdicts(report: dict[str, Any]) -> list[Verdict]:
+def goal_outcomes(report: dict[str, Any]) -> list[GoalOutcome]:
     """The goals of the time estimator against one evaluation's figures; a distance without efforts has no verdict."""
     found = []
     for name, goal in GOALS.items():
@@ -232,15 +232,15 @@ def verdicts(report: dict[str, Any]) -> list[Verdict]:
         gain = report[name]["against"][BEST_180D_CORRECTED]["mean_ape_below"]
         if gain is not None:
             sentence = f"{name}: mean APE {gain:.0%} below bias-corrected Riegel (goal {goal:.0%})"
-            found.append(Verdict(f"beats_riegel_{name}", gain >= goal, sentence))
+            found.append(GoalOutcome(f"beats_riegel_{name}", gain >= goal, sentence))
         covered = report[name]["coverage"]
         low, high = GOAL_COVERAGE
         sentence = f"{name}: the 80 % interval holds {covered:.0%} of the efforts (goal {low:.0%} to {high:.0%})"
-        found.append(Verdict(f"coverage_{name}", low <= covered <= high, sentence))
+        found.append(GoalOutcome(f"coverage_{name}", low <= covered <= high, sentence))
     if "10k" in report:
         error = report["10k"]["methods"][MODEL]["mae_s"]
         sentence = f"10k: MAE {error:.0f} s (goal below {GOAL_10K_MAE_S:.0f} s)"
-        found.append(Verdict("mae_10k", error < GOAL_10K_MAE_S, sentence))
+        found.append(GoalOutcome("mae_10k", error < GOAL_10K_MAE_S, sentence))
     return found
 
 

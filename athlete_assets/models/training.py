@@ -44,7 +44,7 @@ TIME_OUTPUTS = {
 }
 DETECTOR_OUTPUTS = {"p_disruption_14d": "double", "p_disruption_reason": "string"}
 """What each model gives, by name, in Spark's types."""
-Known = Mapping[Table, Sequence[str]]
+FeatureColumns = Mapping[Table, Sequence[str]]
 """Features by the table that they are looked up in."""
 
 
@@ -65,15 +65,15 @@ class Trained:
     """By name; the same that the MLflow run holds."""
 
 
-EFFORT_FEATURES: Known = {
+EFFORT_FEATURES: FeatureColumns = {
     tables.PERFORMANCE: training_set.PERFORMANCE_INPUTS,
     tables.ROLLING: training_set.ROLLING_INPUTS,
 }
-EVENING_FEATURES: Known = {
+EVENING_FEATURES: FeatureColumns = {
     tables.PERFORMANCE: overtraining_detector.PERFORMANCE_INPUTS,
     tables.ROLLING: overtraining_detector.ROLLING_INPUTS,
 }
-FORMULA_FEATURES: Known = {tables.ROLLING: baseline.INPUTS}
+FORMULA_FEATURES: FeatureColumns = {tables.ROLLING: baseline.INPUTS}
 EFFORT_EVENING, SUNDAY_EVENING = "lookup_timestamp", "as_of_date"
 """The label columns that hold the evening whose features count."""
 
@@ -88,7 +88,7 @@ class Training:
     mlflow: Any
     dagster_run_id: str
 
-    def labelled(self, rows: DataFrame, known: Known, evening: str, label: str) -> pd.DataFrame:
+    def labelled(self, rows: DataFrame, known: FeatureColumns, evening: str, label: str) -> pd.DataFrame:
         """The labelled rows with their features as known on the evening, null where nothing was known."""
         joined = self.features.create_training_set(
             df=rows, feature_lookups=self._lookups(known, evening), label=label
@@ -106,7 +106,7 @@ class Training:
         model: str,
         python_model: Callable[[], Any],
         rows: DataFrame,
-        known: Known,
+        known: FeatureColumns,
         evening: str,
         outputs: Mapping[str, str],
     ) -> str:
@@ -137,7 +137,7 @@ class Training:
             )
         return registry.version_of_run(name, active, self.settings)
 
-    def _lookups(self, known: Known, evening: str) -> list[Any]:
+    def _lookups(self, known: FeatureColumns, evening: str) -> list[Any]:
         with registry.quietly():  # the package imports pkg_resources, which warns of its end
             from databricks.feature_engineering import FeatureLookup
 

@@ -1,12 +1,12 @@
 """When a person is told that something broke, and when that it is mended: one message each.
 
-A *finding* is what one check, run or freshness policy said about one subject. `told` folds findings, oldest first,
-into the subjects that are broken now and gives the alerts that follow:
+An *observation* is what one check, run or freshness policy said about one subject. `updated_incidents` folds
+observations, oldest first, into the subjects that are broken now and gives the alerts that follow:
 
 - a subject that breaks, breaks for further days, or gets worse (warning to error) is told once;
 - an error is mended when every day for which it broke has been found good again. A good today says nothing about a
   bad last Tuesday;
-- a warning is mended by any later good finding for the same or a newer day: nobody recomputes old days for a warning.
+- a warning is mended by any later good observation for the same or a newer day: nobody recomputes old days for one.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ SEVERITIES: tuple[Severity, ...] = ("warning", "error")
 
 
 @dataclass(frozen=True)
-class Finding:
+class Observation:
     """What was found about a subject at one moment."""
 
     subject: str
-    """What the finding is about, such as `check feature_store/athlete_daily_features:keys`."""
+    """What the observation is about, such as `check feature_store/athlete_daily_features:keys`."""
     good: bool
     at: float
     """Seconds since 1970, UTC."""
@@ -43,7 +43,7 @@ class Finding:
 
 
 @dataclass
-class Broken:
+class Incident:
     """A subject that is broken: since when, how badly, and for which days (None: it has no days)."""
 
     since: float
@@ -56,7 +56,7 @@ class Broken:
         return {"since": self.since, "severity": self.severity, "days": days, "facts": self.facts}
 
     @classmethod
-    def of_json(cls, given: Mapping[str, Any]) -> Broken:
+    def of_json(cls, given: Mapping[str, Any]) -> Incident:
         days = given["days"]
         windows = None if days is None else [Days(*map(date.fromisoformat, window)) for window in days]
         return cls(given["since"], given["severity"], windows, dict(given["facts"]))
@@ -96,62 +96,66 @@ class Alert:
         return cls(**{name: value for name, value in given.items() if name != "text"})
 
 
-def told(broken: dict[str, Broken], findings: Iterable[Finding]) -> list[Alert]:
-    """The alerts that follow from the findings; `broken` is brought up to date."""
+def updated_incidents(broken: dict[str, Incident], observations: Iterable[Observation]) -> list[Alert]:
+    """The alerts that follow from the observations; `broken` is brought up to date."""
     alerts = []
-    for finding in sorted(findings, key=lambda finding: finding.at):
-        known = broken.get(finding.subject)
-        if finding.good:
-            if known and _mends(known, finding):
-                del broken[finding.subject]
-                alerts.append(_alert(finding, "recovered", known.severity))
+    for observation in sorted(observations, key=lambda observation: observation.at):
+        known = broken.get(observation.subject)
+        if observation.good:
+            if known and _mends(known, observation):
+                del broken[observation.subject]
+                alerts.append(_alert(observation, "recovered", known.severity))
         else:
-            if known is None or _worsens(known, finding):
-                alerts.append(_alert(finding, "broken", finding.severity))
-            broken[finding.subject] = _broken(known, finding)
+            if known is None or _worsens(known, observation):
+                alerts.append(_alert(observation, "broken", observation.severity))
+            broken[observation.subject] = _broken(known, observation)
     return alerts
 
 
-def _worsens(known: Broken, finding: Finding) -> bool:
-    if SEVERITIES.index(finding.severity) > SEVERITIES.index(known.severity):
+def _worsens(known: Incident, observation: Observation) -> bool:
+    if SEVERITIES.index(observation.severity) > SEVERITIES.index(known.severity):
         return True
-    if finding.severity == "warning" or known.days is None or finding.days is None:
+    if observation.severity == "warning" or known.days is None or observation.days is None:
         return False
-    return bool(without([finding.days], known.days))
+    return bool(without([observation.days], known.days))
 
 
-def _broken(known: Broken | None, finding: Finding) -> Broken:
+def _broken(known: Incident | None, observation: Observation) -> Incident:
     if known is None:
-        days = [finding.days] if finding.days else None
-        return Broken(finding.at, finding.severity, days, dict(finding.facts))
-    severity = max(known.severity, finding.severity, key=SEVERITIES.index)
-    days = None if known.days is None or finding.days is None else [*without(known.days, [finding.days]), finding.days]
-    return Broken(known.since, severity, days, {**known.facts, **finding.facts})
+        days = [observation.days] if observation.days else None
+        return Incident(observation.at, observation.severity, days, dict(observation.facts))
+    severity = max(known.severity, observation.severity, key=SEVERITIES.index)
+    days = (
+        None
+        if known.days is None or observation.days is None
+        else [*without(known.days, [observation.days]), observation.days]
+    )
+    return Incident(known.since, severity, days, {**known.facts, **observation.facts})
 
 
-def _mends(known: Broken, finding: Finding) -> bool:
-    """Whether nothing stays broken after a good finding; the days that it mends are taken out."""
-    if known.days is None or finding.days is None:
+def _mends(known: Incident, observation: Observation) -> bool:
+    """Whether nothing stays broken after a good observation; the days that it mends are taken out."""
+    if known.days is None or observation.days is None:
         return True
     if known.severity == "warning":
-        return finding.days.last >= max(window.last for window in known.days)
-    known.days = without(known.days, [finding.days])
+        return observation.days.last >= max(window.last for window in known.days)
+    known.days = without(known.days, [observation.days])
     return not known.days
 
 
-def _alert(finding: Finding, status: Literal["broken", "recovered"], severity: Severity) -> Alert:
-    days = str(finding.days) if finding.days else ""
+def _alert(observation: Observation, status: Literal["broken", "recovered"], severity: Severity) -> Alert:
+    days = str(observation.days) if observation.days else ""
     return Alert(
-        id=f"{status} {finding.subject} {days} {finding.at:.3f}",
+        id=f"{status} {observation.subject} {days} {observation.at:.3f}",
         status=status,
-        subject=finding.subject,
+        subject=observation.subject,
         severity=severity,
         days=days,
-        sentence=finding.sentence,
-        numbers=dict(finding.numbers),
-        link=finding.link,
-        run_id=finding.run_id,
-        at=finding.at,
+        sentence=observation.sentence,
+        numbers=dict(observation.numbers),
+        link=observation.link,
+        run_id=observation.run_id,
+        at=observation.at,
     )
 
 

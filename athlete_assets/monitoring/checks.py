@@ -39,7 +39,7 @@ DESCRIPTIONS = {
 
 
 @dataclass(frozen=True)
-class Finding:
+class CheckOutcome:
     """The outcome of one check: its name, a sentence, and the numbers behind it."""
 
     check: str
@@ -50,14 +50,14 @@ class Finding:
 
 
 @dataclass(frozen=True)
-class ContractFindings:
-    """How many rows were judged, and the findings `schema`, `keys` and `ranges`."""
+class ContractOutcomes:
+    """How many rows were judged, and the outcomes `schema`, `keys` and `ranges`."""
 
     rows: int
-    findings: tuple[Finding, Finding, Finding]
+    outcomes: tuple[CheckOutcome, CheckOutcome, CheckOutcome]
 
 
-def contract_findings(table: Table, rows: DataFrame) -> ContractFindings:
+def contract_outcomes(table: Table, rows: DataFrame) -> ContractOutcomes:
     """Stored rows against the table's contract, in one pass over them."""
     bounded = [column for column in table.columns if column.low is not None or column.high is not None]
     required = [column.name for column in table.columns if not column.nullable]
@@ -69,7 +69,7 @@ def contract_findings(table: Table, rows: DataFrame) -> ContractFindings:
         *(_count(_outside(column)).alias(f"outside {column.name}") for column in bounded),
     ).collect()[0]
     name = ".".join(table.path)
-    return ContractFindings(
+    return ContractOutcomes(
         totals["rows"],
         (
             _schema(table, rows),
@@ -79,14 +79,14 @@ def contract_findings(table: Table, rows: DataFrame) -> ContractFindings:
     )
 
 
-def zone_shares(activities: DataFrame) -> Finding:
+def zone_shares(activities: DataFrame) -> CheckOutcome:
     """The five heart-rate zone shares of an activity are all null, or all in 0..1 with the sum 1."""
     shares = [F.col(f"hr_zone_{zone}_pct") for zone in range(1, 6)]
     known = sum((share.isNotNull().cast("int") for share in shares[1:]), shares[0].isNotNull().cast("int"))
     total = sum(shares[1:], shares[0])
     wrong = ~known.isin(0, 5) | ((known == 5) & (F.abs(total - 1) > SHARE_TOLERANCE))
     row = activities.agg(_count(wrong).alias("wrong"), _count(known == 5).alias("zoned")).collect()[0]
-    return Finding(
+    return CheckOutcome(
         "zone_shares",
         row["wrong"] == 0,
         f"{row['wrong']} of {row['zoned']} activities with zones have shares that do not sum to 1.",
@@ -94,9 +94,9 @@ def zone_shares(activities: DataFrame) -> Finding:
     )
 
 
-def counts_add_up(read: int, accepted: int, rejected: int) -> Finding:
+def counts_add_up(read: int, accepted: int, rejected: int) -> CheckOutcome:
     """Each silver row of the window is either in activity_features or in the rejects."""
-    return Finding(
+    return CheckOutcome(
         "counts_add_up",
         read == accepted + rejected,
         f"{read} silver rows were read: {accepted} accepted, {rejected} rejected, "
@@ -105,7 +105,7 @@ def counts_add_up(read: int, accepted: int, rejected: int) -> Finding:
     )
 
 
-def times_ordered(predictions: DataFrame) -> Finding:
+def times_ordered(predictions: DataFrame) -> CheckOutcome:
     """Predicted times increase with distance, and each lies within its own interval (p10 <= p50 <= p90)."""
     names = list(tables.DISTANCES_M)
     wrong = F.lit(False)
@@ -115,7 +115,7 @@ def times_ordered(predictions: DataFrame) -> Finding:
     for shorter, longer in pairwise(names):
         wrong = wrong | (F.col(f"predicted_{shorter}_s") >= F.col(f"predicted_{longer}_s"))
     row = predictions.agg(_count(wrong).alias("wrong"), F.count(F.lit(1)).alias("rows")).collect()[0]
-    return Finding(
+    return CheckOutcome(
         "times_ordered",
         row["wrong"] == 0,
         f"{row['wrong']} of {row['rows']} predictions decrease with distance or lie outside their own interval.",
@@ -123,10 +123,10 @@ def times_ordered(predictions: DataFrame) -> Finding:
     )
 
 
-def _schema(table: Table, rows: DataFrame) -> Finding:
+def _schema(table: Table, rows: DataFrame) -> CheckOutcome:
     wanted = [(column.name, column.type) for column in table.columns]
     differing = sorted(set(wanted) ^ set(rows.dtypes))
-    return Finding(
+    return CheckOutcome(
         "schema",
         rows.dtypes == wanted,
         f"The stored columns differ from the contract: {differing}."
@@ -136,10 +136,10 @@ def _schema(table: Table, rows: DataFrame) -> Finding:
     )
 
 
-def _keys(name: str, table: Table, count: int, distinct: int, nulls: dict[str, int]) -> Finding:
+def _keys(name: str, table: Table, count: int, distinct: int, nulls: dict[str, int]) -> CheckOutcome:
     with_nulls = {column: number for column, number in nulls.items() if number}
     doubled = count - distinct
-    return Finding(
+    return CheckOutcome(
         "keys",
         doubled == 0 and not with_nulls,
         f"{name}: {doubled} of {count} rows repeat a key ({', '.join(table.keys)}); "
@@ -148,9 +148,9 @@ def _keys(name: str, table: Table, count: int, distinct: int, nulls: dict[str, i
     )
 
 
-def _ranges(name: str, outside: dict[str, int]) -> Finding:
+def _ranges(name: str, outside: dict[str, int]) -> CheckOutcome:
     wrong = {column: number for column, number in outside.items() if number}
-    return Finding(
+    return CheckOutcome(
         "ranges",
         not wrong,
         f"{name}: values outside the possible range: {wrong or 'none'}.",

@@ -12,7 +12,7 @@ from pyspark.sql import functions as F
 
 from athlete_assets import tables
 from athlete_assets.days import Days, midnight
-from athlete_assets.monitoring.checks import Finding
+from athlete_assets.monitoring.checks import CheckOutcome
 
 SUM_TOLERANCE = 1e-6
 """Relative; the tables add the same numbers in different orders."""
@@ -25,7 +25,7 @@ REJECTS_TIMES_HISTORY, REJECTS_SHARE = 3.0, 0.10
 UNTRACKED_TIMES_HISTORY, UNTRACKED_SHARE = 2.0, 0.30
 
 
-def activities_add_up(activities: DataFrame, daily: DataFrame) -> Finding:
+def activities_add_up(activities: DataFrame, daily: DataFrame) -> CheckOutcome:
     """Number, distance, time and load of the window's activities are the daily features' sums."""
     measures = ("activities", "distance_km", "moving_time_min", "daily_tss")
     one = _totals(
@@ -40,7 +40,7 @@ def activities_add_up(activities: DataFrame, daily: DataFrame) -> Finding:
     return _compared("activities_add_up", one, _totals(daily, {name: F.sum(name) for name in measures}), "activities")
 
 
-def weekly_is_sum_of_daily(daily: DataFrame, weekly: DataFrame) -> Finding:
+def weekly_is_sum_of_daily(daily: DataFrame, weekly: DataFrame) -> CheckOutcome:
     """Each athlete's week holds the sums of its days."""
     pairs = {
         "weekly_distance_km": "distance_km",
@@ -57,7 +57,7 @@ def weekly_is_sum_of_daily(daily: DataFrame, weekly: DataFrame) -> Finding:
     for of_week in pairs:
         wrong = wrong | ~_close(F.col(of_week).cast("double"), F.col(f"sum_{of_week}"))
     row = both.agg(_count(F.coalesce(wrong, F.lit(True))).alias("wrong"), F.count(F.lit(1)).alias("weeks")).collect()[0]
-    return Finding(
+    return CheckOutcome(
         "weekly_is_sum_of_daily",
         row["wrong"] == 0,
         f"{row['wrong']} of {row['weeks']} athlete weeks differ from the sum of their days, or are on one side only.",
@@ -65,7 +65,7 @@ def weekly_is_sum_of_daily(daily: DataFrame, weekly: DataFrame) -> Finding:
     )
 
 
-def no_gaps(daily: DataFrame, days: Days) -> Finding:
+def no_gaps(daily: DataFrame, days: Days) -> CheckOutcome:
     """From an athlete's first day in the window on, there is a row for each day up to the window's last."""
     last = F.lit(midnight(days.last))
     by_athlete = daily.groupBy("athlete_id").agg(
@@ -77,7 +77,7 @@ def no_gaps(daily: DataFrame, days: Days) -> Finding:
         F.count(F.lit(1)).alias("athletes"),
         F.coalesce(F.sum(F.col("wanted") - F.col("rows")), F.lit(0)).alias("missing"),
     ).collect()[0]
-    return Finding(
+    return CheckOutcome(
         "no_gaps",
         row["wrong"] == 0,
         f"{row['wrong']} of {row['athletes']} athletes lack days of their calendar ({row['missing']} days in all).",
@@ -85,7 +85,7 @@ def no_gaps(daily: DataFrame, days: Days) -> Finding:
     )
 
 
-def one_row_a_day(name: str, daily: DataFrame, rows: DataFrame, table: tables.Table) -> Finding:
+def one_row_a_day(name: str, daily: DataFrame, rows: DataFrame, table: tables.Table) -> CheckOutcome:
     """The table has a row for exactly each row of the daily calendar."""
     key = [F.col("athlete_id"), F.col(str(table.day_column)).alias("activity_date")]
     wanted = daily.select("athlete_id", "activity_date", F.lit(1).alias("wanted"))
@@ -95,7 +95,7 @@ def one_row_a_day(name: str, daily: DataFrame, rows: DataFrame, table: tables.Ta
         _count(F.col("wanted").isNull()).alias("surplus"),
         F.count(F.lit(1)).alias("rows"),
     ).collect()[0]
-    return Finding(
+    return CheckOutcome(
         name,
         row["missing"] == 0 and row["surplus"] == 0,
         f"{row['missing']} days of the daily calendar have no row here, {row['surplus']} rows have no such day.",
@@ -103,7 +103,7 @@ def one_row_a_day(name: str, daily: DataFrame, rows: DataFrame, table: tables.Ta
     )
 
 
-def fitness_tie_out(daily: DataFrame, rolling: DataFrame, days: Days) -> Finding:
+def fitness_tie_out(daily: DataFrame, rolling: DataFrame, days: Days) -> CheckOutcome:
     """ctl_42d and atl_7d of a few athletes at the window's end equal the recursion over all their days.
 
     x_t = x_{t-1} + (tss_t - x_{t-1}) (1 - exp(-1/N)), from 0 before the first day (Banister), step by step in Python:
@@ -126,7 +126,7 @@ def fitness_tie_out(daily: DataFrame, rolling: DataFrame, days: Days) -> Finding
             for _, load in sorted(loads[athlete], key=lambda day: day[0]):  # type: ignore[arg-type,return-value]
                 level += (load - level) * weight
             worst = max(worst, abs(row[column] - level) / max(1.0, abs(level)))
-    return Finding(
+    return CheckOutcome(
         "fitness_tie_out",
         worst <= STATE_TOLERANCE,
         f"Fitness and fatigue of {len(stored)} athletes on {days.last} differ from a recomputation by at most "
@@ -135,7 +135,7 @@ def fitness_tie_out(daily: DataFrame, rolling: DataFrame, days: Days) -> Finding
     )
 
 
-def share_of_rejects(accepted: int, rejected: int, accepted_before: int, rejected_before: int) -> Finding:
+def share_of_rejects(accepted: int, rejected: int, accepted_before: int, rejected_before: int) -> CheckOutcome:
     """Warns where more of the window's silver rows are rejected than the year before it lets expect."""
     return _share(
         "share_of_rejects",
@@ -149,7 +149,7 @@ def share_of_rejects(accepted: int, rejected: int, accepted_before: int, rejecte
     )
 
 
-def share_without_load(activities: DataFrame, before: DataFrame) -> Finding:
+def share_without_load(activities: DataFrame, before: DataFrame) -> CheckOutcome:
     """Warns where more of the window's activities have no training load than the year before it lets expect."""
     counts = [_load_counts(rows) for rows in (activities, before)]
     (without, all_), (without_before, all_before) = counts
@@ -177,12 +177,12 @@ def _load_counts(rows: DataFrame) -> tuple[int, int]:
 
 def _share(
     check: str, what: str, part: int, all_: int, part_before: int, all_before: int, times: float, least: float
-) -> Finding:
+) -> CheckOutcome:
     share = part / all_ if all_ else 0.0
     usual = part_before / all_before if all_before >= FEW_ROWS else None
     limit = max(least, times * usual) if usual is not None else least
     known = f"{usual:.1%} in the year before" if usual is not None else "no history to compare with"
-    return Finding(
+    return CheckOutcome(
         check,
         all_ < FEW_ROWS or share <= limit,
         f"{part} of {all_} {what} ({share:.1%}; {known}; up to {limit:.1%} is expected).",
@@ -196,10 +196,10 @@ def _totals(rows: DataFrame, sums: dict[str, Column]) -> dict[str, float]:
     return {name: float(value) for name, value in found.collect()[0].asDict().items()}
 
 
-def _compared(check: str, one: dict[str, float], other: dict[str, float], counted: str) -> Finding:
+def _compared(check: str, one: dict[str, float], other: dict[str, float], counted: str) -> CheckOutcome:
     differing = [name for name in one if not math.isclose(one[name], other[name], rel_tol=SUM_TOLERANCE, abs_tol=1e-9)]
     told = "; ".join(f"{name} {one[name]:.6g} against {other[name]:.6g}" for name in differing)
-    return Finding(
+    return CheckOutcome(
         check,
         not differing,
         f"The sums differ: {told}." if differing else f"The sums of {one[counted]:.0f} activities agree.",

@@ -23,7 +23,7 @@ from dagster._core.storage.asset_check_execution_record import (
 )
 
 from athlete_assets.days import Days
-from athlete_assets.monitoring.alerts import Alert, Broken, Finding, told
+from athlete_assets.monitoring.alerts import Alert, Incident, Observation, updated_incidents
 from athlete_assets.monitoring.channels import Channel, channels_of
 from athlete_assets.orchestration.run_requests import RANGE_END, RANGE_START
 from athlete_assets.settings import Settings
@@ -40,7 +40,7 @@ ON_DAGSTER_PLUS = "DAGSTER_CLOUD_DEPLOYMENT_NAME"
 
 
 @dataclass
-class Memory:
+class AlertCursor:
     """The sensor's cursor."""
 
     checks: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -48,7 +48,7 @@ class Memory:
     failures: str | None = None
     successes: str | None = None
     """Event log cursors of the failed and the successful runs that were read."""
-    broken: dict[str, Broken] = field(default_factory=dict)
+    broken: dict[str, Incident] = field(default_factory=dict)
     outbox: list[dict[str, Any]] = field(default_factory=list)
     """Undelivered messages, each with the names of the channels that still lack it."""
 
@@ -64,11 +64,11 @@ class Memory:
         )
 
     @classmethod
-    def of_json(cls, text: str | None) -> Memory | None:
+    def of_json(cls, text: str | None) -> AlertCursor | None:
         if not text:
             return None
         given = json.loads(text)
-        broken = {subject: Broken.of_json(state) for subject, state in given["broken"].items()}
+        broken = {subject: Incident.of_json(state) for subject, state in given["broken"].items()}
         return cls(given["checks"], given["failures"], given["successes"], broken, given["outbox"])
 
 
@@ -87,23 +87,23 @@ def alert_sensors(settings: Settings) -> list[dg.SensorDefinition]:
     def alerts(context: dg.SensorEvaluationContext) -> dg.SkipReason:
         assert context.repository_def is not None
         graph = context.repository_def.asset_graph
-        memory = Memory.of_json(context.cursor)
-        if memory is None:
-            memory = Memory()
-            memory.failures = _newest_cursor(context.instance, dg.DagsterEventType.RUN_FAILURE)
-            memory.successes = _newest_cursor(context.instance, dg.DagsterEventType.RUN_SUCCESS)
+        cursor = AlertCursor.of_json(context.cursor)
+        if cursor is None:
+            cursor = AlertCursor()
+            cursor.failures = _newest_cursor(context.instance, dg.DagsterEventType.RUN_FAILURE)
+            cursor.successes = _newest_cursor(context.instance, dg.DagsterEventType.RUN_SUCCESS)
         origin = context.code_location_origin
         location = origin.location_name if origin else None
-        reader = Reader(context.instance, graph, location, settings.ui_url.rstrip("/"), memory)
-        sent = told(memory.broken, reader.findings())
-        memory.outbox += [{"alert": alert.to_json(), "to": [channel.name for channel in channels]} for alert in sent]
-        troubles = deliver(memory.outbox, channels)
-        context.update_cursor(memory.to_json())
+        reader = Reader(context.instance, graph, location, settings.ui_url.rstrip("/"), cursor)
+        sent = updated_incidents(cursor.broken, reader.observations())
+        cursor.outbox += [{"alert": alert.to_json(), "to": [channel.name for channel in channels]} for alert in sent]
+        troubles = deliver(cursor.outbox, channels)
+        context.update_cursor(cursor.to_json())
         for trouble in troubles:
             context.log.error(trouble)
         if troubles:
-            return dg.SkipReason(f"{len(memory.outbox)} messages could not be delivered and wait: {troubles[0]}")
-        return dg.SkipReason(f"{len(sent)} alerts sent; broken now: {len(memory.broken)}")
+            return dg.SkipReason(f"{len(cursor.outbox)} messages could not be delivered and wait: {troubles[0]}")
+        return dg.SkipReason(f"{len(sent)} alerts sent; broken now: {len(cursor.broken)}")
 
     return [alerts]
 
@@ -133,22 +133,22 @@ class Reader:
     """Reads what an instance found since the last tick."""
 
     def __init__(
-        self, instance: dg.DagsterInstance, graph: Any, location: str | None, ui_url: str, memory: Memory
+        self, instance: dg.DagsterInstance, graph: Any, location: str | None, ui_url: str, cursor: AlertCursor
     ) -> None:
         self.instance = instance
         self.graph = graph
         self.location = location
         self.ui_url = ui_url
-        self.memory = memory
+        self.memory = cursor
         self._runs: dict[str, dg.DagsterRun | None] = {}
 
-    def findings(self) -> list[Finding]:
+    def observations(self) -> list[Observation]:
         failures = list(self._failed_runs())
         return [*self._checks(), *failures, *self._good_runs(failures), *self._freshness()]
 
     # ------------------------------------------------------------------------------------------------ checks
 
-    def _checks(self) -> Iterator[Finding]:
+    def _checks(self) -> Iterator[Observation]:
         keys = sorted(self.graph.asset_check_keys, key=lambda key: (key.asset_key, key.name))
         log = self.instance.event_log_storage
         newest = log.get_latest_asset_check_execution_by_key(keys)
@@ -177,13 +177,13 @@ class Reader:
             read["below"] = min(undecided, default=record.id + 1) - 1
             read["read"] = sorted(number for number in done if number > read["below"])
 
-    def _evaluated(self, record: AssetCheckExecutionRecord) -> Finding:
+    def _evaluated(self, record: AssetCheckExecutionRecord) -> Observation:
         evaluation = record.evaluation
         assert evaluation is not None
         assert record.event is not None
         good = record.status == AssetCheckExecutionRecordStatus.SUCCEEDED
         severity = "warning" if evaluation.severity == dg.AssetCheckSeverity.WARN else "error"
-        return Finding(
+        return Observation(
             subject=_check_subject(record.key),
             good=good,
             at=record.event.timestamp,
@@ -197,7 +197,7 @@ class Reader:
 
     # -------------------------------------------------------------------------------------------------- runs
 
-    def _failed_runs(self) -> Iterator[Finding]:
+    def _failed_runs(self) -> Iterator[Observation]:
         result = self.instance.fetch_run_status_changes(
             dg.DagsterEventType.RUN_FAILURE, limit=RUNS_A_TICK, cursor=self.memory.failures, ascending=True
         )
@@ -207,10 +207,10 @@ class Reader:
             if run is not None and self._is_ours(run) and run.tags.get(WILL_RETRY) != "true":
                 yield from self._failed(run, record.timestamp)
 
-    def _failed(self, run: dg.DagsterRun, at: float) -> Iterator[Finding]:
+    def _failed(self, run: dg.DagsterRun, at: float) -> Iterator[Observation]:
         """The run's failure, or those of the checks that raised where nothing else failed.
 
-        A step that ended because a blocking check failed says nothing new: the check's own finding has told it.
+        A step that ended because a blocking check failed says nothing new: the check's own observation has told it.
         """
         failures = {
             entry.step_key: entry.get_dagster_event().step_failure_data.error
@@ -231,7 +231,7 @@ class Reader:
         sentence = "; ".join(_first_lines(text) for text in sentences) or "The run ended before any step failed."
         if causes and checks and not assets:
             for key in checks:
-                yield Finding(
+                yield Observation(
                     subject=_check_subject(key),
                     good=False,
                     at=at,
@@ -246,7 +246,7 @@ class Reader:
                 sorted(_check_subject(key).removeprefix("check ") for key in checks)
             )
         concerned = sorted(key.to_user_string() for key in (assets or run.asset_selection or ()))
-        yield Finding(
+        yield Observation(
             subject=f"run of {_named(run, concerned)}",
             good=False,
             at=at,
@@ -257,7 +257,7 @@ class Reader:
             facts={"job": run.job_name, "assets": concerned, "root": run.root_run_id or run.run_id},
         )
 
-    def _good_runs(self, failures: Sequence[Finding]) -> Iterator[Finding]:
+    def _good_runs(self, failures: Sequence[Observation]) -> Iterator[Observation]:
         result = self.instance.fetch_run_status_changes(
             dg.DagsterEventType.RUN_SUCCESS, limit=RUNS_A_TICK, cursor=self.memory.successes, ascending=True
         )
@@ -275,7 +275,7 @@ class Reader:
                 again = (run.root_run_id or run.run_id) == facts["root"]
                 same_job = run.job_name == facts["job"] and (not assets or not written)
                 if again or same_job or (assets and assets <= written):
-                    yield Finding(
+                    yield Observation(
                         subject=subject,
                         good=True,
                         at=record.timestamp,
@@ -304,13 +304,13 @@ class Reader:
 
     # ------------------------------------------------------------------------------------------------- tables
 
-    def _freshness(self) -> Iterator[Finding]:
+    def _freshness(self) -> Iterator[Observation]:
         keys = [node.key for node in self.graph.asset_nodes if node.freshness_policy_or_from_metadata]
         for key, record in self.instance.get_freshness_state_records(keys).items() if keys else ():
             if record.freshness_state not in (FreshnessState.PASS, FreshnessState.WARN, FreshnessState.FAIL):
                 continue
             state = record.freshness_state
-            yield Finding(
+            yield Observation(
                 subject=f"freshness of {key.to_user_string()}",
                 good=state == FreshnessState.PASS,
                 at=record.updated_at.timestamp(),

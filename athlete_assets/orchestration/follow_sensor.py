@@ -36,7 +36,7 @@ UNFINISHED = [
 
 
 @dataclass
-class Following:
+class FollowCursor:
     """The cursor of `tables_follow`."""
 
     ended: dict[str, str | None] = field(default_factory=dict)
@@ -64,7 +64,7 @@ class Following:
         )
 
     @classmethod
-    def of_json(cls, text: str) -> Following:
+    def of_json(cls, text: str) -> FollowCursor:
         given = json.loads(text)
         return cls(
             given["ended"],
@@ -131,10 +131,10 @@ def follow_sensors(settings: Settings) -> list[dg.SensorDefinition]:
     def tables_follow(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
         instance, today = context.instance, settings.today
         if not context.cursor:
-            start = Following(ended={event.value: _newest(instance, event) for event in ENDED})
+            start = FollowCursor(ended={event.value: _newest(instance, event) for event in ENDED})
             context.update_cursor(start.to_json())
             return dg.SkipReason("first look: runs that end from here on are followed")
-        state = Following.of_json(context.cursor)
+        state = FollowCursor.of_json(context.cursor)
         for event in ENDED:
             result = instance.fetch_run_status_changes(
                 event, limit=RUNS_A_TICK, cursor=state.ended.get(event.value), ascending=True
@@ -164,7 +164,7 @@ def follow_sensors(settings: Settings) -> list[dg.SensorDefinition]:
             requests.append(run_request(STATE_TABLES, window, state.cause, "state"))
         elif state.gold:
             requests.append(_gold_request(instance, today, state.cause))
-        context.update_cursor(Following(ended=state.ended, owed=state.owed).to_json())
+        context.update_cursor(FollowCursor(ended=state.ended, owed=state.owed).to_json())
         return dg.SensorResult(run_requests=requests)
 
     return [tables_follow]

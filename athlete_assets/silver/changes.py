@@ -43,7 +43,7 @@ Positions = Mapping[str, Position]
 
 
 @dataclass(frozen=True)
-class Feed:
+class ChangeFeed:
     """Look for differences in the change data feed of the versions after `first`, up to `last`."""
 
     first: int
@@ -51,7 +51,7 @@ class Feed:
 
 
 @dataclass(frozen=True)
-class Versions:
+class VersionDiff:
     """Look for differences between the two versions."""
 
     first: int
@@ -59,7 +59,7 @@ class Versions:
 
 
 @dataclass(frozen=True)
-class Since:
+class IngestedSince:
     """Without an old version to compare: rows of the version ingested at or after a time (ISO, UTC; all rows without
     one), and the activities that only derived tables know."""
 
@@ -67,10 +67,10 @@ class Since:
     ingested: str | None
 
 
-Way = Feed | Versions | Since
+DiffMethod = ChangeFeed | VersionDiff | IngestedSince
 
 
-class Gone(Exception):
+class HistoryUnavailable(Exception):
     """What a way of looking needs is no longer kept; the next way is tried. Its text becomes a note."""
 
 
@@ -158,10 +158,11 @@ class Silver(ABC):
         return False
 
     @abstractmethod
-    def differences(self, table: Table, way: Way) -> Iterable[Difference]:
+    def differences(self, table: Table, way: DiffMethod) -> Iterable[Difference]:
         """The differences found in this way. A row that was rewritten with the same content, ingestion time aside, is
         none; a split counts on the day of its activity, and not at all without one; an athlete's statements have no
-        day. Raises Gone (never for Since), StoreError, AccessError, and ContractError for a missing column.
+        day. Raises HistoryUnavailable (never for IngestedSince), StoreError, AccessError, and ContractError for a
+        missing column.
         """
 
     def touched(self, before: Positions, after: Positions) -> Touched:
@@ -186,20 +187,20 @@ class Silver(ABC):
         for way in self._ways(table, before, after, touched):
             try:
                 return self.differences(table, way)
-            except Gone as gone:
+            except HistoryUnavailable as gone:
                 touched.notes.append(str(gone))
         return ()
 
-    def _ways(self, table: Table, before: Position | None, after: Position, touched: Touched) -> Iterator[Way]:
+    def _ways(self, table: Table, before: Position | None, after: Position, touched: Touched) -> Iterator[DiffMethod]:
         if before is not None and before.id == after.id and before.version < after.version:
             if self.without_rows(table, before.version, after.version):
                 return
             if self.has_change_feed(table):
-                yield Feed(before.version, after.version)
-            yield Versions(before.version, after.version)
+                yield ChangeFeed(before.version, after.version)
+            yield VersionDiff(before.version, after.version)
         # what an athlete states is one row: all of them count where the old ones are not known
         watermarked = before is not None and table != tables.STRAVA_ATHLETE
-        yield Since(after.version, before.ingested if before is not None and watermarked else None)
+        yield IngestedSince(after.version, before.ingested if before is not None and watermarked else None)
 
     def _note(self, found: Iterable[Difference], table: Table, touched: Touched) -> None:
         """Adds the differences' athletes and days, and one report for each day with new or gone rows."""

@@ -315,7 +315,7 @@ def _offset(text: str | None) -> timedelta:
     return sign * timedelta(hours=int(text[1:3]), minutes=int(text[-2:]))
 
 
-def listed(names: Iterable[str], most: int = 12) -> str:
+def enumerated(names: Iterable[str], most: int = 12) -> str:
     """Names for a sentence, shortened."""
     quoted = [shown(name) for name in names]
     return ", ".join(quoted[:most]) + (f" and {len(quoted) - most} more" if len(quoted) > most else "")

@@ -23,7 +23,7 @@ from athlete_assets import tables
 from athlete_assets.errors import InputError
 from athlete_assets.settings import Settings
 from athlete_assets.silver import csv_text, strava_export
-from athlete_assets.silver.csv_text import Cells, CsvTable, listed
+from athlete_assets.silver.csv_text import Cells, CsvTable, enumerated
 from athlete_assets.store.arrow import ARROW_TYPES, arrow_schema
 from athlete_assets.tables import Column, Table
 
@@ -222,7 +222,7 @@ def _member(archive: zipfile.ZipFile, file: str) -> zipfile.ZipInfo:
     if not found:
         raise InputError(f"{file}: holds no {MEMBER}, so it is not a Strava account export; give {ACCEPTED}")
     if len(found) > 1:
-        names = listed((entry.filename for entry in found), most=3)
+        names = enumerated((entry.filename for entry in found), most=3)
         raise InputError(f"{file}: holds {len(found)} files {MEMBER} ({names}); give the one that is meant")
     entry = found[0]
     # nothing is ever written under a member's name; one that points elsewhere is still no export of Strava's
@@ -301,17 +301,17 @@ def _unknown_columns(names: Sequence[str], where: str) -> str:
         if missing:
             return (
                 f"{where}: looks like a Strava export but lacks the column {missing[0]!r} (or its translation); found "
-                f"{listed(names)}; ask Strava for a new export"
+                f"{enumerated(names)}; ask Strava for a new export"
             )
     nearest = max(LAYOUTS, key=lambda layout: len(present & set(layout.required)) / len(layout.required))
     lacking = [name for name in nearest.required if name not in present]
     if len(lacking) <= len(nearest.required) // 2:
         return (
-            f"{where}: the required column {lacking[0]} is missing; found {listed(names)}, and "
+            f"{where}: the required column {lacking[0]} is missing; found {enumerated(names)}, and "
             f"{'.'.join(nearest.table.path)} needs {', '.join(nearest.required)}"
         )
     return (
-        f"{where}: has the columns {listed(names)}, which are those of no file that can be read; expected "
+        f"{where}: has the columns {enumerated(names)}, which are those of no file that can be read; expected "
         f"{', '.join(map(repr, EXPORT_HEADERS.values()))} in English, Portuguese, German, Spanish, French, Italian or "
         "Dutch (set Strava to one of these languages and export again), or the columns "
         f"{', '.join(LAYOUTS[0].required)}"
@@ -327,7 +327,7 @@ def _own_athletes(athlete_id: str | None, file: str) -> None:
 
 def _ignored(names: Sequence[str], layout: Layout) -> list[str]:
     extra = [name for name in names if name.lower() not in layout.sources.values()]
-    return [f"Columns that silver does not have were left out: {listed(extra)}."] if extra else []
+    return [f"Columns that silver does not have were left out: {enumerated(extra)}."] if extra else []
 
 
 def _positions(table: CsvTable, layout: Layout, file: str) -> dict[str, int]:

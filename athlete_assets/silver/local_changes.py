@@ -14,7 +14,17 @@ from deltalake.exceptions import DeltaError
 
 from athlete_assets import tables
 from athlete_assets.errors import ContractError, StoreError
-from athlete_assets.silver.changes import INGESTED, WATCHED, Difference, Feed, Gone, Position, Silver, Since, Way
+from athlete_assets.silver.changes import (
+    INGESTED,
+    WATCHED,
+    ChangeFeed,
+    Difference,
+    DiffMethod,
+    HistoryUnavailable,
+    IngestedSince,
+    Position,
+    Silver,
+)
 from athlete_assets.store.local import LocalStore
 from athlete_assets.tables import Table
 
@@ -65,7 +75,7 @@ class LocalSilver(Silver):
     def has_change_feed(self, table: Table) -> bool:
         return self.store.delta(table).metadata().configuration.get("delta.enableChangeDataFeed") == "true"
 
-    def differences(self, table: Table, way: Way) -> Iterable[Difference]:
+    def differences(self, table: Table, way: DiffMethod) -> Iterable[Difference]:
         net = self._net(table, way)
         if table == tables.STRAVA_SUB_ACTIVITY:
             return self._on_activity_days(net)
@@ -109,22 +119,22 @@ class LocalSilver(Silver):
 
     # ------------------------------------------------------------------------------------------- what is different
 
-    def _net(self, table: Table, way: Way) -> pa.Table:
+    def _net(self, table: Table, way: DiffMethod) -> pa.Table:
         """The rows by which two positions differ: content, `net` (+1 new, -1 gone) and `ingested`."""
-        if isinstance(way, Feed):
+        if isinstance(way, ChangeFeed):
             return self._change_feed(table, way)
-        if isinstance(way, Since):
+        if isinstance(way, IngestedSince):
             return self._since(table, way)
         try:
             old = self._snapshot(table, way.first)
         except StoreError:
-            raise Gone(
+            raise HistoryUnavailable(
                 f"{table.name}: version {way.first} is gone and there is no change feed; found what was "
                 "ingested since and what vanished"
             ) from None
         return _difference(_content(self._snapshot(table, way.last)), _content(old))
 
-    def _change_feed(self, table: Table, way: Feed) -> pa.Table:
+    def _change_feed(self, table: Table, way: ChangeFeed) -> pa.Table:
         delta = self.store.delta(table)
         columns = [*_columns(delta, table), "_change_type"]
         first, last = way.first + 1, way.last
@@ -132,7 +142,9 @@ class LocalSilver(Silver):
             feed = pa.table(delta.load_cdf(starting_version=first, ending_version=last, columns=columns))
         except (DeltaError, OSError, pa.ArrowException) as error:
             reason = str(error).splitlines()[0][:200]
-            raise Gone(f"{table.name}: the change feed of versions {first}..{last} is gone ({reason})") from error
+            raise HistoryUnavailable(
+                f"{table.name}: the change feed of versions {first}..{last} is gone ({reason})"
+            ) from error
         is_new = pc.is_in(_plain(feed).column("_change_type"), pa.array(["insert", "update_postimage"]))
         sign = pc.if_else(is_new, 1, -1).cast(pa.int64())
         return _net_rows(_content(feed.drop_columns("_change_type")).append_column("sign", sign))
@@ -145,7 +157,7 @@ class LocalSilver(Silver):
             reason = str(error).splitlines()[0][:300]
             raise StoreError(f"{'.'.join(table.path)}: version {version} cannot be read: {reason}") from error
 
-    def _since(self, table: Table, way: Since) -> pa.Table:
+    def _since(self, table: Table, way: IngestedSince) -> pa.Table:
         new = _content(self._snapshot(table, way.version))
         gone = self._vanished(new) if table == tables.STRAVA_ACTIVITIES else new.slice(0, 0)
         if way.ingested is not None:

@@ -37,7 +37,7 @@ from athlete_assets import tables
 from athlete_assets.days import Days, midnight
 from athlete_assets.settings import Settings
 from athlete_assets.silver.sports import ANY_SPORT, family, strava_sport
-from athlete_assets.store.by_athlete import per_athletes
+from athlete_assets.store.by_athlete import apply_by_athlete
 
 CONTEXT_DAYS = 2
 """Days before a window on which its verdicts rest."""
@@ -160,7 +160,7 @@ def classified(activities: DataFrame, settings: Settings) -> DataFrame:
     are null. What is not among the given rows makes none of them a duplicate: for a window, ask `verdicts`.
     """
     judge = partial(judged, limits=Limits.of(settings))
-    return per_athletes(activities.select(*tables.STRAVA_ACTIVITIES.column_names), judge, _VERDICT_DDL)
+    return apply_by_athlete(activities.select(*tables.STRAVA_ACTIVITIES.column_names), judge, _VERDICT_DDL)
 
 
 def accepted(judgement: DataFrame) -> DataFrame:

@@ -19,7 +19,7 @@ import pyarrow as pa
 from athlete_assets import tables
 from athlete_assets.errors import InputError
 from athlete_assets.settings import Settings
-from athlete_assets.silver.csv_text import Cells, CsvTable, integers, listed, numbers, shown
+from athlete_assets.silver.csv_text import Cells, CsvTable, enumerated, integers, numbers, shown
 from athlete_assets.silver.strava_words import ENGLISH, HEADERS, MONTHS, REQUIRED, SNAKE, SPORTS, folded
 from athlete_assets.store.arrow import arrow_schema
 
@@ -113,7 +113,7 @@ def _notes(columns: dict[str, Cells], unknown_sports: Counter[str]) -> list[str]
         notes.append(f"The export has no column for {', '.join(name.replace('_', ' ') for name in lacking)}.")
     if unknown_sports:
         count = sum(unknown_sports.values())
-        notes.append(f"{count} activities keep a sport that is unknown here: {listed(unknown_sports, most=5)}.")
+        notes.append(f"{count} activities keep a sport that is unknown here: {enumerated(unknown_sports, most=5)}.")
     if "file" in columns:
         kinds = Counter(
             found.group().lower()

@@ -23,14 +23,14 @@ from athlete_assets.settings import Settings
 from athlete_assets.silver.changes import (
     INGESTED,
     WATCHED,
+    ChangeFeed,
     Difference,
-    Feed,
-    Gone,
+    DiffMethod,
+    HistoryUnavailable,
+    IngestedSince,
     Position,
     Silver,
-    Since,
-    Versions,
-    Way,
+    VersionDiff,
 )
 from athlete_assets.store.unity_catalog import literal, quoted
 from athlete_assets.store.warehouse import NotYet, RefusedStatement, Row, Warehouse, reached
@@ -77,7 +77,7 @@ ROWS_CHANGED = {
 
 
 @dataclass(frozen=True)
-class Known:
+class CatalogEntry:
     """What the catalog knows of a table."""
 
     id: str
@@ -226,26 +226,28 @@ class WarehouseSilver(Silver):
 
     # ------------------------------------------------------------------------------------------------ what is different
 
-    def differences(self, table: Table, way: Way) -> Iterable[Difference]:
+    def differences(self, table: Table, way: DiffMethod) -> Iterable[Difference]:
         known = self._known(table)
         if known is None:
             raise StoreError(f"{self._full_name(table)}: is not there any more")
         for column in table.columns:
             if column.required and column.name not in known.columns:
                 raise ContractError(f"{self._full_name(table)}: required column {column.name} is missing")
-        given = {"since": _micros_of(way.ingested)} if isinstance(way, Since) and way.ingested is not None else {}
-        net = self._since(table, known, way) if isinstance(way, Since) else self._net(table, known, way)
-        last = way.version if isinstance(way, Since) else way.last
+        given = (
+            {"since": _micros_of(way.ingested)} if isinstance(way, IngestedSince) and way.ingested is not None else {}
+        )
+        net = self._since(table, known, way) if isinstance(way, IngestedSince) else self._net(table, known, way)
+        last = way.version if isinstance(way, IngestedSince) else way.last
         statement = f"WITH net AS ({net}) {self._counted(table, last)}"
         try:
             rows = self._rows(table, statement, **given)
         except RefusedStatement as refused:
-            if isinstance(way, Since):
+            if isinstance(way, IngestedSince):
                 raise
             needed = f"the change feed of versions {way.first + 1}..{way.last}"
-            if not isinstance(way, Feed):
+            if not isinstance(way, ChangeFeed):
                 needed = f"the comparison of versions {way.first} and {way.last}"
-            raise Gone(f"{needed} is not to be had: {refused}") from refused
+            raise HistoryUnavailable(f"{needed} is not to be had: {refused}") from refused
         return [
             Difference(athlete, date.fromisoformat(day) if day else None, int(new or 0), int(gone or 0), _moment(at))
             for athlete, day, new, gone, at in rows
@@ -278,12 +280,12 @@ class WarehouseSilver(Silver):
             "ON changed.athlete_id = held.athlete_id AND changed.id = held.id"
         )
 
-    def _net(self, table: Table, known: Known, way: Feed | Versions) -> str:
+    def _net(self, table: Table, known: CatalogEntry, way: ChangeFeed | VersionDiff) -> str:
         """Equal contents counted together: those that do not cancel out, with `net` and the newest `ingested`."""
         content = [name for name in table.column_names if name in known.columns and name != INGESTED]
         columns = ", ".join(content)
         ingested = _ingested(known)
-        if isinstance(way, Feed):
+        if isinstance(way, ChangeFeed):
             # the function takes literals alone
             source = (
                 f"SELECT {columns}, {ingested} AS ingested, "
@@ -302,7 +304,7 @@ class WarehouseSilver(Silver):
         )
         return f"SELECT {_keys(table, known)}, net, ingested FROM ({grouped})"
 
-    def _since(self, table: Table, known: Known, way: Since) -> str:
+    def _since(self, table: Table, known: CatalogEntry, way: IngestedSince) -> str:
         # at the watermark itself a second commit of the same batch may lie: those rows count as new again
         newer = f" WHERE {_ingested(known)} >= :since" if way.ingested is not None else ""
         at_version = f"{self._name(table)} VERSION AS OF {way.version:d}"
@@ -325,7 +327,7 @@ class WarehouseSilver(Silver):
 
     # ------------------------------------------------------------------------------------------------------- the tables
 
-    def _known(self, table: Table) -> Known | None:
+    def _known(self, table: Table) -> CatalogEntry | None:
         """The table in the catalog, without the warehouse; None where it does not exist."""
         from databricks.sdk.errors import NotFound
 
@@ -347,7 +349,7 @@ class WarehouseSilver(Silver):
                 "on, and let the pipeline report to Dagster what it wrote"
             )
         columns = {str(column.name): (column.type_text or "").lower() for column in found.columns or []}
-        return Known(found.table_id or name, columns, dict(found.properties or {}))
+        return CatalogEntry(found.table_id or name, columns, dict(found.properties or {}))
 
     def _rows(self, table: Table, statement: str, **parameters: str | int) -> list[Row]:
         return self._asked(table, lambda: self.warehouse.rows(statement, **parameters))
@@ -376,7 +378,7 @@ class WarehouseSilver(Silver):
         return quoted(self._full_name(table))
 
 
-def _keys(table: Table, known: Known) -> str:
+def _keys(table: Table, known: CatalogEntry) -> str:
     """The columns by which net rows are counted: athlete, and where the table has them activity and day."""
     columns = ["CAST(athlete_id AS STRING) AS athlete_id"]
     if table == tables.STRAVA_ACTIVITIES:
@@ -386,7 +388,7 @@ def _keys(table: Table, known: Known) -> str:
     return ", ".join(columns)
 
 
-def _ingested(known: Known) -> str:
+def _ingested(known: CatalogEntry) -> str:
     return _micros(INGESTED, known.columns[INGESTED]) if INGESTED in known.columns else "CAST(NULL AS BIGINT)"
 
 

@@ -23,7 +23,7 @@ BUCKETS = 64
 """Python calls a table: 100,000 athletes x 300 activities a year are 470,000 rows a call."""
 
 
-def per_athletes(rows: DataFrame, kernel: Callable[[pa.Table], pa.Table], schema: str) -> DataFrame:
+def apply_by_athlete(rows: DataFrame, kernel: Callable[[pa.Table], pa.Table], schema: str) -> DataFrame:
     """Applies the kernel to tables that each hold all rows of some athletes (of column athlete_id), in no order.
 
     `schema` is the DDL of what the kernel returns. A kernel must sort for itself (Sail drops a sort that comes before

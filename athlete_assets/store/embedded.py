@@ -22,7 +22,7 @@ from athlete_assets.store.feature_store import (
     RAW_MODEL,
     FeatureStore,
     FeatureTable,
-    listed,
+    as_list,
     model_folder,
     refuse_null_timestamps,
     refuse_unservable,
@@ -70,7 +70,7 @@ class EmbeddedFeatureStore(FeatureStore):
         tags: Mapping[str, str] | None = None,
     ) -> FeatureTable:
         path = self._path(name)
-        keys, partitions = listed(primary_keys), listed(partition_columns)
+        keys, partitions = as_list(primary_keys), as_list(partition_columns)
         spark_schema = schema_of(name, df, schema)
         refuse_unservable(
             name,
@@ -144,7 +144,7 @@ class EmbeddedFeatureStore(FeatureStore):
         label: str | Sequence[str] | None,
         exclude_columns: Sequence[str] | None = None,
     ) -> EmbeddedTrainingSet:
-        labels, excluded = listed(label), set(exclude_columns or ())
+        labels, excluded = as_list(label), set(exclude_columns or ())
         _refuse_repeated("column of the frame", df.columns)
         _refuse_repeated("label", labels)
         for name in labels:
@@ -298,7 +298,7 @@ class EmbeddedFeatureStore(FeatureStore):
                 renamed.get(name, name),
                 table.name,
                 name,
-                tuple(listed(lookup.lookup_key)),
+                tuple(as_list(lookup.lookup_key)),
                 lookup.timestamp_lookup_key,
                 types[name],
             )

@@ -206,7 +206,7 @@ def refuse_unsupported(lookups: Sequence[Any]) -> None:
             raise ContractError(f"{lookup.table_name}: default_values are not supported: null is not a value")
 
 
-def listed(names: str | Sequence[str] | None) -> list[str]:
+def as_list(names: str | Sequence[str] | None) -> list[str]:
     """One name, several or none, as a list."""
     return [] if names is None else [names] if isinstance(names, str) else list(names)
 

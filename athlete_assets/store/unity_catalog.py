@@ -26,7 +26,7 @@ from athlete_assets.store.base import WIDENINGS, Store, Written, as_contracted, 
 from athlete_assets.store.feature_store import (
     PREDICTION,
     FeatureStore,
-    listed,
+    as_list,
     refuse_null_timestamps,
     refuse_unservable,
     refuse_unsupported,
@@ -204,7 +204,7 @@ class UnityCatalogFeatureStore(FeatureStore):
         description: str | None = None,
         tags: Mapping[str, str] | None = None,
     ) -> Any:
-        keys, partitions = listed(primary_keys), listed(partition_columns)
+        keys, partitions = as_list(primary_keys), as_list(partition_columns)
         spark_schema = schema_of(name, df, schema)
         types = {column.name: column.dataType.simpleString() for column in spark_schema.fields}
         refuse_unservable(

@@ -17,7 +17,7 @@ def attempts(error: type[Exception], failures: int, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(builder, "RETRY_SECONDS", 0.01)
     made = []
 
-    @builder.table_assets([table_spec(tables.METRICS_SUMMARY, Settings())])
+    @builder.table_asset([table_spec(tables.METRICS_SUMMARY, Settings())])
     def summary(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult]:
         made.append(context)
         if len(made) <= failures:

@@ -189,8 +189,8 @@ def test_figures_by_hand() -> None:
     assert report["coverage"] == 0.5
     assert report["width"] == pytest.approx((250 / 1_100 + 90 / 950) / 2)
     assert report["against"]["riegel_corrected"]["mean_ape_below"] == pytest.approx(0.5)
-    verdicts = {verdict.name: verdict.met for verdict in time_evaluation.verdicts({"10k": report})}
-    assert verdicts == {"beats_riegel_10k": True, "coverage_10k": False, "mae_10k": True}
+    goal_outcomes = {verdict.name: verdict.met for verdict in time_evaluation.goal_outcomes({"10k": report})}
+    assert goal_outcomes == {"beats_riegel_10k": True, "coverage_10k": False, "mae_10k": True}
 
 
 def test_each_athlete_has_reasons_of_his_own_one_a_line(

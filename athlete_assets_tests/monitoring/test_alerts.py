@@ -1,4 +1,4 @@
-"""When a message is due, told from findings alone."""
+"""When a message is due, told from observations alone."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from athlete_assets.days import Days, without
-from athlete_assets.monitoring.alerts import Alert, Broken, Finding, told
+from athlete_assets.monitoring.alerts import Alert, Incident, Observation, updated_incidents
 
 SUBJECT = "check feature_store/athlete_daily_features:keys"
 
@@ -19,12 +19,12 @@ def may(first: int, last: int | None = None) -> Days:
     return Days(date(2024, 5, first), date(2024, 5, last or first))
 
 
-def found(good: bool, at: float, days: Days | None = None, severity: str = "error") -> Finding:
-    return Finding(SUBJECT, good, at, "42 rows share a key.", days, severity)  # type: ignore[arg-type]
+def found(good: bool, at: float, days: Days | None = None, severity: str = "error") -> Observation:
+    return Observation(SUBJECT, good, at, "42 rows share a key.", days, severity)  # type: ignore[arg-type]
 
 
-def statuses(*findings: Finding) -> list[str]:
-    return [alert.status for alert in told({}, findings)]
+def statuses(*observations: Observation) -> list[str]:
+    return [alert.status for alert in updated_incidents({}, observations)]
 
 
 def test_a_break_is_told_once_and_its_mending_once() -> None:
@@ -45,11 +45,13 @@ def test_a_good_today_does_not_mend_an_error_of_last_week() -> None:
 
 
 def test_an_error_is_mended_when_each_of_its_days_is_good_again() -> None:
-    broken: dict[str, Broken] = {}
-    assert [alert.status for alert in told(broken, [found(False, 1, may(3, 5)), found(True, 2, may(4))])] == ["broken"]
+    broken: dict[str, Incident] = {}
+    assert [
+        alert.status for alert in updated_incidents(broken, [found(False, 1, may(3, 5)), found(True, 2, may(4))])
+    ] == ["broken"]
     assert broken[SUBJECT].days == [may(3), may(5)]
-    assert told(broken, [found(True, 3, may(1, 3))]) == []
-    assert [alert.status for alert in told(broken, [found(True, 4, may(5, 9))])] == ["recovered"]
+    assert updated_incidents(broken, [found(True, 3, may(1, 3))]) == []
+    assert [alert.status for alert in updated_incidents(broken, [found(True, 4, may(5, 9))])] == ["recovered"]
     assert broken == {}
 
 
@@ -79,20 +81,20 @@ def test_windows_less_others_hold_exactly_the_days_that_are_left(kept: list[Days
 
 @given(st.lists(st.tuples(st.booleans(), windows, st.sampled_from(["warning", "error"])), max_size=8))
 def test_memory_that_passes_through_json_tells_the_same(steps: list[tuple[bool, Days, str]]) -> None:
-    findings = [found(good, at, days, severity) for at, (good, days, severity) in enumerate(steps)]
-    kept: dict[str, Broken] = {}
+    observations = [found(good, at, days, severity) for at, (good, days, severity) in enumerate(steps)]
+    kept: dict[str, Incident] = {}
     through_json = []
-    for finding in findings:
-        through_json += told(kept, [finding])
-        kept = {name: Broken.of_json(json.loads(json.dumps(state.to_json()))) for name, state in kept.items()}
-    assert through_json == told({}, findings)
+    for observation in observations:
+        through_json += updated_incidents(kept, [observation])
+        kept = {name: Incident.of_json(json.loads(json.dumps(state.to_json()))) for name, state in kept.items()}
+    assert through_json == updated_incidents({}, observations)
 
 
 def test_the_text_names_subject_days_sentence_numbers_and_link() -> None:
-    (alert,) = told(
+    (alert,) = updated_incidents(
         {},
         [
-            Finding(
+            Observation(
                 SUBJECT,
                 False,
                 1.0,

@@ -21,34 +21,34 @@ def frame(spark: SparkSession, arrow: pa.Table) -> DataFrame:
 
 
 def contract(spark: SparkSession, *given: dict[str, Any]) -> dict[str, checks.Finding]:
-    found = checks.contract_findings(tables.DAILY, frame(spark, rows(tables.DAILY, *given)))
-    return {finding.check: finding for finding in found.findings}
+    found = checks.contract_outcomes(tables.DAILY, frame(spark, rows(tables.DAILY, *given)))
+    return {outcome.check: outcome for outcome in found.findings}
 
 
 def test_rows_in_the_contract_pass(sail: SparkSession) -> None:
-    assert all(finding.passed for finding in contract(sail, {"athlete_id": "ann"}, {"athlete_id": "bob"}).values())
+    assert all(outcome.passed for outcome in contract(sail, {"athlete_id": "ann"}, {"athlete_id": "bob"}).values())
 
 
 def test_a_key_twice_fails_and_is_counted(sail: SparkSession) -> None:
-    finding = contract(sail, {"athlete_id": "ann"}, {"athlete_id": "ann"}, {"athlete_id": "bob"})["keys"]
-    assert not finding.passed
-    assert finding.numbers["repeated_keys"] == 1
+    outcome = contract(sail, {"athlete_id": "ann"}, {"athlete_id": "ann"}, {"athlete_id": "bob"})["keys"]
+    assert not outcome.passed
+    assert outcome.numbers["repeated_keys"] == 1
 
 
 @pytest.mark.parametrize("value", [-0.001, math.nan])
 def test_a_value_that_cannot_be_fails_the_ranges(sail: SparkSession, value: float) -> None:
-    finding = contract(sail, {"athlete_id": "ann", "distance_km": value}, {"athlete_id": "bob"})["ranges"]
-    assert not finding.passed
-    assert finding.numbers["values_outside"] == 1
-    assert "distance_km" in finding.sentence
+    outcome = contract(sail, {"athlete_id": "ann", "distance_km": value}, {"athlete_id": "bob"})["ranges"]
+    assert not outcome.passed
+    assert outcome.numbers["values_outside"] == 1
+    assert "distance_km" in outcome.sentence
 
 
 def test_another_column_type_fails_the_schema(sail: SparkSession) -> None:
     good = frame(sail, rows(tables.DAILY, {"athlete_id": "ann"}))
     wrong = good.withColumn("activities", good["activities"].cast("string"))
-    finding = checks.contract_findings(tables.DAILY, wrong).findings[0]
-    assert not finding.passed
-    assert "activities" in finding.sentence
+    outcome = checks.contract_outcomes(tables.DAILY, wrong).findings[0]
+    assert not outcome.passed
+    assert "activities" in outcome.sentence
 
 
 @pytest.mark.parametrize(
@@ -68,9 +68,9 @@ def test_zone_shares_sum_to_one_or_are_all_null(sail: SparkSession, shares: list
 
 def test_counts_that_do_not_add_up_say_how_many_are_missing() -> None:
     assert checks.counts_add_up(10, 7, 3).passed
-    finding = checks.counts_add_up(10, 7, 2)
-    assert not finding.passed
-    assert "1 unaccounted" in finding.sentence
+    outcome = checks.counts_add_up(10, 7, 2)
+    assert not outcome.passed
+    assert "1 unaccounted" in outcome.sentence
 
 
 def times(five: float, ten: float, half: float, marathon: float, spread: float = 0.1) -> dict[str, float]:

@@ -273,7 +273,11 @@ def test_the_policies_for_dagster_plus_hold_event_types_that_it_knows_and_allows
         kinds.append({"health" if "HEALTH" in event else event.partition("_")[0] for event in events})
         assert len(kinds[-1]) == 1, "Dagster+ refuses a policy that mixes kinds of events"
         assert len(policy["notification_service"]) == 1
-    told = {event for policy in policies for event in policy["event_types"]}
-    assert {"ASSET_CHECK_SEVERITY_WARN", "ASSET_CHECK_SEVERITY_ERROR", "ASSET_CHECK_EXECUTION_FAILURE"} <= told
-    assert {"ASSET_FRESHNESS_FAIL", "ASSET_HEALTH_HEALTHY", "JOB_FAILURE", "TICK_FAILURE"} <= told
+    updated_incidents = {event for policy in policies for event in policy["event_types"]}
+    assert {
+        "ASSET_CHECK_SEVERITY_WARN",
+        "ASSET_CHECK_SEVERITY_ERROR",
+        "ASSET_CHECK_EXECUTION_FAILURE",
+    } <= updated_incidents
+    assert {"ASSET_FRESHNESS_FAIL", "ASSET_HEALTH_HEALTHY", "JOB_FAILURE", "TICK_FAILURE"} <= updated_incidents
     assert len({policy["name"] for policy in policies}) == len(policies)

@@ -13,7 +13,7 @@ from athlete_assets.assets.builder import asset_key
 from athlete_assets.assets.models import TIME_ESTIMATOR
 from athlete_assets.days import Days, windows_of
 from athlete_assets.orchestration import follow_sensor
-from athlete_assets.orchestration.follow_sensor import Following, weeks_that_follow
+from athlete_assets.orchestration.follow_sensor import FollowCursor, weeks_that_follow
 from athlete_assets.orchestration.schedules import schedules
 from athlete_assets.settings import Settings
 
@@ -30,11 +30,11 @@ def run(id: str = "a", root: str | None = None) -> dg.DagsterRun:
     return dg.DagsterRun(job_name="x", run_id=id, root_run_id=root, parent_run_id=root)
 
 
-def after(*runs: tuple[dg.DagsterRun, dict[dg.AssetKey, set[date]], bool], backfilled: Any = ()) -> Following:
-    state = Following()
+def after(*runs: tuple[dg.DagsterRun, dict[dg.AssetKey, set[date]], bool], backfilled: Any = ()) -> FollowCursor:
+    state = FollowCursor()
     for ended, written, good in runs:
         state.note(ended, written, good, TODAY, backfilled)
-    return Following.of_json(state.to_json())
+    return FollowCursor.of_json(state.to_json())
 
 
 def test_a_run_of_today_with_all_its_tables_is_followed_by_its_week_and_gold() -> None:
@@ -83,7 +83,7 @@ def test_a_backfill_with_weekly_features_of_its_own_asks_for_no_second_ones() ->
 
 def test_a_new_model_scores_today_and_what_writes_no_features_is_followed_by_nothing() -> None:
     assert after((run(), {TIME_ESTIMATOR: set()}, True)).gold
-    assert after((run(), {WEEKLY: {date(2024, 6, 24)}}, True)) == Following(cause="a")
+    assert after((run(), {WEEKLY: {date(2024, 6, 24)}}, True)) == FollowCursor(cause="a")
 
 
 def test_weeks_follow_with_the_one_after_them_and_end_with_the_running_week() -> None:

@@ -201,7 +201,7 @@ class MendedStepLauncher(DatabricksPySparkStepLauncher):
 
 
 @dataclass
-class Verdict:
+class StepOutcome:
     entry: EventLogEntry
     since: float
 
@@ -218,7 +218,7 @@ class Attempt:
         self.run_url = ""
         self.ended = False
         self.batches = 0
-        self.verdict: Verdict | None = None
+        self.verdict: StepOutcome | None = None
         key = re.sub(r"[^\w.-]", "_", step_context.step.key)  # keys of mapped steps contain brackets
         self.folder = f"{step_context.run_id}/{key}/{step_context.previous_attempt_count}"
 
@@ -350,7 +350,7 @@ class Attempt:
                     yield self._where()
             for entry in entries:
                 if _kind(entry) in VERDICTS:
-                    self.verdict = self.verdict or Verdict(entry, now)
+                    self.verdict = self.verdict or StepOutcome(entry, now)
             yield [entry for entry in entries if _kind(entry) not in VERDICTS]
             if state is not None and state.life_cycle_state in ENDED:
                 self.ended = True
