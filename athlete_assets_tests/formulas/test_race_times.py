@@ -115,6 +115,17 @@ def test_vdot_time_is_the_inverse_of_vdot(distance: float, speed: float) -> None
     assert race_times.vdot_time(race_times.vdot(distance, time), distance) == pytest.approx(time, rel=1e-9)
 
 
+@given(vdot=st.floats(24, 82), distance=st.sampled_from([5_000.0, 10_000.0, 21_097.5, 42_195.0]))
+def test_race_minutes_are_the_time_of_the_vdot(vdot: float, distance: float) -> None:
+    (minutes,) = race_times.race_minutes(np.array([vdot]), np.array([distance]))
+    assert 60 * minutes == pytest.approx(float(race_times.vdot_time(vdot, distance)), rel=1e-8)
+
+
+@given(speed=st.floats(100, 400))
+def test_speed_is_the_inverse_of_oxygen_cost(speed: float) -> None:
+    assert race_times.speed_at_oxygen_cost(race_times.oxygen_cost(speed)) == pytest.approx(speed, rel=1e-12)
+
+
 @given(speed=st.floats(1.7, 6.0), distance=st.floats(3_000, 42_195))
 @pytest.mark.parametrize("predict", [race_times.riegel, race_times.cameron, race_times.daniels])
 def test_longer_takes_longer(predict: Any, speed: float, distance: float) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import subprocess
 import sys
@@ -19,20 +18,10 @@ import pytest
 
 from athlete_assets import tables
 from athlete_assets.errors import SettingsError
-from athlete_assets.silver import simulator
-from athlete_assets.silver.simulator import (
-    CORRUPTIONS,
-    DIRTY_KINDS,
-    SPORTS,
-    SilverBatch,
-    oxygen_cost,
-    race_minutes,
-    simulate,
-    slope_factor,
-    speed_at,
-)
+from athlete_assets.silver.simulator import SilverBatch, cohort, simulate
+from athlete_assets.silver.simulator.dirt import CORRUPTIONS, DIRTY_KINDS
+from athlete_assets.silver.simulator.sessions import SPORTS
 from athlete_assets.store.arrow import arrow_schema, fitted
-from athlete_assets_tests.conftest import shared_file
 
 LAST_DAY = date(2025, 6, 30)
 HALF, MARATHON = 21_097.5, 42_195.0
@@ -134,7 +123,7 @@ def test_an_athlete_does_not_depend_on_the_size_of_the_cohort() -> None:
 
 def test_a_batch_holds_at_most_what_was_asked_and_less_of_long_histories(monkeypatch: pytest.MonkeyPatch) -> None:
     assert len(list(simulate(5, 0.3, 1, LAST_DAY, batch_athletes=2))) == 3
-    monkeypatch.setattr(simulator, "BATCH_ATHLETE_YEARS", 2)
+    monkeypatch.setattr(cohort, "BATCH_ATHLETE_YEARS", 2)
     assert len(list(simulate(8, 0.5, 1, LAST_DAY))) == 2
     assert len(list(simulate(4, 1, 1, LAST_DAY))) == 2
 
@@ -292,33 +281,6 @@ def test_the_smallest_cohorts_work() -> None:
 
 
 # --------------------------------------------------------------------------------------------------- plausibility
-
-
-@pytest.mark.parametrize(
-    ("vdot", "seconds"),
-    [(30, (1840, 3826, 8464, 17357)), (50, (1197, 2481, 5495, 11449)), (70, (895, 1860, 4101, 8590))],
-)
-def test_race_times_follow_daniels_tables(vdot: float, seconds: tuple[int, ...]) -> None:
-    """Daniels' Running Formula, tables of VDOT; he rounds to the second, hence 1.5 s a km at the most."""
-    for metres, expected in zip((5000.0, 10_000.0, HALF, MARATHON), seconds, strict=True):
-        found = 60 * float(race_minutes(np.array([float(vdot)]), np.array([metres]))[0])
-        assert abs(found - expected) < 1.5 * metres / 1000
-
-
-def test_physiology_agrees_with_the_oracles() -> None:
-    table = json.loads(shared_file("oracles/07_vdot_daniels_tables.json").read_text())["table"]
-    vdot, metres, seconds = (np.array([row[k] for row in table], float) for k in ("vdot", "distance_m", "time_s"))
-    assert np.abs(60 * race_minutes(vdot, metres) - seconds).max() < 45  # 1.5 s/km; the marathon of VDOT 30 decides
-    assert (np.abs(60 * race_minutes(vdot, metres) - seconds) < 1.5 * metres / 1000).all()
-    factors = json.loads(shared_file("oracles/05_minetti_grade_cost_and_pace.json").read_text())["time_factor"]
-    grades = np.array([float(grade) for grade in factors])
-    # the oracle's factor turns a pace on a slope into the flat one, with four decimals
-    assert np.allclose(1 / slope_factor(grades), np.array(list(factors.values())), rtol=2e-4)
-
-
-def test_speed_is_the_inverse_of_oxygen_cost() -> None:
-    speed = np.linspace(100, 400, 50)
-    assert np.allclose(speed_at(oxygen_cost(speed)), speed, rtol=1e-12)
 
 
 def test_race_times_are_human(races: pd.DataFrame) -> None:
