@@ -20,8 +20,8 @@ from hypothesis import strategies as st
 from athlete_assets import tables
 from athlete_assets.errors import InputError
 from athlete_assets.settings import Settings
-from athlete_assets.silver import imports
 from athlete_assets.silver.imports import ImportedRuns, read_runs
+from athlete_assets.silver.readers import source_file
 from athlete_assets.store.arrow import arrow_schema
 from athlete_assets_tests.conftest import shared_file
 from athlete_assets_tests.silver.exports import RUN, export
@@ -120,7 +120,7 @@ def test_a_zip_that_is_no_export_is_refused(tmp_path: Path, members: dict[str, s
 
 
 def test_a_zip_of_too_many_files_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(imports, "MAX_ZIP_ENTRIES", 2)
+    monkeypatch.setattr(source_file, "MAX_ZIP_ENTRIES", 2)
     path = zipped(tmp_path, {"a": "", "b": "", "activities.csv": export(RUN)})
     with pytest.raises(InputError, match="holds 3 files, more than any export"):
         read_runs(path, SETTINGS)
@@ -375,7 +375,7 @@ def test_a_file_of_something_else_is_refused(tmp_path: Path, data: bytes, messag
 def test_a_parquet_file_that_unpacks_to_too_many_rows_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(imports, "MAX_PARQUET_ROWS", 1)
+    monkeypatch.setattr(source_file, "MAX_PARQUET_ROWS", 1)
     pq.write_table(silver_table(silver_row(), silver_row(id=2)), tmp_path / "runs.parquet")
     with pytest.raises(InputError, match=r"runs\.parquet: has 2 rows; split it"):
         read_runs(tmp_path / "runs.parquet", SETTINGS)

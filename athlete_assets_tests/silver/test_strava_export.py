@@ -10,10 +10,10 @@ import pytest
 
 from athlete_assets.errors import InputError
 from athlete_assets.settings import Settings
-from athlete_assets.silver import strava_words
-from athlete_assets.silver.csv_text import Cells, numbers
 from athlete_assets.silver.imports import ImportedRuns, read_runs
-from athlete_assets.silver.strava_export import export_times
+from athlete_assets.silver.readers import strava_words
+from athlete_assets.silver.readers.csv_text import Cells, numbers
+from athlete_assets.silver.readers.strava_export import export_times
 from athlete_assets_tests.conftest import shared_file
 from athlete_assets_tests.silver.exports import ENGLISH, RUN, export
 

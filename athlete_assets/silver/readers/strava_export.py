@@ -11,19 +11,28 @@ import re
 import statistics
 import unicodedata
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timezone
+from typing import Literal
 
 import pyarrow as pa
 
 from athlete_assets import tables
 from athlete_assets.errors import InputError
 from athlete_assets.settings import Settings
-from athlete_assets.silver.csv_text import Cells, CsvTable, enumerated, integers, numbers, shown
-from athlete_assets.silver.strava_words import ENGLISH, HEADERS, MONTHS, REQUIRED, SNAKE, SPORTS, folded
+from athlete_assets.silver.readers.csv_text import Cells, CsvTable, enumerated, integers, numbers, shown
+from athlete_assets.silver.readers.protocol import Found, Match, Part
+from athlete_assets.silver.readers.source_file import SourceFile, of_no_known_kind
+from athlete_assets.silver.readers.strava_words import ENGLISH, HEADERS, MONTHS, REQUIRED, SNAKE, SPORTS, folded
 from athlete_assets.store.arrow import arrow_schema
 
 SOURCE = "strava_export"
+EXPORT_MEMBER = "activities.csv"
+DEFAULT_ATHLETE = "me"
+ENGLISH_HEADERS = dict(
+    zip(REQUIRED, ("Activity ID", "Activity Date", "Activity Type", "Elapsed Time", "Distance"), strict=True)
+)
+"""What the required fields of an export are called in English."""
 MACHINE_BLOCK = ("elapsed_time", "moving_time", "distance", "elevation_gain", "average_heartrate", "max_heartrate")
 MILE_M = 1609.344
 YARD_M = 0.9144
@@ -48,16 +57,67 @@ def _plain(header: str) -> str:
     return folded(re.sub(r"\.\d+$", "", header))  # pandas writes a repeated header as 'Distance.1'
 
 
-def is_export(header: Sequence[str]) -> bool:
-    """Whether the header is that of an export: it has an activity's id, date, sport, elapsed time and distance."""
-    return all(field in fields_of(header) for field in REQUIRED)
+class StravaExport:
+    """An account's activities.csv, alone or in the zip that Strava sends, in one of the languages of strava_words."""
+
+    kind = "strava_export"
+    accepts = "a Strava account export (export_*.zip or its activities.csv)"
+    units: Mapping[str, float] = {}
+    """Distances are in km, miles, yards or metres, by row: `_metres` tells them apart."""
+    ids: Literal["numbers", "names"] = "numbers"
+    expects = (
+        f"{', '.join(map(repr, ENGLISH_HEADERS.values()))} in English, Portuguese, German, Spanish, French, Italian or "
+        "Dutch (set Strava to one of these languages and export again)"
+    )
+
+    def recognise(self, file: SourceFile) -> Match:
+        if file.form == "zip":
+            found = file.members(EXPORT_MEMBER)
+            if len(found) == 1:
+                return Match()
+            if found:
+                names = enumerated(found, most=3)
+                raise InputError(
+                    f"{file.name}: holds {len(found)} files {EXPORT_MEMBER} ({names}); give the one that is meant"
+                )
+            return Match(
+                f"{file.name}: holds no {EXPORT_MEMBER}, so it is not a Strava account export; give {self.accepts}",
+                likeness=0.5,
+            )
+        names_ = file.header(_known)
+        fields = fields_of(names_)
+        missing = [name for field, name in ENGLISH_HEADERS.items() if field not in fields]
+        if not missing:
+            return Match()
+        return Match(
+            f"{file.where}: looks like a Strava export but lacks the column {missing[0]!r} (or its translation); found "
+            f"{enumerated(names_)}; ask Strava for a new export",
+            likeness=0.9 if len(fields) > len(ENGLISH_HEADERS) else 0.0,
+        )
+
+    def read(self, file: SourceFile, settings: Settings, athlete_id: str | None) -> Found:
+        if file.form == "zip":
+            file = file.member(*file.members(EXPORT_MEMBER))
+            match = self.recognise(file)
+            if match.why_not is not None:
+                if match.likeness > 0:
+                    raise InputError(match.why_not)
+                raise of_no_known_kind(file, [self.expects])
+        table = file.table(_known)
+        activities, notes = _activities(table, settings, athlete_id or DEFAULT_ATHLETE)
+        if athlete_id is None:
+            notes = [f"The export names no athlete; its activities belong to {DEFAULT_ATHLETE!r}.", *notes]
+        return Found([Part(tables.STRAVA_ACTIVITIES, activities, table.file, table.lines)], notes)
 
 
-def read_export(table: CsvTable, settings: Settings, athlete_id: str) -> tuple[pa.Table, list[str]]:
+def _known(header: Sequence[str]) -> int:
+    return sum(len(indexes) for indexes in fields_of(header).values())
+
+
+def _activities(table: CsvTable, settings: Settings, athlete_id: str) -> tuple[pa.Table, list[str]]:
     """An export's rows as silver activities of the athlete, and sentences for the summary.
 
-    Times are taken as UTC, local times follow settings.time_zone. The silver_ingestion_timestamp is left null: it is
-    one for the whole import. Raises InputError that names line and column.
+    Times are taken as UTC, local times follow settings.time_zone. Raises InputError that names line and column.
     """
     fields = fields_of(table.header)
     columns = {field: table.column(indexes[-1]) for field, indexes in fields.items()}

@@ -10,7 +10,7 @@ import csv
 import io
 import math
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 
@@ -96,30 +96,40 @@ def decoded(data: bytes, file: str) -> str:
     return text
 
 
-def parsed(text: str, file: str, recognised: Callable[[Sequence[str]], int]) -> CsvTable:
-    """The text as a table; of comma, semicolon and tab the separator whose header has the most `recognised` names.
+def headers(text: str, file: str) -> dict[str, tuple[str, ...]]:
+    """The first record of the text under each separator (comma, semicolon, tab) that can be one.
 
-    Blank lines are skipped. Raises InputError that names the line of a row with too many or too few cells and of a
-    quotation mark that is never closed.
+    Raises InputError for an empty text and for one that has no header.
     """
-    separator_line = re.match(r"sep=(.)\r?\n", text)  # written and hidden by Excel
-    skipped = 1 if separator_line else 0
-    if separator_line:
-        text = text[separator_line.end() :]
-    candidates = []
+    text, skipped = _without_separator_line(text)
+    found = {}
     for delimiter in DELIMITERS:
         try:
             header = next(_records(text, delimiter), None)
         except csv.Error:
             continue
         if header is not None:
-            names = [name.strip() for name in header[1]]
-            candidates.append((recognised(names), len(names), delimiter))
-    if not candidates:
+            found[delimiter] = tuple(name.strip() for name in header[1])
+    if not found:
         if not text.strip():
             raise InputError(f"{file}: is empty; give a Strava export, a CSV or a Parquet file with activities")
         raise InputError(f"{file}, line {1 + skipped}: is not the header of a CSV file")
-    delimiter = max(candidates, key=lambda candidate: candidate[:2])[2]
+    return found
+
+
+def _without_separator_line(text: str) -> tuple[str, int]:
+    """The text without a first line such as 'sep=;', which Excel writes and hides, and how many lines that were."""
+    line = re.match(r"sep=(.)\r?\n", text)
+    return (text[line.end() :], 1) if line else (text, 0)
+
+
+def parsed(text: str, file: str, delimiter: str) -> CsvTable:
+    """The text as a table. Blank lines are skipped.
+
+    Raises InputError that names the line of a row with too many or too few cells and of a quotation mark that is
+    never closed.
+    """
+    text, skipped = _without_separator_line(text)
     header_cells: tuple[str, ...] | None = None
     lines, rows = [], []
     line = 1

@@ -1,0 +1,185 @@
+"""A file that someone gave, opened safely: text as a table, Parquet, or a zip and what is in it."""
+
+from __future__ import annotations
+
+import lzma
+import zipfile
+import zlib
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import cached_property
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Literal
+
+import pyarrow as pa
+
+from athlete_assets.errors import InputError
+from athlete_assets.silver.readers import csv_text
+from athlete_assets.silver.readers.csv_text import CsvTable, enumerated
+
+if TYPE_CHECKING:
+    import pyarrow.parquet as pq
+
+MAX_TEXT_BYTES = 1 << 30
+"""bytes; a longer CSV belongs into Parquet."""
+MAX_MEMBER_BYTES = 256 << 20
+"""bytes; activities.csv of 100,000 activities has about 60 MB."""
+MAX_PARQUET_ROWS = 50_000_000
+MAX_ZIP_ENTRIES = 500_000
+MAX_ZIP_RATIO = 200
+"""Uncompressed over compressed bytes; an activities.csv has about 5."""
+
+
+class SourceFile:
+    """One file, or one member of a zip: `name` is what messages call it. Nothing is read before it is asked for.
+
+    Raises InputError, on access, for what is damaged, too large or not what it looks like.
+    """
+
+    def __init__(self, name: str, path: Path | None = None, data: bytes | None = None) -> None:
+        self.name = name
+        self._path = path
+        self._data = data
+
+    @cached_property
+    def head(self) -> bytes:
+        """The first bytes."""
+        if self._data is not None:
+            return self._data[:8]
+        assert self._path is not None
+        with open(self._path, "rb") as handle:
+            return handle.read(8)
+
+    @property
+    def form(self) -> Literal["parquet", "zip", "gzip", "text"]:
+        if self.head.startswith(b"PAR1"):
+            return "parquet"
+        if self.head.startswith((b"PK\x03\x04", b"PK\x05\x06")):
+            return "zip"
+        return "gzip" if self.head.startswith(b"\x1f\x8b") else "text"
+
+    # ------------------------------------------------------------------------------------------------------ tables
+
+    @cached_property
+    def _headers(self) -> dict[str, tuple[str, ...]]:
+        """The column names; of a text under each separator, of a Parquet file under none."""
+        if self.form == "text":
+            return csv_text.headers(self._text, self.name)
+        return {"": tuple(self.parquet.schema_arrow.names)} if self.form == "parquet" else {}
+
+    def header(self, known: Callable[[Sequence[str]], int]) -> tuple[str, ...]:
+        """The column names, with the separator under which most of them are `known`; () of a file without columns."""
+        return self._headers[self._separator(known)] if self._headers else ()
+
+    def table(self, known: Callable[[Sequence[str]], int]) -> CsvTable:
+        """A text's rows, separated as in `header`."""
+        return csv_text.parsed(self._text, self.name, self._separator(known))
+
+    def _separator(self, known: Callable[[Sequence[str]], int]) -> str:
+        return max(
+            self._headers, key=lambda separator: (known(self._headers[separator]), len(self._headers[separator]))
+        )
+
+    @property
+    def where(self) -> str:
+        """Where the column names stand."""
+        return self.name if self.form == "parquet" else f"{self.name}, line 1"
+
+    @cached_property
+    def _text(self) -> str:
+        if self._data is None:
+            assert self._path is not None
+            if self._path.stat().st_size > MAX_TEXT_BYTES:
+                raise InputError(f"{self.name}: is larger than {MAX_TEXT_BYTES >> 20} MB; give it as Parquet")
+            self._data = self._path.read_bytes()
+        return csv_text.decoded(self._data, self.name)
+
+    @cached_property
+    def parquet(self) -> pq.ParquetFile:
+        import pyarrow.parquet as pq
+
+        with self.as_parquet():
+            assert self._path is not None
+            file = pq.ParquetFile(self._path)
+        if file.metadata.num_rows > MAX_PARQUET_ROWS:
+            raise InputError(f"{self.name}: has {file.metadata.num_rows} rows; split it into smaller files")
+        return file
+
+    @contextmanager
+    def as_parquet(self) -> Iterator[None]:
+        """Around what reads from `parquet`: an error of Arrow's becomes an InputError."""
+        try:
+            yield
+        except (pa.ArrowException, OSError, ValueError) as error:
+            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+            raise InputError(f"{self.name}: is not a readable Parquet file ({reason}); write it again") from None
+
+    # --------------------------------------------------------------------------------------------------------- zip
+
+    def members(self, name: str) -> list[str]:
+        """The members of a zip with this file name, in whatever folder and spelling of capitals."""
+        with self._archive(name) as archive:
+            return [entry.filename for entry in archive.infolist() if _is_called(entry, name)]
+
+    def member(self, member: str) -> SourceFile:
+        """A member of a zip, unpacked in memory. Refused are bombs, encryption, and paths that no export has."""
+        file_name = PurePosixPath(member.replace("\\", "/")).name
+        with self._archive(file_name) as archive:
+            entry = archive.getinfo(member)
+            _check_member(entry, self.name, file_name)
+            with archive.open(entry) as opened:
+                data = opened.read(entry.file_size + 1)
+        if len(data) > entry.file_size:
+            raise InputError(f"{self.name}: {member} is longer than the archive says; download the export again")
+        return SourceFile(f"{self.name}/{member}", data=data)
+
+    @contextmanager
+    def _archive(self, wanted: str) -> Iterator[zipfile.ZipFile]:
+        assert self._path is not None
+        try:
+            with zipfile.ZipFile(self._path) as archive:
+                count = len(archive.infolist())
+                if count > MAX_ZIP_ENTRIES:
+                    raise InputError(
+                        f"{self.name}: holds {count} files, more than any export; unpack it and give {wanted}"
+                    )
+                yield archive
+        except (zipfile.BadZipFile, EOFError, OSError, ValueError, zlib.error, lzma.LZMAError, KeyError) as error:
+            raise InputError(
+                f"{self.name}: is damaged or was not downloaded completely ({error}); download the export again"
+            ) from None
+        except (NotImplementedError, RuntimeError) as error:
+            raise InputError(f"{self.name}: cannot be unpacked here ({error}); unpack it and give {wanted}") from None
+
+
+def _is_called(entry: zipfile.ZipInfo, name: str) -> bool:
+    return (
+        not entry.is_dir()
+        and PurePosixPath(entry.filename.replace("\\", "/")).name.lower() == name
+        and not entry.filename.startswith("__MACOSX/")
+    )
+
+
+def _check_member(entry: zipfile.ZipInfo, file: str, name: str) -> None:
+    # nothing is ever written under a member's name; one that points elsewhere is still no export of anybody's
+    parts = entry.filename.replace("\\", "/").split("/")
+    if "\\" in entry.filename or ":" in entry.filename or ".." in parts or parts[0] == "" or len(parts) > 2:
+        raise InputError(f"{file}: {entry.filename!r} lies where no Strava export has it; unpack it and give {name}")
+    if entry.flag_bits & 0x1:
+        raise InputError(f"{file}: {entry.filename} is encrypted; unpack it with its password and give {name}")
+    if entry.file_size > MAX_MEMBER_BYTES or entry.file_size > MAX_ZIP_RATIO * max(entry.compress_size, 1024):
+        raise InputError(
+            f"{file}: {entry.filename} unpacks from {entry.compress_size} to {entry.file_size} bytes, more than any "
+            f"export; unpack it and give {name} if you trust it"
+        )
+
+
+def of_no_known_kind(file: SourceFile, expected: Sequence[str]) -> InputError:
+    """The error for a file that no reader takes and none resembles."""
+    header = file.header(lambda names: 0)
+    if file.form not in ("text", "parquet"):
+        return InputError(f"{file.name}: is of no kind that can be read; expected {', or '.join(expected)}")
+    return InputError(
+        f"{file.where}: has the columns {enumerated(header)}, which are those of no file that can be read; expected "
+        f"{', or '.join(expected)}"
+    )
