@@ -64,7 +64,21 @@ class Settings(BaseModel):
     acwr_risk: float = Field(1.5, gt=0, description="acwr above it is a risk reason")
     monotony_risk: float = Field(2.0, gt=0, description="training_monotony_7d above it is a risk reason")
 
+    # checks
+    anomaly_history_days: int = Field(365, gt=0, description="days before a window with which its shares are compared")
+    anomaly_least_rows: int = Field(20, gt=0, description="rows; a smaller window or history is not judged by shares")
+    rejects_share: float = Field(0.10, ge=0, le=1, description="share of rejected silver rows that is always accepted")
+    rejects_times_history: float = Field(3.0, ge=1, description="times the history's share that may be rejected")
+    untracked_share: float = Field(0.30, ge=0, le=1, description="share without training load that is always accepted")
+    untracked_times_history: float = Field(2.0, ge=1, description="times the history's share that may lack a load")
+    fitness_check_athletes: int = Field(5, ge=0, description="athletes a run whose fitness is computed a second time")
+    drift_psi: float = Field(
+        0.25, gt=0, description="population stability index of a feature; above it the check warns of drift"
+    )
+
     # work
+    store_retries: int = Field(3, ge=0, description="further attempts of a step whose store failed")
+    store_retry_s: float = Field(5.0, gt=0, description="s before the first of them; each further one waits twice that")
     chunk_athlete_days: int = Field(2_000_000, gt=0, description="rows of one commit when a long range is computed")
     allow_api_data: bool = Field(
         False, description="train on and score rows whose source is strava_api (Strava's terms forbid it)"
@@ -75,6 +89,9 @@ class Settings(BaseModel):
     deadline_h: int = Field(2, ge=1, le=12, description="h after schedule_at by which every table has to be written")
     silver_warn_days: int = Field(3, ge=1, description="days without a new silver row until a warning; twice: stale")
     sensor_interval_s: int = Field(30, ge=1, description="s between two looks at silver, and at what to alert on")
+    source_url: str = Field(
+        "", description="this package's folder in the repository's web view, to which assets link; empty: local files"
+    )
     ui_url: str = Field("http://127.0.0.1:3000", description="address of the Dagster UI, for the links in alerts")
     alert_webhook_url: str = Field("", repr=False, description="URL that gets each alert as a JSON POST")
     alert_slack_token: str = Field("", repr=False, description="bot token; needs alert_slack_channel")

@@ -11,7 +11,7 @@ import dagster as dg
 import pytest
 
 from athlete_assets import definitions, tables
-from athlete_assets.commands import RANGE_TAGS
+from athlete_assets.orchestration.run_requests import RANGE_END, RANGE_START
 from athlete_assets.settings import Settings
 
 
@@ -57,7 +57,7 @@ def test_checks_have_no_partitions_because_dagster_leaves_those_of_a_range_witho
         return dg.MaterializeResult(check_results=[dg.AssetCheckResult(passed=True)])
 
     with dg.instance_for_test() as instance:
-        span = dict(zip(RANGE_TAGS, ("2024-01-01", "2024-01-03"), strict=True))
+        span = dict(zip((RANGE_START, RANGE_END), ("2024-01-01", "2024-01-03"), strict=True))
         assert dg.materialize([table], instance=instance, tags=span).success
         found = instance.event_log_storage.get_asset_check_execution_history(check.key, limit=9)
     told = sorted((record.partition or "", record.status.value) for record in found)

@@ -5,32 +5,29 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from functools import wraps
+from functools import reduce, wraps
+from operator import add
 from typing import Any
 
 import dagster as dg
 
 from athlete_assets import tables
 from athlete_assets.assets.freshness import freshness_policy
+from athlete_assets.assets.source_code import code_references, code_version
 from athlete_assets.days import Days
 from athlete_assets.errors import StoreError
-from athlete_assets.monitoring.checks import DESCRIPTIONS, CheckOutcome, contract_outcomes
+from athlete_assets.monitoring.checks import Check, CheckOutcome, contract_outcomes
 from athlete_assets.settings import Settings
-from athlete_assets.store.base import Store
+from athlete_assets.store.base import Store, Written
 from athlete_assets.tables import Table
 
 OWNERS = ["team:athlete-data"]
-STORE_RETRIES = 3
-RETRY_SECONDS = 5.0
-"""Wait before the first retry; each further one waits twice as long."""
 Results = Callable[[dg.AssetExecutionContext], Iterable[dg.MaterializeResult]]
 STORE, FEATURE_STORE = "store", "feature_store"
 SILVER = "silver"
 """Resource key of the silver tables as `silver_changes` sees them: the name of its parameter."""
 STEP_LAUNCHER = "pyspark_step_launcher"
 """Resource key of the launcher: a no-op locally, a Databricks run a step in production."""
-CONTRACT_CHECKS = ("schema", "keys", "ranges")
-"""The checks that follow from a table's contract alone."""
 
 
 def store_of(context: dg.AssetExecutionContext) -> Store:
@@ -77,6 +74,7 @@ def column_schema(table: Table) -> dg.TableSchema:
 
 
 def table_asset(
+    settings: Settings,
     specs: Sequence[dg.AssetSpec],
     *,
     checks: Sequence[dg.AssetCheckSpec] = (),
@@ -88,25 +86,32 @@ def table_asset(
 
     The function yields a MaterializeResult with its check results for each table. A run may select fewer of the tables
     or checks: then the others are not reported. In a run of checks alone `is_materializing`
-    is false, and nothing is written.
+    is false, and nothing is written. The step fails where a selected check got no result, or one that is not declared.
     """
 
     def decorate(write: Results) -> dg.AssetsDefinition:
+        declared = {dg.AssetCheckKey(spec.asset_key, spec.name) for spec in checks}
+
         @wraps(write)
         def step(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult | dg.AssetCheckResult]:
             selected = context.selected_asset_check_keys
-            with store_retries(context):
+            reported: set[dg.AssetCheckKey] = set()
+            with store_retries(context, settings):
                 for result in write(context):
-                    evaluations = [check for check in result.check_results or [] if _key(check) in selected]
+                    evaluations = {_key(check): check for check in result.check_results or []}
+                    _refuse(evaluations.keys() - declared, "has a result and is not declared for this step")
+                    reported |= evaluations.keys()
+                    kept = [check for key, check in evaluations.items() if key in selected]
                     if result.asset_key in context.selected_asset_keys:
-                        yield result._replace(check_results=evaluations)
+                        yield result._replace(check_results=kept)
                     else:
-                        yield from evaluations
+                        yield from kept
+            _refuse(selected - reported, "is declared and selected, and the step reported no result of it")
 
         # Dagster reads the annotations of the step, not of the function that it wraps
         step.__annotations__ = {"context": dg.AssetExecutionContext}
         return dg.multi_asset(
-            specs=specs,
+            specs=[_with_source_code(spec, write, settings) for spec in specs],
             check_specs=list(checks),
             can_subset=True,
             partitions_def=partitions_def,
@@ -119,15 +124,28 @@ def table_asset(
     return decorate
 
 
+def _with_source_code(spec: dg.AssetSpec, write: Results, settings: Settings) -> dg.AssetSpec:
+    return spec.replace_attributes(
+        code_version=code_version(write, settings, spec.metadata["dagster/column_schema"]),
+        metadata={**spec.metadata, **code_references(write, settings)},
+    )
+
+
+def _refuse(keys: Iterable[dg.AssetCheckKey], why: str) -> None:
+    """Raises for the first of the checks: a promise that nobody keeps must not look kept."""
+    for key in sorted(keys, key=str):
+        raise dg.DagsterInvariantViolationError(f"{key.asset_key.to_user_string()}: check {key.name!r} {why}")
+
+
 @contextmanager
-def store_retries(context: dg.AssetExecutionContext) -> Iterator[None]:
+def store_retries(context: dg.AssetExecutionContext, settings: Settings) -> Iterator[None]:
     """Has the step tried again where its store failed, later each time."""
     try:
         yield
     except StoreError as error:
         # The one failure that may pass by itself; a wrong row would be wrong again.
-        seconds = RETRY_SECONDS * 2**context.retry_number * random.uniform(0.8, 1.2)
-        raise dg.RetryRequested(max_retries=STORE_RETRIES, seconds_to_wait=seconds) from error
+        seconds = settings.store_retry_s * 2**context.retry_number * random.uniform(0.8, 1.2)
+        raise dg.RetryRequested(max_retries=settings.store_retries, seconds_to_wait=seconds) from error
 
 
 def is_materializing(context: dg.AssetExecutionContext) -> bool:
@@ -141,60 +159,74 @@ def _key(check: dg.AssetCheckResult) -> dg.AssetCheckKey:
     return dg.AssetCheckKey(check.asset_key, check.check_name)
 
 
-def check_specs(table: Table, names: Iterable[str], blocking: bool = True) -> list[dg.AssetCheckSpec]:
+def check_specs(table: Table, checks: Iterable[Check]) -> list[dg.AssetCheckSpec]:
     """Specs of the checks that the writing step itself evaluates.
 
     Without partitions of their own: Dagster 1.13 plans a partitioned check for each day of a range, stores one result
     without a day, and leaves all those days as planned for ever (pinned by a test). The days are the run's.
     """
     return [
-        dg.AssetCheckSpec(name, asset=asset_key(table), description=DESCRIPTIONS[name], blocking=blocking)
-        for name in names
+        dg.AssetCheckSpec(check.name, asset=asset_key(table), description=check.description, blocking=check.blocking)
+        for check in checks
     ]
 
 
-def materialized_window(
-    store: Store, table: Table, days: Days | None = None, outcomes: Sequence[CheckOutcome] = (), **metadata: Any
+def materialize_result(
+    store: Store,
+    table: Table,
+    days: Days | None = None,
+    *,
+    written: Sequence[Written] = (),
+    outcomes: Sequence[CheckOutcome] = (),
+    **metadata: Any,
 ) -> dg.MaterializeResult:
-    """The materialisation of a table's window (the whole table without days), its rows read back and checked."""
-    rows = store.read(table, days)
-    contract = contract_outcomes(table, rows)
-    version = store.version(table)
+    """The materialisation of a table's window (the whole table without days), its stored rows read back and checked.
+
+    written: the commits that made up the window. Their content is the data version: what rests on the table is out of
+    date where its rows changed, not where they were written once more.
+    """
+    contract = contract_outcomes(table, store.read(table, days))
     return dg.MaterializeResult(
         asset_key=asset_key(table),
         metadata={
             "dagster/row_count" if days is None else "rows_in_window": contract.rows,
-            "delta_version": version,
+            "delta_version": store.version(table),
             **metadata,
         },
         check_results=[check_result(table, outcome) for outcome in (*contract.outcomes, *outcomes)],
-        data_version=dg.DataVersion(str(version)),
+        data_version=_data_version(written),
     )
 
 
+def _data_version(written: Sequence[Written]) -> dg.DataVersion | None:
+    version = reduce(add, written).data_version if written else None
+    return dg.DataVersion(version) if version else None
+
+
 def check_result(table: Table, outcome: CheckOutcome) -> dg.AssetCheckResult:
+    severity = dg.AssetCheckSeverity.ERROR if outcome.check.severity == "error" else dg.AssetCheckSeverity.WARN
     return dg.AssetCheckResult(
         passed=outcome.passed,
         asset_key=asset_key(table),
-        check_name=outcome.check,
-        severity=dg.AssetCheckSeverity.ERROR if outcome.severity == "error" else dg.AssetCheckSeverity.WARN,
+        check_name=outcome.check.name,
+        severity=severity,
         description=outcome.sentence,
         metadata=dict(outcome.numbers),
     )
 
 
-def work_chunks(context: dg.AssetExecutionContext, store: Store, days: Days) -> Iterator[Days]:
-    """The days in pieces that each commit on their own, oldest first; the run's log says how far the work is.
+def commit_windows(context: dg.AssetExecutionContext, store: Store, days: Days) -> Iterator[Days]:
+    """The windows in which the days are written, one commit each, oldest first; the run's log says how far it is.
 
-    A piece holds whole weeks, at least 5, and about ATHLETE_CHUNK_ATHLETE_DAYS rows of a dense daily table. In a run of
-    checks alone there are none.
+    A window holds whole weeks, at least 5, and about ATHLETE_CHUNK_ATHLETE_DAYS rows of a dense daily table. In a run
+    of checks alone there are none.
     """
     if not is_materializing(context):
         return
     athletes = store.read(tables.STRAVA_ACTIVITIES).select("athlete_id").distinct().count()
     weeks = max(5, store.settings.chunk_athlete_days // (7 * max(1, athletes)))
     done = 0
-    for chunk in days.chunks(7 * weeks):
-        yield chunk
-        done += len(chunk)
-        context.log.info(f"{done} of {len(days)} days done ({chunk})")
+    for window in days.chunks(7 * weeks):
+        yield window
+        done += len(window)
+        context.log.info(f"{done} of {len(days)} days done ({window})")

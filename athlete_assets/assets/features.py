@@ -8,27 +8,112 @@ from pyspark.sql import functions as F
 
 from athlete_assets import partitions, tables
 from athlete_assets.assets.builder import (
-    CONTRACT_CHECKS,
     asset_key,
     check_specs,
-    materialized_window,
+    commit_windows,
+    materialize_result,
     store_of,
     table_asset,
     table_spec,
-    work_chunks,
 )
 from athlete_assets.days import ONE_DAY, Days, midnight
 from athlete_assets.features import activity, daily, performance, rolling, weekly
-from athlete_assets.monitoring import charts, checks, consistency
+from athlete_assets.monitoring import anomalies, charts, checks, reconciliation
 from athlete_assets.partitions import days_of
 from athlete_assets.settings import Settings
 from athlete_assets.silver import quality
+from athlete_assets.store.base import Written
 from athlete_assets.tables import Table
 
 
 def feature_assets(settings: Settings) -> list[dg.AssetsDefinition]:
     """activity_features (with the rejects), athlete_daily_, _weekly_, _rolling_ and _performance_features."""
-    days, weeks = partitions.daily(settings), partitions.weekly(settings)
+    builders = (activity_asset, daily_asset, weekly_asset, rolling_asset, performance_asset)
+    return [build(settings) for build in builders]
+
+
+def activity_asset(settings: Settings) -> dg.AssetsDefinition:
+    """Silver activities, each either a row with features or a reject with its reasons."""
+
+    @table_asset(
+        settings,
+        [
+            table_spec(tables.ACTIVITY, settings, deps=[asset_key(table) for table in tables.SILVER]),
+            table_spec(tables.REJECTS, settings, deps=[asset_key(tables.STRAVA_ACTIVITIES)]),
+        ],
+        checks=[
+            *check_specs(tables.ACTIVITY, checks.CONTRACT_CHECKS),
+            *check_specs(tables.ACTIVITY, (checks.ZONE_SHARES, checks.COUNTS_ADD_UP, anomalies.SHARE_WITHOUT_LOAD)),
+            *check_specs(tables.REJECTS, (*checks.CONTRACT_CHECKS, anomalies.SHARE_OF_REJECTS)),
+        ],
+        partitions_def=partitions.daily(settings),
+    )
+    def activity_features(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult]:
+        store = store_of(context)
+        window = days_of(context)
+        silver = store.read(tables.STRAVA_ACTIVITIES)
+        splits, athletes = store.read(tables.STRAVA_SUB_ACTIVITY), store.read(tables.STRAVA_ATHLETE)
+        rejected, written = list[Written](), list[Written]()
+        for days in commit_windows(context, store, window):
+            history = days.starting_earlier(activity.history_days(settings))
+            verdicts = quality.verdicts(silver, history, settings)
+            rejected.append(store.replace(tables.REJECTS, quality.rejects(verdicts, days), days))
+            features = activity.activity_features(verdicts, splits, athletes, days, settings)
+            written.append(store.replace(tables.ACTIVITY, features, days))
+        accepted = store.read(tables.ACTIVITY, window)
+        rejects_inside = store.read(tables.REJECTS, window).count()
+        rejects_outside = store.read(tables.REJECTS).where(F.col("month") == tables.OUTSIDE_CALENDAR).count()
+        read = quality.in_window(silver, window, settings).count()
+        count, before = accepted.count(), anomalies.history_before(window, settings)
+        earlier = store.read(tables.ACTIVITY, before)
+        outcomes = [
+            checks.zone_shares(accepted),
+            checks.counts_add_up(read, count, rejects_inside + rejects_outside),
+            anomalies.share_without_load(accepted, earlier, settings),
+        ]
+        yield materialize_result(store, tables.ACTIVITY, window, written=written, outcomes=outcomes)
+        rejects_before = store.read(tables.REJECTS, before).count()
+        share = anomalies.share_of_rejects(count, rejects_inside, earlier.count(), rejects_before, settings)
+        if rejects_inside:
+            reasons = charts.reject_reasons(store.read(tables.REJECTS, window))
+            charts.attach(context, tables.REJECTS, window, {"reject_reasons": reasons})
+        yield materialize_result(store, tables.REJECTS, window, written=rejected, outcomes=[share])
+
+    return activity_features
+
+
+def daily_asset(settings: Settings) -> dg.AssetsDefinition:
+    """The dense calendar of each athlete."""
+
+    @table_asset(
+        settings,
+        [table_spec(tables.DAILY, settings, deps=[asset_key(tables.ACTIVITY)])],
+        checks=[
+            *check_specs(tables.DAILY, checks.CONTRACT_CHECKS),
+            *check_specs(tables.DAILY, (reconciliation.ACTIVITIES_ADD_UP, reconciliation.NO_GAPS)),
+        ],
+        partitions_def=partitions.daily(settings),
+    )
+    def athlete_daily_features(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult]:
+        store = store_of(context)
+        window = days_of(context)
+        activities = store.read(tables.ACTIVITY)
+        written = [
+            store.replace(tables.DAILY, daily.daily_features(_up_to(activities, tables.ACTIVITY, days), days), days)
+            for days in commit_windows(context, store, window)
+        ]
+        rows = store.read(tables.DAILY, window)
+        outcomes = [
+            reconciliation.activities_add_up(store.read(tables.ACTIVITY, window), rows),
+            reconciliation.no_gaps(rows, window),
+        ]
+        yield materialize_result(store, tables.DAILY, window, written=written, outcomes=outcomes)
+
+    return athlete_daily_features
+
+
+def weekly_asset(settings: Settings) -> dg.AssetsDefinition:
+    """Weeks from Monday, the running week included."""
     # The running week rests on days that are still to come: without this Dagster refuses a backfill that holds it.
     days_of_the_week = dg.AssetDep(
         asset_key(tables.DAILY),
@@ -36,132 +121,87 @@ def feature_assets(settings: Settings) -> list[dg.AssetsDefinition]:
     )
 
     @table_asset(
-        [
-            table_spec(tables.ACTIVITY, settings, deps=[asset_key(table) for table in tables.SILVER]),
-            table_spec(tables.REJECTS, settings, deps=[asset_key(tables.STRAVA_ACTIVITIES)]),
-        ],
-        checks=[
-            *check_specs(tables.ACTIVITY, (*CONTRACT_CHECKS, "zone_shares", "counts_add_up")),
-            *check_specs(tables.ACTIVITY, ["share_without_load"], blocking=False),
-            *check_specs(tables.REJECTS, CONTRACT_CHECKS),
-            *check_specs(tables.REJECTS, ["share_of_rejects"], blocking=False),
-        ],
-        partitions_def=days,
-    )
-    def activity_features(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult]:
-        store = store_of(context)
-        window = days_of(context)
-        silver = store.read(tables.STRAVA_ACTIVITIES)
-        splits, athletes = store.read(tables.STRAVA_SUB_ACTIVITY), store.read(tables.STRAVA_ATHLETE)
-        for chunk in work_chunks(context, store, window):
-            history = chunk.starting_earlier(activity.history_days(settings))
-            verdicts = quality.verdicts(silver, history, settings)
-            store.replace(tables.REJECTS, quality.rejects(verdicts, chunk), chunk)
-            features = activity.activity_features(verdicts, splits, athletes, chunk, settings)
-            store.replace(tables.ACTIVITY, features, chunk)
-        accepted = store.read(tables.ACTIVITY, window)
-        rejected_inside = store.read(tables.REJECTS, window).count()
-        outside = store.read(tables.REJECTS).where(F.col("month") == tables.OUTSIDE_CALENDAR).count()
-        read = quality.in_window(silver, window, settings).count()
-        count, before = accepted.count(), consistency.year_before(window)
-        earlier = store.read(tables.ACTIVITY, before)
-        outcomes = [
-            checks.zone_shares(accepted),
-            checks.counts_add_up(read, count, rejected_inside + outside),
-            consistency.share_without_load(accepted, earlier),
-        ]
-        yield materialized_window(store, tables.ACTIVITY, window, outcomes)
-        rejected_before = store.read(tables.REJECTS, before).count()
-        share = consistency.share_of_rejects(count, rejected_inside, earlier.count(), rejected_before)
-        if rejected_inside:
-            reasons = charts.reject_reasons(store.read(tables.REJECTS, window))
-            charts.attach(context, tables.REJECTS, window, {"reject_reasons": reasons})
-        yield materialized_window(store, tables.REJECTS, window, [share])
-
-    @table_asset(
-        [table_spec(tables.DAILY, settings, deps=[asset_key(tables.ACTIVITY)])],
-        checks=check_specs(tables.DAILY, (*CONTRACT_CHECKS, "activities_add_up", "no_gaps")),
-        partitions_def=days,
-    )
-    def athlete_daily_features(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult]:
-        store = store_of(context)
-        window = days_of(context)
-        activities = store.read(tables.ACTIVITY)
-        for chunk in work_chunks(context, store, window):
-            store.replace(tables.DAILY, daily.daily_features(_up_to(activities, tables.ACTIVITY, chunk), chunk), chunk)
-        rows = store.read(tables.DAILY, window)
-        outcomes = [
-            consistency.activities_add_up(store.read(tables.ACTIVITY, window), rows),
-            consistency.no_gaps(rows, window),
-        ]
-        yield materialized_window(store, tables.DAILY, window, outcomes)
-
-    @table_asset(
+        settings,
         [table_spec(tables.WEEKLY, settings, deps=[days_of_the_week])],
-        checks=check_specs(tables.WEEKLY, (*CONTRACT_CHECKS, "weekly_is_sum_of_daily")),
-        partitions_def=weeks,
+        checks=check_specs(tables.WEEKLY, (*checks.CONTRACT_CHECKS, reconciliation.WEEKLY_IS_SUM_OF_DAILY)),
+        partitions_def=partitions.weekly(settings),
     )
     def athlete_weekly_features(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult]:
         store = store_of(context)
         window = days_of(context)
-        for chunk in work_chunks(context, store, window):
-            rows = weekly.weekly_features(store.read(tables.DAILY, chunk.starting_earlier(7)), chunk)
-            store.replace(tables.WEEKLY, rows, chunk)
-        summed = consistency.weekly_is_sum_of_daily(store.read(tables.DAILY, window), store.read(tables.WEEKLY, window))
+        written = []
+        for days in commit_windows(context, store, window):
+            rows = weekly.weekly_features(store.read(tables.DAILY, days.starting_earlier(7)), days)
+            written.append(store.replace(tables.WEEKLY, rows, days))
+        weeks = store.read(tables.WEEKLY, window)
+        summed = reconciliation.weekly_is_sum_of_daily(store.read(tables.DAILY, window), weeks)
         if settings.today in window:
             volume = charts.weekly_volume(store.read(tables.WEEKLY), window.last)
             charts.attach(context, tables.WEEKLY, window, {"weekly_volume": volume})
-        yield materialized_window(store, tables.WEEKLY, window, [summed])
+        yield materialize_result(store, tables.WEEKLY, window, written=written, outcomes=[summed])
+
+    return athlete_weekly_features
+
+
+def rolling_asset(settings: Settings) -> dg.AssetsDefinition:
+    """The state at the end of each day, continued from the evening before the window."""
 
     @table_asset(
+        settings,
         [table_spec(tables.ROLLING, settings, deps=[asset_key(tables.DAILY), asset_key(tables.ACTIVITY)])],
-        checks=check_specs(tables.ROLLING, (*CONTRACT_CHECKS, "one_row_a_day", "fitness_tie_out")),
-        partitions_def=days,
+        checks=[
+            *check_specs(tables.ROLLING, checks.CONTRACT_CHECKS),
+            *check_specs(tables.ROLLING, (reconciliation.ONE_ROW_A_DAY, reconciliation.FITNESS_RECOMPUTED)),
+        ],
+        partitions_def=partitions.daily(settings),
     )
     def athlete_rolling_features(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult]:
         store = store_of(context)
         window = days_of(context)
-        for chunk in work_chunks(context, store, window):
-            evening_before = chunk.first - ONE_DAY
+        written = []
+        for days in commit_windows(context, store, window):
+            evening_before = days.first - ONE_DAY
             rows = rolling.rolling_features(
-                _up_to(store.read(tables.DAILY), tables.DAILY, chunk),
-                _up_to(store.read(tables.ACTIVITY), tables.ACTIVITY, chunk),
+                _up_to(store.read(tables.DAILY), tables.DAILY, days),
+                _up_to(store.read(tables.ACTIVITY), tables.ACTIVITY, days),
                 store.read(tables.ROLLING, Days(evening_before, evening_before)),
-                chunk,
+                days,
                 settings,
             )
-            store.replace(tables.ROLLING, rows, chunk)
+            written.append(store.replace(tables.ROLLING, rows, days))
         rows = store.read(tables.ROLLING, window)
         outcomes = [
-            consistency.one_row_a_day("one_row_a_day", store.read(tables.DAILY, window), rows, tables.ROLLING),
-            consistency.fitness_tie_out(store.read(tables.DAILY), rows, window),
+            reconciliation.one_row_a_day(store.read(tables.DAILY, window), rows),
+            reconciliation.fitness_recomputed(store.read(tables.DAILY), rows, window, settings),
         ]
         if settings.today in window:
             load = charts.training_load(store.read(tables.ROLLING), window.last)
             charts.attach(context, tables.ROLLING, window, {"training_load": load})
-        yield materialized_window(store, tables.ROLLING, window, outcomes)
+        yield materialize_result(store, tables.ROLLING, window, written=written, outcomes=outcomes)
+
+    return athlete_rolling_features
+
+
+def performance_asset(settings: Settings) -> dg.AssetsDefinition:
+    """Best efforts and what they say, as known at the end of each day."""
 
     @table_asset(
+        settings,
         [table_spec(tables.PERFORMANCE, settings, deps=[asset_key(tables.DAILY), asset_key(tables.ACTIVITY)])],
-        checks=check_specs(tables.PERFORMANCE, CONTRACT_CHECKS),
-        partitions_def=days,
+        checks=check_specs(tables.PERFORMANCE, checks.CONTRACT_CHECKS),
+        partitions_def=partitions.daily(settings),
     )
     def athlete_performance_features(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult]:
         store = store_of(context)
         window = days_of(context)
-        for chunk in work_chunks(context, store, window):
-            activities = store.read(tables.ACTIVITY, chunk.starting_earlier(performance.LOOKBACK_DAYS))
-            rows = performance.performance_features(store.read(tables.DAILY, chunk), activities, chunk)
-            store.replace(tables.PERFORMANCE, rows, chunk)
-        yield materialized_window(store, tables.PERFORMANCE, window)
+        written = []
+        for days in commit_windows(context, store, window):
+            activities = store.read(tables.ACTIVITY, days.starting_earlier(performance.LOOKBACK_DAYS))
+            rows = performance.performance_features(store.read(tables.DAILY, days), activities, days)
+            written.append(store.replace(tables.PERFORMANCE, rows, days))
+        yield materialize_result(store, tables.PERFORMANCE, window, written=written)
 
-    return [
-        activity_features,
-        athlete_daily_features,
-        athlete_weekly_features,
-        athlete_rolling_features,
-        athlete_performance_features,
-    ]
+    return athlete_performance_features
 
 
 def _up_to(rows: DataFrame, table: Table, days: Days) -> DataFrame:

@@ -2,34 +2,38 @@
 
 from collections.abc import Iterator
 from datetime import datetime, timezone
+from typing import TYPE_CHECKING
 
 import dagster as dg
 
 from athlete_assets import partitions, tables
 from athlete_assets.assets.builder import (
-    CONTRACT_CHECKS,
     FEATURE_STORE,
     asset_key,
     check_specs,
+    commit_windows,
     is_materializing,
-    materialized_window,
+    materialize_result,
     store_of,
     table_asset,
     table_spec,
-    work_chunks,
 )
 from athlete_assets.assets.models import OVERTRAINING_DETECTOR, TIME_ESTIMATOR
+from athlete_assets.days import Days
 from athlete_assets.gold import scoring
 from athlete_assets.gold.metrics_summary import metrics_summary
 from athlete_assets.gold.predictions import log_entries, predictions
 from athlete_assets.models import registry
 from athlete_assets.models.training import DETECTOR_OUTPUTS, TIME_OUTPUTS
-from athlete_assets.monitoring import charts, checks, consistency
-from athlete_assets.monitoring.drift import drift_outcome
+from athlete_assets.monitoring import charts, checks, drift, reconciliation
 from athlete_assets.partitions import days_of
 from athlete_assets.settings import Settings
 from athlete_assets.silver.rights import refuse_api_data
+from athlete_assets.store.base import Written
 from athlete_assets.store.feature_store import FeatureStore
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 SCORED_FROM = [asset_key(tables.ROLLING), asset_key(tables.PERFORMANCE), TIME_ESTIMATOR, OVERTRAINING_DETECTOR]
 SUMMARISED = (tables.ACTIVITY, tables.DAILY, tables.ROLLING)
@@ -37,16 +41,22 @@ SUMMARISED = (tables.ACTIVITY, tables.DAILY, tables.ROLLING)
 
 def gold_assets(settings: Settings) -> list[dg.AssetsDefinition]:
     """athlete_predictions by day, athlete_metrics_summary as a whole."""
+    return [predictions_asset(settings), metrics_summary_asset(settings)]
+
+
+def predictions_asset(settings: Settings) -> dg.AssetsDefinition:
+    """What the serving models say at the end of each day, and the log of it."""
 
     @table_asset(
+        settings,
         [
             table_spec(tables.PREDICTIONS, settings, deps=SCORED_FROM),
             table_spec(tables.INFERENCE_LOG, settings, deps=SCORED_FROM),
         ],
         checks=[
-            *check_specs(tables.PREDICTIONS, (*CONTRACT_CHECKS, "times_ordered", "one_row_an_athlete")),
-            *check_specs(tables.PREDICTIONS, ("drift",), blocking=False),
-            *check_specs(tables.INFERENCE_LOG, CONTRACT_CHECKS, blocking=False),
+            *check_specs(tables.PREDICTIONS, checks.CONTRACT_CHECKS),
+            *check_specs(tables.PREDICTIONS, (checks.TIMES_ORDERED, reconciliation.ONE_ROW_AN_ATHLETE, drift.DRIFT)),
+            *check_specs(tables.INFERENCE_LOG, checks.LOG_CHECKS),
         ],
         partitions_def=partitions.daily(settings),
         resources={FEATURE_STORE},
@@ -63,42 +73,57 @@ def gold_assets(settings: Settings) -> list[dg.AssetsDefinition]:
             )
         detector = registry.serving("overtraining_detector", settings)
         features: FeatureStore = context.resources.feature_store
-        drifted: list[checks.CheckOutcome] = []
         window = days_of(context)
-        for chunk in work_chunks(context, store, window):
-            asked = scoring.evenings(store.read(tables.ROLLING, chunk))
+        inputs: pd.DataFrame | None = None
+        written, logged = list[Written](), list[Written]()
+        for days in commit_windows(context, store, window):
+            asked = scoring.evenings(store.read(tables.ROLLING, days))
             times = scoring.scored(features, champion, asked, TIME_OUTPUTS)
             disruptions = scoring.scored(features, detector, asked, DETECTOR_OUTPUTS) if detector else None
             rows = predictions(times, champion, disruptions)
             log = log_entries(rows, times.features, champion, datetime.now(timezone.utc), context.run.run_id)
-            store.replace(tables.PREDICTIONS, store.frame(tables.PREDICTIONS, rows), chunk)
-            store.append(tables.INFERENCE_LOG, store.frame(tables.INFERENCE_LOG, log))
-            drifted.append(drift_outcome(times.features, champion, settings))
+            written.append(store.replace(tables.PREDICTIONS, store.frame(tables.PREDICTIONS, rows), days))
+            logged.append(store.append(tables.INFERENCE_LOG, store.frame(tables.INFERENCE_LOG, log)))
+            inputs = times.features
+        if inputs is None:  # a run of checks alone
+            last_day = scoring.evenings(store.read(tables.ROLLING, Days(window.last, window.last)))
+            inputs = scoring.scored(features, champion, last_day, TIME_OUTPUTS).features
         stored = store.read(tables.PREDICTIONS, window)
-        athletes = store.read(tables.ROLLING, window).withColumnRenamed("as_of_date", "activity_date")
-        complete = consistency.one_row_a_day("one_row_an_athlete", athletes, stored, tables.PREDICTIONS)
-        outcomes = [checks.times_ordered(stored), complete, *drifted[-1:]]
+        outcomes = [
+            checks.times_ordered(stored),
+            reconciliation.one_row_an_athlete(store.read(tables.ROLLING, window), stored),
+            drift.drift(inputs, champion, settings),
+        ]
         if settings.today in window:
             fan = charts.prediction_fan(stored, window.last)
             charts.attach(context, tables.PREDICTIONS, window, {"prediction_fan": fan})
-        yield materialized_window(store, tables.PREDICTIONS, window, outcomes, model_version=champion.version)
-        yield materialized_window(store, tables.INFERENCE_LOG, window)
+        yield materialize_result(
+            store,
+            tables.PREDICTIONS,
+            window,
+            written=written,
+            outcomes=outcomes,
+            model_version=champion.version,
+        )
+        yield materialize_result(store, tables.INFERENCE_LOG, window, written=logged)
+
+    return athlete_predictions
+
+
+def metrics_summary_asset(settings: Settings) -> dg.AssetsDefinition:
+    """Where each athlete stands."""
 
     @table_asset(
-        [
-            table_spec(
-                tables.METRICS_SUMMARY,
-                settings,
-                deps=[asset_key(table) for table in SUMMARISED],
-            )
-        ],
-        checks=check_specs(tables.METRICS_SUMMARY, CONTRACT_CHECKS),
+        settings,
+        [table_spec(tables.METRICS_SUMMARY, settings, deps=[asset_key(table) for table in SUMMARISED])],
+        checks=check_specs(tables.METRICS_SUMMARY, checks.CONTRACT_CHECKS),
     )
     def athlete_metrics_summary(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult]:
         store = store_of(context)
+        written = []
         if is_materializing(context):
             rows = metrics_summary(store.read(tables.ACTIVITY), store.read(tables.DAILY), store.read(tables.ROLLING))
-            store.replace(tables.METRICS_SUMMARY, rows)
-        yield materialized_window(store, tables.METRICS_SUMMARY)
+            written.append(store.replace(tables.METRICS_SUMMARY, rows))
+        yield materialize_result(store, tables.METRICS_SUMMARY, written=written)
 
-    return [athlete_predictions, athlete_metrics_summary]
+    return athlete_metrics_summary

@@ -9,7 +9,6 @@ from pyspark.sql import functions as F
 
 from athlete_assets import tables
 from athlete_assets.assets.builder import (
-    CONTRACT_CHECKS,
     FEATURE_STORE,
     OWNERS,
     STEP_LAUNCHER,
@@ -17,13 +16,14 @@ from athlete_assets.assets.builder import (
     asset_key,
     check_specs,
     is_materializing,
-    materialized_window,
+    materialize_result,
     store_of,
     store_retries,
     table_asset,
     table_spec,
 )
 from athlete_assets.assets.freshness import training_policy
+from athlete_assets.assets.source_code import code_references, code_version
 from athlete_assets.formulas.race_times import riegel
 from athlete_assets.models import baseline, labels, promotion, registry, training
 from athlete_assets.models.mlflow_resource import end_mlflow_run
@@ -31,9 +31,10 @@ from athlete_assets.models.overtraining_detector import TooLittleToWarnFrom
 from athlete_assets.models.time_estimator import TooLittleToLearnFrom
 from athlete_assets.models.training import Trained, Training
 from athlete_assets.monitoring import charts
+from athlete_assets.monitoring.checks import CONTRACT_CHECKS
 from athlete_assets.settings import Settings
 from athlete_assets.silver.rights import refuse_api_data
-from athlete_assets.store.base import Store
+from athlete_assets.store.base import Store, Written
 from athlete_assets.tables import Table
 
 TIME_ESTIMATOR = dg.AssetKey(["models", "time_estimator"])
@@ -46,6 +47,7 @@ def model_assets(settings: Settings) -> list[dg.AssetsDefinition]:
     """The label tables, time_estimator and overtraining_detector."""
 
     @table_asset(
+        settings,
         [
             table_spec(tables.RACE_EFFORTS, settings, group_name="models", deps=[asset_key(tables.ACTIVITY)]),
             table_spec(tables.DISRUPTIONS, settings, group_name="models", deps=[asset_key(tables.DAILY)]),
@@ -57,27 +59,35 @@ def model_assets(settings: Settings) -> list[dg.AssetsDefinition]:
     )
     def model_labels(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult]:
         store = store_of(context)
+        efforts, disruptions = list[Written](), list[Written]()
         if is_materializing(context):
-            store.replace(tables.RACE_EFFORTS, labels.race_efforts(store.read(tables.ACTIVITY)))
-            store.replace(tables.DISRUPTIONS, labels.training_disruptions(store.read(tables.DAILY)))
-        yield materialized_window(store, tables.RACE_EFFORTS)
-        yield materialized_window(store, tables.DISRUPTIONS)
+            efforts.append(store.replace(tables.RACE_EFFORTS, labels.race_efforts(store.read(tables.ACTIVITY))))
+            disruptions.append(store.replace(tables.DISRUPTIONS, labels.training_disruptions(store.read(tables.DAILY))))
+        yield materialize_result(store, tables.RACE_EFFORTS, written=efforts)
+        yield materialize_result(store, tables.DISRUPTIONS, written=disruptions)
 
     def model_asset(key: dg.AssetKey, description: str, label_table: Table) -> Any:
-        return dg.asset(
-            key=key,
-            description=description,
-            deps=[asset_key(table) for table in (label_table, tables.ROLLING, tables.PERFORMANCE)],
-            check_specs=[dg.AssetCheckSpec(GATE, asset=key, description=GATE_DESCRIPTION)],
-            group_name="models",
-            kinds={"mlflow", "python"},
-            owners=OWNERS,
-            freshness_policy=training_policy(settings),
-            pool=key.path[-1],  # two trainings at once would move one alias
-            metadata={"registered_model": registry.model_name(key.path[-1], settings)},
-            required_resource_keys={STORE, FEATURE_STORE, STEP_LAUNCHER, "mlflow"},
-            hooks={end_mlflow_run},
-        )
+        def decorate(train: Callable[[dg.AssetExecutionContext], dg.MaterializeResult]) -> dg.AssetsDefinition:
+            return dg.asset(
+                key=key,
+                description=description,
+                deps=[asset_key(table) for table in (label_table, tables.ROLLING, tables.PERFORMANCE)],
+                check_specs=[dg.AssetCheckSpec(GATE, asset=key, description=GATE_DESCRIPTION)],
+                group_name="models",
+                kinds={"mlflow", "python"},
+                owners=OWNERS,
+                freshness_policy=training_policy(settings),
+                pool=key.path[-1],  # two trainings at once would move one alias
+                code_version=code_version(train, settings),
+                metadata={
+                    "registered_model": registry.model_name(key.path[-1], settings),
+                    **code_references(train, settings),
+                },
+                required_resource_keys={STORE, FEATURE_STORE, STEP_LAUNCHER, "mlflow"},
+                hooks={end_mlflow_run},
+            )(train)
+
+        return decorate
 
     @model_asset(
         TIME_ESTIMATOR,
@@ -85,7 +95,7 @@ def model_assets(settings: Settings) -> list[dg.AssetsDefinition]:
         tables.RACE_EFFORTS,
     )
     def time_estimator(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
-        with store_retries(context):
+        with store_retries(context, settings):
             run = _training(context, settings)
             serving = promotion.champion_version("time_estimator", settings)
             if serving is None or promotion.kind_of("time_estimator", serving, settings) == promotion.FORMULA:
@@ -99,7 +109,7 @@ def model_assets(settings: Settings) -> list[dg.AssetsDefinition]:
         tables.DISRUPTIONS,
     )
     def overtraining_detector(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
-        with store_retries(context):
+        with store_retries(context, settings):
             return _trained(_training(context, settings), "overtraining_detector", training.train_overtraining_detector)
 
     return [model_labels, time_estimator, overtraining_detector]

@@ -6,15 +6,15 @@ import dagster as dg
 
 from athlete_assets import tables
 from athlete_assets.assets.builder import (
-    CONTRACT_CHECKS,
     asset_key,
     check_specs,
     is_materializing,
-    materialized_window,
+    materialize_result,
     store_of,
     table_asset,
     table_spec,
 )
+from athlete_assets.monitoring.checks import LOG_CHECKS
 from athlete_assets.monitoring.outcomes import prediction_outcomes
 from athlete_assets.settings import Settings
 
@@ -24,14 +24,16 @@ def monitoring_assets(settings: Settings) -> list[dg.AssetsDefinition]:
     compared = (tables.RACE_EFFORTS, tables.PREDICTIONS)
 
     @table_asset(
+        settings,
         [table_spec(tables.PREDICTION_OUTCOMES, settings, deps=[asset_key(table) for table in compared])],
-        checks=check_specs(tables.PREDICTION_OUTCOMES, CONTRACT_CHECKS, blocking=False),
+        checks=check_specs(tables.PREDICTION_OUTCOMES, LOG_CHECKS),
     )
     def outcomes(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult]:
         store = store_of(context)
+        written = []
         if is_materializing(context):
             rows = prediction_outcomes(store.read(tables.RACE_EFFORTS), store.read(tables.PREDICTIONS))
-            store.replace(tables.PREDICTION_OUTCOMES, rows)
-        yield materialized_window(store, tables.PREDICTION_OUTCOMES)
+            written.append(store.replace(tables.PREDICTION_OUTCOMES, rows))
+        yield materialize_result(store, tables.PREDICTION_OUTCOMES, written=written)
 
     return [outcomes]

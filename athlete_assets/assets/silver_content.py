@@ -12,11 +12,10 @@ from datetime import datetime, timedelta, timezone
 import dagster as dg
 
 from athlete_assets import tables
-from athlete_assets.assets.builder import asset_key
+from athlete_assets.assets.builder import SILVER, asset_key
 from athlete_assets.days import ONE_DAY, midnight
 from athlete_assets.settings import Settings
-from athlete_assets.silver.local_changes import LocalSilver
-from athlete_assets.store.local import LocalStore
+from athlete_assets.silver.changes import Silver
 from athlete_assets.tables import Table
 
 GROWS = "content_is_fresh"
@@ -38,14 +37,14 @@ def content_checks(settings: Settings) -> dg.AssetChecksDefinition:
         for table in GROWING
     ]
 
-    @dg.multi_asset_check(name=GROWS, specs=specs, can_subset=True)
+    @dg.multi_asset_check(name=GROWS, specs=specs, can_subset=True, required_resource_keys={SILVER})
     def content_is_fresh(context: dg.AssetCheckExecutionContext) -> Iterator[dg.AssetCheckResult]:
-        local = LocalSilver(LocalStore(settings)) if settings.deployment == "local" else None
+        silver: Silver = context.resources.silver
         for table in GROWING:
             if dg.AssetCheckKey(asset_key(table), GROWS) not in context.selected_asset_check_keys:
                 continue
-            # no warehouse is woken for this: what was reported has to do
-            newest = local.newest_ingestion(table) if local else _reported(context.instance, table)
+            # no warehouse is woken for this: where a look is paid for, what was reported has to do
+            newest = silver.newest_ingestion(table) if silver.looks_are_free else _reported(context.instance, table)
             found = evaluation(table, newest, settings)
             yield dg.AssetCheckResult(
                 asset_key=found.asset_key,

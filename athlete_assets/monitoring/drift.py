@@ -11,26 +11,39 @@ import numpy as np
 from athlete_assets.models import distributions, registry
 from athlete_assets.models.registry import Serving
 from athlete_assets.models.training import DISTRIBUTIONS
-from athlete_assets.monitoring.checks import CheckOutcome
+from athlete_assets.monitoring.checks import Check, CheckOutcome
 from athlete_assets.settings import Settings
 
 if TYPE_CHECKING:
     import pandas as pd
 
 
-def drift_outcome(inputs: pd.DataFrame, serving: Serving, settings: Settings) -> CheckOutcome:
-    """Whether an input is distributed otherwise than in training; passes, and says so, where nothing can be judged."""
+DRIFT = Check(
+    "drift",
+    "The features that were scored are distributed as in the training: none has a population stability index (PSI) "
+    "above the limit.",
+    severity="warning",
+    blocking=False,
+)
+
+
+def drift(inputs: pd.DataFrame, serving: Serving, settings: Settings) -> CheckOutcome:
+    """Whether an input is distributed otherwise than in training, by ATHLETE_DRIFT_PSI; passes, and says so, where
+    nothing can be judged.
+    """
     references = _references(serving, settings)
     found = distributions.shifted(references, {name: inputs[name].to_numpy(np.float64) for name in inputs.columns})
     if not found:
-        why = f"{len(inputs)} athletes are too few" if references else "the formula was not trained"
-        return CheckOutcome("drift", True, f"Not judged: {why}.", severity="warning")
-    far = [f"{name} {index:.2f}" for name, index in found.items() if index > distributions.SHIFTED]
-    sentence = (
-        f"{len(far)} of {len(found)} features have a PSI above {distributions.SHIFTED}: {', '.join(far[:5]) or 'none'}."
+        why = f"{len(inputs)} athletes are too few" if references else "the formula serves, and was not trained"
+        return DRIFT.outcome(True, f"Not judged: {why}.", {})
+    far = sorted((name for name in found if found[name] > settings.drift_psi), key=lambda name: -found[name])
+    listed = f": {', '.join(f'{name} {found[name]:.2f}' for name in far[:5])}" if far else ""
+    more = f" and {len(far) - 5} more" if len(far) > 5 else ""
+    return DRIFT.outcome(
+        not far,
+        f"{len(far)} of {len(found)} features have a PSI above {settings.drift_psi:g}{listed}{more}.",
+        {f"psi {name}": round(index, 4) for name, index in found.items()},
     )
-    numbers: dict[str, float | int | str] = {f"psi {name}": round(index, 4) for name, index in found.items()}
-    return CheckOutcome("drift", not far, sentence, numbers, severity="warning")
 
 
 def _references(serving: Serving, settings: Settings) -> dict[str, distributions.Distribution]:

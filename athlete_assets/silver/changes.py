@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from datetime import date, datetime
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 from athlete_assets import tables
 from athlete_assets.settings import Settings
@@ -122,6 +122,8 @@ class Silver(ABC):
     """The silver tables as a sensor sees them."""
 
     settings: Settings
+    looks_are_free: ClassVar[bool] = False
+    """Whether a look costs nothing: no warehouse is woken, or kept awake, by it."""
 
     def wait(self, looked: float | None) -> str | None:
         """Why now is not the time for a look, in a sentence; None where it is. looked: seconds since the epoch."""

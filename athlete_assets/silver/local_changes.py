@@ -35,6 +35,8 @@ KEYS_BY_NAME = 2000
 class LocalSilver(Silver):
     """Silver as Delta folders under ATHLETE_HOME, read by delta-rs."""
 
+    looks_are_free = True
+
     def __init__(self, store: LocalStore) -> None:
         self.store = store
         self.settings = store.settings

@@ -31,12 +31,39 @@ date into its midnight.
 """
 
 
+DIGESTS = 2**64
+
+
 @dataclass(frozen=True)
 class Written:
-    """What one commit did: rows now in the window, and the table's version after it."""
+    """What one commit did. Several of them, of one table's windows, can be added up."""
 
     rows: int
+    """Rows now in the window."""
     version: int
+    """The table's version after it."""
+    rows_before: int | None = None
+    """Rows that the window held before; None where the store did not count them."""
+    digest: int | None = None
+    """A number of 64 bits that follows from the rows alone: equal rows give the same one in whatever order, file
+    layout, version, engine or number of commits they were written, and a repeated row counts twice.
+
+    Doubles count to 24 bits (7 digits), so that rows which promise 1 calls the same table have one digest; the
+    ingestion time does not count. The digest is the sum of the rows' hashes modulo 2^64: two different contents share
+    one with a chance of 2^-64 (5e-20); a window rewritten a million times over meets that with a chance of 5e-14.
+    Digests of the local store and of Unity Catalog are not comparable: each has its own hash.
+    """
+
+    @property
+    def data_version(self) -> str | None:
+        """Digest and number of rows as text: Dagster's data version of the window. None where there is no digest."""
+        return None if self.digest is None else f"{self.rows}-{self.digest % DIGESTS:016x}"
+
+    def __add__(self, other: Written) -> Written:
+        """What two commits to different windows did together."""
+        before = None if None in (self.rows_before, other.rows_before) else self.rows_before + other.rows_before  # type: ignore[operator]
+        digest = None if None in (self.digest, other.digest) else (self.digest + other.digest) % DIGESTS  # type: ignore[operator]
+        return Written(self.rows + other.rows, max(self.version, other.version), before, digest)
 
 
 class Store(ABC):

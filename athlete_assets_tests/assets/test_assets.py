@@ -12,9 +12,9 @@ import pytest
 
 from athlete_assets import definitions, tables
 from athlete_assets.assets.builder import asset_key
-from athlete_assets.commands import RANGE_TAGS
 from athlete_assets.days import midnight
 from athlete_assets.models import registry
+from athlete_assets.orchestration.run_requests import RANGE_END, RANGE_START
 from athlete_assets.settings import Settings
 from athlete_assets.silver import landing
 from athlete_assets.silver.simulator import simulate
@@ -42,7 +42,7 @@ class World:
             .get_subset(asset_selection=keys)
             .execute_in_process(
                 instance=self.instance,
-                tags=dict(zip(RANGE_TAGS, span, strict=False)),
+                tags=dict(zip((RANGE_START, RANGE_END), span, strict=False)),
                 raise_on_error=False,
                 run_config={"loggers": {"progress": {}}},
             )
@@ -97,7 +97,7 @@ def test_a_lost_row_fails_the_count_and_a_run_of_checks_alone_writes_nothing(wor
     )
     result = job.execute_in_process(
         instance=world.instance,
-        tags=dict(zip(RANGE_TAGS, (str(FIRST), str(LAST)), strict=True)),
+        tags=dict(zip((RANGE_START, RANGE_END), (str(FIRST), str(LAST)), strict=True)),
         raise_on_error=False,
     )
     (evaluation,) = result.get_asset_check_evaluations()

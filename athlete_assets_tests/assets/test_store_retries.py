@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 
 import dagster as dg
-import pytest
 
 from athlete_assets import tables
 from athlete_assets.assets import builder
@@ -12,12 +11,11 @@ from athlete_assets.errors import ContractError, StoreError
 from athlete_assets.settings import Settings
 
 
-def attempts(error: type[Exception], failures: int, monkeypatch: pytest.MonkeyPatch) -> tuple[bool, int]:
+def attempts(error: type[Exception], failures: int) -> tuple[bool, int]:
     """Success and number of attempts of a step that fails the given number of times before it writes."""
-    monkeypatch.setattr(builder, "RETRY_SECONDS", 0.01)
-    made = []
+    made, settings = [], Settings(store_retry_s=0.01)
 
-    @builder.table_asset([table_spec(tables.METRICS_SUMMARY, Settings())])
+    @builder.table_asset(settings, [table_spec(tables.METRICS_SUMMARY, settings)])
     def summary(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult]:
         made.append(context)
         if len(made) <= failures:
@@ -31,16 +29,16 @@ def attempts(error: type[Exception], failures: int, monkeypatch: pytest.MonkeyPa
     return result.success, len(made)
 
 
-def test_a_store_that_fails_twice_is_asked_a_third_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert attempts(StoreError, 2, monkeypatch) == (True, 3)
+def test_a_store_that_fails_twice_is_asked_a_third_time() -> None:
+    assert attempts(StoreError, 2) == (True, 3)
 
 
-def test_a_store_that_keeps_failing_is_asked_four_times(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert attempts(StoreError, 9, monkeypatch) == (False, 4)
+def test_a_store_that_keeps_failing_is_asked_four_times() -> None:
+    assert attempts(StoreError, 9) == (False, 4)
 
 
-def test_rows_that_break_the_contract_are_not_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert attempts(ContractError, 1, monkeypatch) == (False, 1)
+def test_rows_that_break_the_contract_are_not_tried_again() -> None:
+    assert attempts(ContractError, 1) == (False, 1)
 
 
 def test_each_step_that_writes_has_the_pool_of_its_table() -> None:

@@ -20,9 +20,9 @@ def frame(spark: SparkSession, arrow: pa.Table) -> DataFrame:
     return spark.createDataFrame(arrow)
 
 
-def contract(spark: SparkSession, *given: dict[str, Any]) -> dict[str, checks.Finding]:
+def contract(spark: SparkSession, *given: dict[str, Any]) -> dict[str, checks.CheckOutcome]:
     found = checks.contract_outcomes(tables.DAILY, frame(spark, rows(tables.DAILY, *given)))
-    return {outcome.check: outcome for outcome in found.findings}
+    return {outcome.check.name: outcome for outcome in found.outcomes}
 
 
 def test_rows_in_the_contract_pass(sail: SparkSession) -> None:
@@ -46,7 +46,7 @@ def test_a_value_that_cannot_be_fails_the_ranges(sail: SparkSession, value: floa
 def test_another_column_type_fails_the_schema(sail: SparkSession) -> None:
     good = frame(sail, rows(tables.DAILY, {"athlete_id": "ann"}))
     wrong = good.withColumn("activities", good["activities"].cast("string"))
-    outcome = checks.contract_outcomes(tables.DAILY, wrong).findings[0]
+    outcome = checks.contract_outcomes(tables.DAILY, wrong).outcomes[0]
     assert not outcome.passed
     assert "activities" in outcome.sentence
 

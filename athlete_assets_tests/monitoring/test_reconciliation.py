@@ -12,7 +12,8 @@ from pyspark.sql import DataFrame, SparkSession
 
 from athlete_assets import tables
 from athlete_assets.days import Days, midnight
-from athlete_assets.monitoring import consistency
+from athlete_assets.monitoring import reconciliation
+from athlete_assets.settings import Settings
 from athlete_assets_tests.rows import rows
 
 MONDAY = date(2024, 5, 6)
@@ -47,8 +48,8 @@ def test_daily_sums_that_are_those_of_the_activities_pass_and_others_fail(frame:
         tables.ACTIVITY, activity(0, 1, 5.0, 40.0), activity(0, 2, 3.0, None), activity(2, 3, 10.0, 80.0)
     )
     good = frame(tables.DAILY, daily(0, 8.0, 40.0, 2), daily(1, 0.0, 0.0, 0), daily(2, 10.0, 80.0))
-    assert consistency.activities_add_up(activities, good).passed
-    lost = consistency.activities_add_up(activities, frame(tables.DAILY, daily(0, 8.0, 40.0, 2)))
+    assert reconciliation.activities_add_up(activities, good).passed
+    lost = reconciliation.activities_add_up(activities, frame(tables.DAILY, daily(0, 8.0, 40.0, 2)))
     assert not lost.passed
     assert (lost.numbers["activities_in"], lost.numbers["activities_out"]) == (3.0, 2.0)
     assert lost.numbers["daily_tss_out"] == 40.0
@@ -56,10 +57,10 @@ def test_daily_sums_that_are_those_of_the_activities_pass_and_others_fail(frame:
 
 def test_a_missing_day_is_a_gap(frame: Frame) -> None:
     bob = [daily(day, 0.0, 0.0, 0, "bob") for day in (5, 6)]
-    assert consistency.no_gaps(frame(tables.DAILY, *(daily(day, 0, 0, 0) for day in range(7)), *bob), WEEK).passed
-    gap = consistency.no_gaps(frame(tables.DAILY, *(daily(day, 0, 0, 0) for day in (0, 1, 3, 4, 5, 6)), *bob), WEEK)
+    assert reconciliation.no_gaps(frame(tables.DAILY, *(daily(day, 0, 0, 0) for day in range(7)), *bob), WEEK).passed
+    gap = reconciliation.no_gaps(frame(tables.DAILY, *(daily(day, 0, 0, 0) for day in (0, 1, 3, 4, 5, 6)), *bob), WEEK)
     assert (gap.passed, gap.numbers["athletes_with_gaps"], gap.numbers["missing_days"]) == (False, 1, 1)
-    ended = consistency.no_gaps(frame(tables.DAILY, *(daily(day, 0, 0, 0) for day in range(6))), WEEK)
+    ended = reconciliation.no_gaps(frame(tables.DAILY, *(daily(day, 0, 0, 0) for day in range(6))), WEEK)
     assert not ended.passed
 
 
@@ -67,16 +68,16 @@ def test_a_week_that_is_not_the_sum_of_its_days_fails(frame: Frame) -> None:
     days = frame(tables.DAILY, daily(0, 8.0, 40.0, 2), daily(6, 12.0, 90.0))
     week = {"athlete_id": "ann", "week_start": at(0), "weekly_distance_km": 20.0, "weekly_activities": 3}
     week |= {"weekly_tss": 130.0, "weekly_elevation_m": 0.0, "weekly_moving_time_min": 100.0}
-    assert consistency.weekly_is_sum_of_daily(days, frame(tables.WEEKLY, week)).passed
+    assert reconciliation.weekly_is_sum_of_daily(days, frame(tables.WEEKLY, week)).passed
     for wrong in ({**week, "weekly_tss": 130.1}, {**week, "athlete_id": "bob"}, {**week, "week_start": at(7)}):
-        assert not consistency.weekly_is_sum_of_daily(days, frame(tables.WEEKLY, wrong)).passed
+        assert not reconciliation.weekly_is_sum_of_daily(days, frame(tables.WEEKLY, wrong)).passed
 
 
 def test_a_row_for_each_day_of_the_calendar(frame: Frame) -> None:
     days = frame(tables.DAILY, *(daily(day, 0, 0, 0) for day in range(3)))
     states = [{"athlete_id": "ann", "as_of_date": at(day)} for day in range(4)]
-    assert consistency.one_row_a_day("x", days, frame(tables.ROLLING, *states[:3]), tables.ROLLING).passed
-    short = consistency.one_row_a_day("x", days, frame(tables.ROLLING, *states[1:]), tables.ROLLING)
+    assert reconciliation.one_row_a_day(days, frame(tables.ROLLING, *states[:3])).passed
+    short = reconciliation.one_row_a_day(days, frame(tables.ROLLING, *states[1:]))
     assert (short.passed, short.numbers["missing"], short.numbers["surplus"]) == (False, 1, 1)
 
 
@@ -85,38 +86,15 @@ def test_fitness_ties_out_with_the_recursion_and_a_shifted_one_does_not(frame: F
     days = frame(tables.DAILY, daily(5, 10, 100.0), daily(6, 10, 100.0))
     state = {"athlete_id": "ann", "as_of_date": at(6), "ctl_42d": 100 * (1 - math.exp(-2 / 42))}
     state["atl_7d"] = 100 * (1 - math.exp(-2 / 7))
-    found = consistency.fitness_tie_out(days, frame(tables.ROLLING, state), WEEK)
+    found = reconciliation.fitness_recomputed(days, frame(tables.ROLLING, state), WEEK, Settings())
     assert (found.passed, found.numbers["athletes"]) == (True, 1)
     shifted = {**state, "ctl_42d": 2.353}
-    assert not consistency.fitness_tie_out(days, frame(tables.ROLLING, shifted), WEEK).passed
+    assert not reconciliation.fitness_recomputed(days, frame(tables.ROLLING, shifted), WEEK, Settings()).passed
 
 
-@pytest.mark.parametrize(
-    ("now", "before", "passes"),
-    [
-        ((95, 5), (950, 50), True),  # as ever
-        ((80, 20), (950, 50), False),  # 20 % against 5 %
-        ((80, 20), (900, 100), True),  # 20 % where 10 % is usual
-        ((80, 20), (0, 0), False),  # without history up to 10 %
-        ((95, 5), (0, 0), True),
-        ((2, 8), (950, 50), True),  # too few rows to tell
-    ],
-)
-def test_the_share_of_rejects_is_held_against_the_year_before(
-    now: tuple[int, int], before: tuple[int, int], passes: bool
-) -> None:
-    found = consistency.share_of_rejects(*now, *before)
-    assert (found.passed, found.severity) == (passes, "warning")
-
-
-def test_the_share_without_load_is_held_against_the_year_before(frame: Frame) -> None:
-    some = frame(tables.ACTIVITY, *(activity(0, n, 5.0, 40.0 if n % 2 else None) for n in range(40)))
-    all_ = frame(tables.ACTIVITY, *(activity(0, n, 5.0, 40.0) for n in range(40)))
-    assert not consistency.share_without_load(some, all_).passed
-    assert consistency.share_without_load(some, some).passed
-    assert consistency.share_without_load(all_, all_).passed
-
-
-def test_the_year_before_ends_on_the_day_before() -> None:
-    before = consistency.year_before(WEEK)
-    assert (before.last, len(before)) == (MONDAY - timedelta(days=1), 365)
+def test_an_athlete_without_a_prediction_is_counted_and_so_is_one_too_many(frame: Frame) -> None:
+    evenings = frame(tables.ROLLING, *({"athlete_id": name, "as_of_date": at(6)} for name in ("ann", "bob")))
+    predicted = [{"athlete_id": name, "prediction_date": at(6)} for name in ("ann", "bob", "cleo")]
+    assert reconciliation.one_row_an_athlete(evenings, frame(tables.PREDICTIONS, *predicted[:2])).passed
+    found = reconciliation.one_row_an_athlete(evenings, frame(tables.PREDICTIONS, predicted[0], predicted[2]))
+    assert (found.passed, found.numbers["missing"], found.numbers["surplus"]) == (False, 1, 1)

@@ -1,0 +1,101 @@
+"""Checks that hold a window against what its table held before: shares that rose. They warn. Without Dagster.
+
+The limits are settings: ATHLETE_REJECTS_*, ATHLETE_UNTRACKED_* and ATHLETE_ANOMALY_*.
+"""
+
+from __future__ import annotations
+
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
+from athlete_assets.days import Days
+from athlete_assets.monitoring.checks import Check, CheckOutcome
+from athlete_assets.settings import Settings
+
+
+def history_before(days: Days, settings: Settings) -> Days:
+    """The days before the window with which its shares are compared."""
+    return Days(days.starting_earlier(settings.anomaly_history_days).first, days.starting_earlier(1).first)
+
+
+SHARE_OF_REJECTS = Check(
+    "share_of_rejects",
+    "The share of silver rows that were rejected is not far above that of the year before.",
+    severity="warning",
+    blocking=False,
+)
+
+
+def share_of_rejects(
+    accepted: int, rejected: int, accepted_before: int, rejected_before: int, settings: Settings
+) -> CheckOutcome:
+    """Fails where the window's share of rejected rows lies above ATHLETE_REJECTS_SHARE and, where there is a history,
+    above ATHLETE_REJECTS_TIMES_HISTORY times the share before.
+    """
+    return _share(
+        SHARE_OF_REJECTS,
+        "silver rows were rejected",
+        (rejected, accepted + rejected),
+        (rejected_before, accepted_before + rejected_before),
+        settings.rejects_times_history,
+        settings.rejects_share,
+        settings,
+    )
+
+
+SHARE_WITHOUT_LOAD = Check(
+    "share_without_load",
+    "The share of activities without a training load is not far above that of the year before.",
+    severity="warning",
+    blocking=False,
+)
+
+
+def share_without_load(activities: DataFrame, before: DataFrame, settings: Settings) -> CheckOutcome:
+    """Fails where the window's share of activities without load lies above ATHLETE_UNTRACKED_SHARE and, where there is
+    a history, above ATHLETE_UNTRACKED_TIMES_HISTORY times the share before.
+    """
+    return _share(
+        SHARE_WITHOUT_LOAD,
+        "activities have no training load",
+        _without_load(activities),
+        _without_load(before),
+        settings.untracked_times_history,
+        settings.untracked_share,
+        settings,
+    )
+
+
+def _without_load(activities: DataFrame) -> tuple[int, int]:
+    """Activities without load, and all."""
+    without = F.coalesce(F.sum((F.col("load_method") == "none").cast("bigint")), F.lit(0).cast("bigint"))
+    row = activities.agg(without.alias("without"), F.count(F.lit(1)).alias("all")).collect()[0]
+    return row["without"], row["all"]
+
+
+def _share(
+    check: Check,
+    what: str,
+    now: tuple[int, int],
+    before: tuple[int, int],
+    times_history: float,
+    least_limit: float,
+    settings: Settings,
+) -> CheckOutcome:
+    """now, before: how many rows it is true of, and how many rows there are."""
+    part, rows = now
+    part_before, rows_before = before
+    share = part / rows if rows else 0.0
+    usual = part_before / rows_before if rows_before >= settings.anomaly_least_rows else None
+    limit = max(least_limit, times_history * usual) if usual is not None else least_limit
+    if rows < settings.anomaly_least_rows:
+        compared = f"too few rows to judge, {settings.anomaly_least_rows} are needed"
+    elif usual is None:
+        compared = f"too little history to compare with; the limit is {limit:.1%}"
+    else:
+        compared = f"{usual:.1%} in the {settings.anomaly_history_days} days before; the limit is {limit:.1%}"
+    return check.outcome(
+        rows < settings.anomaly_least_rows or share <= limit,
+        f"{part} of {rows} {what}: {share:.1%} ({compared}).",
+        {"share": share, "limit": limit, "rows": rows, **({"share_before": usual} if usual is not None else {})},
+    )

@@ -1,0 +1,53 @@
+"""Checks against a table's own history pass on what is usual, and warn of a share that rose."""
+
+from __future__ import annotations
+
+from datetime import date, timedelta
+
+import pytest
+from pyspark.sql import DataFrame, SparkSession
+
+from athlete_assets import tables
+from athlete_assets.days import Days
+from athlete_assets.monitoring import anomalies
+from athlete_assets.settings import Settings
+from athlete_assets_tests.rows import rows
+
+MONDAY = date(2024, 5, 6)
+WEEK = Days(MONDAY, MONDAY + timedelta(days=6))
+
+
+def activities(spark: SparkSession, without_load: int, all_: int) -> DataFrame:
+    methods = ["none"] * without_load + ["pace"] * (all_ - without_load)
+    return spark.createDataFrame(rows(tables.ACTIVITY, *({"load_method": method} for method in methods)))
+
+
+@pytest.mark.parametrize(
+    ("now", "before", "passes"),
+    [
+        ((95, 5), (950, 50), True),  # as ever
+        ((80, 20), (950, 50), False),  # 20 % against 5 %
+        ((80, 20), (900, 100), True),  # 20 % where 10 % is usual
+        ((80, 20), (0, 0), False),  # without history up to 10 %
+        ((95, 5), (0, 0), True),
+        ((2, 8), (950, 50), True),  # too few rows to tell
+    ],
+)
+def test_the_share_of_rejects_is_held_against_the_year_before(
+    now: tuple[int, int], before: tuple[int, int], passes: bool
+) -> None:
+    found = anomalies.share_of_rejects(*now, *before, Settings())
+    assert (found.passed, found.check.severity) == (passes, "warning")
+
+
+def test_the_share_without_load_is_held_against_the_year_before(sail: SparkSession) -> None:
+    half, none = activities(sail, 20, 40), activities(sail, 0, 40)
+    assert not anomalies.share_without_load(half, none, Settings()).passed
+    assert anomalies.share_without_load(half, half, Settings()).passed
+    assert anomalies.share_without_load(none, none, Settings()).passed
+    assert anomalies.share_without_load(half, none, Settings(untracked_share=0.5)).passed
+
+
+def test_the_history_ends_on_the_day_before_the_window() -> None:
+    before = anomalies.history_before(WEEK, Settings())
+    assert (before.last, len(before)) == (MONDAY - timedelta(days=1), 365)
