@@ -32,7 +32,7 @@ class Check:
     """What holds where it passes: one sentence for the UI."""
     severity: Severity = "error"
     blocking: bool = True
-    """Whether a failure with severity "error" fails the step, and so keeps what rests on the table from being written."""
+    """Whether a failure with severity "error" fails the step: then nothing is written that rests on the table."""
 
     def outcome(self, passed: bool, sentence: str, numbers: Mapping[str, float | int | str]) -> CheckOutcome:
         """What one evaluation found: a sentence for the UI and the numbers behind it."""
@@ -100,8 +100,8 @@ def zone_shares(activities: DataFrame) -> CheckOutcome:
     row = activities.agg(_count(wrong).alias("wrong"), _count(known == 5).alias("zoned")).collect()[0]
     return ZONE_SHARES.outcome(
         row["wrong"] == 0,
-        f"{row['wrong']} activities have zone shares that do not sum to 1 or are known in part; {row['zoned']} have all "
-        "five.",
+        f"{row['wrong']} activities have zone shares that do not sum to 1 or are known in part; "
+        f"{row['zoned']} have all five.",
         {"wrong": row["wrong"], "activities_with_zones": row["zoned"]},
     )
 

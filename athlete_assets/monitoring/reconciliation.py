@@ -39,12 +39,10 @@ def activities_add_up(activities: DataFrame, daily: DataFrame) -> CheckOutcome:
     )
     other = _totals(daily, {name: F.sum(name) for name in measures})
     differing = [name for name in one if not math.isclose(one[name], other[name], rel_tol=SUM_TOLERANCE, abs_tol=1e-9)]
-    listed = "; ".join(
-        f"{name}: {one[name]:.6g} in the activities, {other[name]:.6g} in the days" for name in differing
-    )
+    listed = "; ".join(f"{name} {one[name]:.6g} in the activities, {other[name]:.6g} in the days" for name in differing)
     return ACTIVITIES_ADD_UP.outcome(
         not differing,
-        f"The sums differ. {listed}." if differing else f"The sums over {one['activities']:.0f} activities agree.",
+        f"The sums differ: {listed}." if differing else f"The sums over {one['activities']:.0f} activities agree.",
         {
             f"{name}_{side}": sums[name]
             for name in differing or ["activities"]
@@ -107,9 +105,8 @@ ONE_ROW_A_DAY = Check("one_row_a_day", "There is one row for each athlete and da
 
 def one_row_a_day(daily: DataFrame, rolling: DataFrame) -> CheckOutcome:
     """Rolling features have a row for exactly each row of the daily calendar."""
-    missing, surplus, found = _unmatched(
-        daily.select("athlete_id", F.col("activity_date").alias("as_of_date")), rolling
-    )
+    calendar = daily.select("athlete_id", F.col("activity_date").alias("as_of_date"))
+    missing, surplus, found = _unmatched(calendar, rolling)
     return ONE_ROW_A_DAY.outcome(
         not missing and not surplus,
         f"{missing} days of athlete_daily_features have no row here; {surplus} rows here have no such day.",
@@ -146,11 +143,8 @@ def fitness_recomputed(daily: DataFrame, rolling: DataFrame, days: Days, setting
     """
     at_end = rolling.where(F.col("as_of_date") == F.lit(midnight(days.last)))
     draw = F.sha2(F.concat("athlete_id", F.lit(str(days.last))), 256)
-    sample = (
-        at_end.select("athlete_id", "ctl_42d", "atl_7d", draw.alias("draw"))
-        .orderBy("draw")
-        .limit(settings.fitness_check_athletes)
-    )
+    drawn = at_end.select("athlete_id", "ctl_42d", "atl_7d", draw.alias("draw")).orderBy("draw")
+    sample = drawn.limit(settings.fitness_check_athletes)
     stored = {row["athlete_id"]: row for row in sample.collect()}
     loads: dict[str, list[tuple[object, float]]] = {athlete: [] for athlete in stored}
     if stored:

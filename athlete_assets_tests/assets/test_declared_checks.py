@@ -1,7 +1,5 @@
 """A check is declared once; a declared check without a result, or a result that nobody declared, fails the step."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from typing import Any
 
