@@ -25,7 +25,7 @@ from athlete_assets.orchestration.affected_days import affected_days
 from athlete_assets.orchestration.run_requests import DAILY_TABLES, GOLD_TABLES, STATE_TABLES, requests
 from athlete_assets.settings import Settings
 from athlete_assets.silver.changes import WATCHED, Position, Positions, Report, Silver, Touched, bounded
-from athlete_assets.store.warehouse import NotYet
+from athlete_assets.store.warehouse import WarehouseStarting
 
 REPORTED_BY = "reported_by"
 EVENTS_A_TICK = 5000
@@ -73,8 +73,8 @@ def _silver_changes(settings: Settings) -> dg.SensorDefinition:
         try:
             with silver.look():
                 return _look(context, silver, before, settings)
-        except NotYet as not_yet:
-            return dg.SkipReason(f"{not_yet}; the next tick looks again")
+        except WarehouseStarting as starting:
+            return dg.SkipReason(f"{starting}; the next tick looks again")
 
     return silver_changes
 

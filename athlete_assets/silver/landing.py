@@ -28,6 +28,7 @@ from athlete_assets.errors import ContractError, InputError
 from athlete_assets.settings import PREFIX, Settings
 from athlete_assets.store.arrow import arrow_schema, fitted
 from athlete_assets.store.local import LocalStore, committed, create_delta
+from athlete_assets.store.sql import delta_literal
 from athlete_assets.tables import Table
 
 INGESTED = "silver_ingestion_timestamp"
@@ -127,7 +128,7 @@ def delete(
     and gives up time travel and the change feed of all athletes' earlier versions. (Delta's log keeps the smallest
     and largest athlete_id of removed files as statistics.)
     """
-    of_athlete = f"athlete_id = {literal(athlete_id)}"
+    of_athlete = f"athlete_id = {delta_literal(athlete_id)}"
     deleted = 0
     with _landing_lock(store):
         for table, key in ((tables.STRAVA_ACTIVITIES, "id"), (tables.STRAVA_SUB_ACTIVITY, "activity_id")):
@@ -151,10 +152,6 @@ def _delete(store: LocalStore, table: Table, predicate: str) -> int:
     if not _query(store.delta(table), f"SELECT 1 FROM t WHERE {predicate} LIMIT 1").num_rows:
         return 0
     return int(committed(lambda: store.delta(table).delete(predicate), table)["num_deleted_rows"])
-
-
-def literal(text: str) -> str:
-    return "'" + text.replace("'", "''") + "'"
 
 
 def _forget_history(store: LocalStore, table: Table) -> None:
@@ -213,7 +210,7 @@ def _upsert(delta: DeltaTable, rows: pa.Table, table: Table) -> None:
     same = " AND ".join(
         [
             *(f"old.{key} = fresh.{key}" for key in table.keys),
-            f"old.athlete_id >= {literal(smallest)} AND old.athlete_id <= {literal(largest)}",
+            f"old.athlete_id >= {delta_literal(smallest)} AND old.athlete_id <= {delta_literal(largest)}",
         ]
     )
     (
@@ -248,7 +245,7 @@ def _of_same_athletes(delta: DeltaTable, table: Table, rows: pa.Table) -> pa.Tab
     wanted = ["athlete_id IS NULL"] if athletes.null_count else []
     if len(known):
         smallest, largest = pc.min_max(known).as_py().values()
-        wanted.append(f"(athlete_id >= {literal(smallest)} AND athlete_id <= {literal(largest)})")
+        wanted.append(f"(athlete_id >= {delta_literal(smallest)} AND athlete_id <= {delta_literal(largest)})")
     present = {field.name for field in delta.schema().fields}
     columns = ", ".join(name for name in schema.names if name in present)
     found = _query(delta, f"SELECT {columns} FROM t WHERE {' OR '.join(wanted)}")

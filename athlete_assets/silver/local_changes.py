@@ -26,6 +26,7 @@ from athlete_assets.silver.changes import (
     Silver,
 )
 from athlete_assets.store.local import LocalStore
+from athlete_assets.store.sql import delta_literal
 from athlete_assets.tables import Table
 
 KEYS_BY_NAME = 2000
@@ -237,8 +238,8 @@ def _marked(rows: pa.Table, name: str, value: int) -> pa.Table:
 
 def _between(athletes: pa.Array) -> str:
     """SQL that lets files of other athletes be skipped; some of the athletes between them remain."""
-    smallest, largest = (str(bound).replace("'", "''") for bound in pc.min_max(athletes).as_py().values())
-    return f"athlete_id >= '{smallest}' AND athlete_id <= '{largest}'"
+    smallest, largest = (delta_literal(str(bound)) for bound in pc.min_max(athletes).as_py().values())
+    return f"athlete_id >= {smallest} AND athlete_id <= {largest}"
 
 
 def _difference(new: pa.Table, old: pa.Table) -> pa.Table:

@@ -32,8 +32,8 @@ from athlete_assets.silver.changes import (
     Silver,
     VersionDiff,
 )
-from athlete_assets.store.unity_catalog import literal, quoted
-from athlete_assets.store.warehouse import NotYet, RefusedStatement, Row, Warehouse, reached
+from athlete_assets.store.sql import literal, quoted
+from athlete_assets.store.warehouse import RefusedStatement, Row, Warehouse, WarehouseStarting, api_call
 from athlete_assets.tables import Table
 
 if TYPE_CHECKING:
@@ -148,16 +148,16 @@ class WarehouseSilver(Silver):
     @contextmanager
     def look(self) -> Iterator[None]:
         """Bounds the look's time; remembers a failure, so that it is not repeated before the next look is due."""
-        self.warehouse.begin()
+        self.warehouse.start_clock()
         try:
             try:
                 yield
-            except NotYet as not_yet:
+            except WarehouseStarting as starting:
                 self._starting_since = self._starting_since or self._now()
                 if self._now() - self._starting_since >= START_PATIENCE_S:
-                    raise StoreError(f"{not_yet} for {START_PATIENCE_S / 60:.0f} min: {self._health()}") from not_yet
+                    raise StoreError(f"{starting} for {START_PATIENCE_S / 60:.0f} min: {self._health()}") from starting
                 raise
-        except NotYet:
+        except WarehouseStarting:
             raise
         except Exception as error:
             self._failed = (self._now(), f"the look failed ({str(error).splitlines()[0][:300]})")
@@ -172,37 +172,39 @@ class WarehouseSilver(Silver):
     # ------------------------------------------------------------------------------------------------ where they stand
 
     def positions(self) -> dict[str, Position]:
-        known = {table: self._known(table) for table in WATCHED}
-        if not any(known.values()):
+        entries = {table: self._catalog_entry(table) for table in WATCHED}
+        if not any(entries.values()):
             return {}
         self.warehouse.refuse_while_starting()
         self._history.clear()
         found = {}
-        for table, at in known.items():
-            if at is not None:
+        for table, entry in entries.items():
+            if entry is not None:
                 statement = f"DESCRIBE HISTORY {self._name(table)} LIMIT {HISTORY}"
-                history = [Commit.of(row) for row in self._asked(table, partial(self.warehouse.records, statement))]
+                history = [
+                    Commit.of(row) for row in self._naming_the_table(table, partial(self.warehouse.records, statement))
+                ]
                 if not history:
                     raise StoreError(f"{self._full_name(table)}: has no history")
                 self._history[table.name] = history
-                found[table.name] = Position(at.id, history[0].version)
+                found[table.name] = Position(entry.id, history[0].version)
         return found
 
     def newest_ingestion(self, table: Table) -> str | None:
-        known = self._known(table)
-        if known is None or INGESTED not in known.columns:
+        entry = self._catalog_entry(table)
+        if entry is None or INGESTED not in entry.columns:
             return None
-        micros = _micros(INGESTED, known.columns[INGESTED])
+        micros = _micros(INGESTED, entry.columns[INGESTED])
         ((newest,),) = self._rows(table, f"SELECT MAX({micros}) FROM {self._name(table)}")
         moment = _moment(newest)
         return moment.isoformat() if moment else None
 
     def known_days(self, athletes: Iterable[str]) -> dict[str, list[date]]:
         wanted = sorted(athletes)
-        known = self._known(tables.ACTIVITY) if wanted else None
-        if known is None:
+        entry = self._catalog_entry(tables.ACTIVITY) if wanted else None
+        if entry is None:
             return {}
-        day = _day("activity_date", known.columns["activity_date"])
+        day = _day("activity_date", entry.columns["activity_date"])
         statement = (
             f"SELECT athlete_id, ARRAY_JOIN(ARRAY_SORT(COLLECT_SET(UNIX_DATE({day}))), ' ') "
             f"FROM {self._name(tables.ACTIVITY)} "
@@ -216,8 +218,8 @@ class WarehouseSilver(Silver):
         return days
 
     def has_change_feed(self, table: Table) -> bool:
-        known = self._known(table)
-        return known is not None and known.properties.get("delta.enableChangeDataFeed", "").lower() == "true"
+        entry = self._catalog_entry(table)
+        return entry is not None and entry.properties.get("delta.enableChangeDataFeed", "").lower() == "true"
 
     def without_rows(self, table: Table, first: int, last: int) -> bool:
         """By the history's operations and metrics, read with the positions; False where it does not reach back."""
@@ -227,16 +229,16 @@ class WarehouseSilver(Silver):
     # ------------------------------------------------------------------------------------------------ what is different
 
     def differences(self, table: Table, way: DiffMethod) -> Iterable[Difference]:
-        known = self._known(table)
-        if known is None:
+        entry = self._catalog_entry(table)
+        if entry is None:
             raise StoreError(f"{self._full_name(table)}: is not there any more")
         for column in table.columns:
-            if column.required and column.name not in known.columns:
+            if column.required and column.name not in entry.columns:
                 raise ContractError(f"{self._full_name(table)}: required column {column.name} is missing")
         given = (
             {"since": _micros_of(way.ingested)} if isinstance(way, IngestedSince) and way.ingested is not None else {}
         )
-        net = self._since(table, known, way) if isinstance(way, IngestedSince) else self._net(table, known, way)
+        net = self._since(table, entry, way) if isinstance(way, IngestedSince) else self._net(table, entry, way)
         last = way.version if isinstance(way, IngestedSince) else way.last
         statement = f"WITH net AS ({net}) {self._counted(table, last)}"
         try:
@@ -258,7 +260,7 @@ class WarehouseSilver(Silver):
         sums = "SUM(GREATEST(net, 0)), SUM(GREATEST(-net, 0)), MAX(ingested)"
         if table == tables.STRAVA_ATHLETE:
             return "SELECT DISTINCT athlete_id, CAST(NULL AS DATE), 0, 0, CAST(NULL AS BIGINT) FROM net"
-        activities = self._known(tables.STRAVA_ACTIVITIES)
+        activities = self._catalog_entry(tables.STRAVA_ACTIVITIES)
         if activities is None:
             return "SELECT athlete_id, CAST(NULL AS DATE), 0, 0, CAST(NULL AS BIGINT) FROM net WHERE FALSE"
         # by version: Spark takes a table's plain name and its table_changes in one statement for the same relation
@@ -280,11 +282,11 @@ class WarehouseSilver(Silver):
             "ON changed.athlete_id = held.athlete_id AND changed.id = held.id"
         )
 
-    def _net(self, table: Table, known: CatalogEntry, way: ChangeFeed | VersionDiff) -> str:
+    def _net(self, table: Table, entry: CatalogEntry, way: ChangeFeed | VersionDiff) -> str:
         """Equal contents counted together: those that do not cancel out, with `net` and the newest `ingested`."""
-        content = [name for name in table.column_names if name in known.columns and name != INGESTED]
+        content = [name for name in table.column_names if name in entry.columns and name != INGESTED]
         columns = ", ".join(content)
-        ingested = _ingested(known)
+        ingested = _ingested(entry)
         if isinstance(way, ChangeFeed):
             # the function takes literals alone
             source = (
@@ -302,38 +304,38 @@ class WarehouseSilver(Silver):
             f"SELECT {columns}, SUM(sign) AS net, MAX(ingested) AS ingested FROM ({source}) "
             f"GROUP BY {columns} HAVING SUM(sign) <> 0"
         )
-        return f"SELECT {_keys(table, known)}, net, ingested FROM ({grouped})"
+        return f"SELECT {_keys(table, entry)}, net, ingested FROM ({grouped})"
 
-    def _since(self, table: Table, known: CatalogEntry, way: IngestedSince) -> str:
+    def _since(self, table: Table, entry: CatalogEntry, way: IngestedSince) -> str:
         # at the watermark itself a second commit of the same batch may lie: those rows count as new again
-        newer = f" WHERE {_ingested(known)} >= :since" if way.ingested is not None else ""
+        newer = f" WHERE {_ingested(entry)} >= :since" if way.ingested is not None else ""
         at_version = f"{self._name(table)} VERSION AS OF {way.version:d}"
-        new = f"SELECT {_keys(table, known)}, 1 AS net, {_ingested(known)} AS ingested FROM {at_version}{newer}"
+        new = f"SELECT {_keys(table, entry)}, 1 AS net, {_ingested(entry)} AS ingested FROM {at_version}{newer}"
         if table != tables.STRAVA_ACTIVITIES:
             return new
         remembered = [
             f"SELECT athlete_id, {key} AS id, {_day('activity_date', derived.columns['activity_date'])} AS day "
             f"FROM {self._name(of)} WHERE athlete_id IS NOT NULL AND {key} IS NOT NULL AND activity_date IS NOT NULL"
             for of, key in ((tables.ACTIVITY, "activity_id"), (tables.REJECTS, "id"))
-            if (derived := self._known(of)) is not None
+            if (derived := self._catalog_entry(of)) is not None
         ]
         if not remembered:
             return new
         return (
             f"{new} UNION ALL SELECT athlete_id, id, day, -1 AS net, CAST(NULL AS BIGINT) AS ingested "
             f"FROM ({' UNION ALL '.join(remembered)}) AS remembered "
-            f"LEFT ANTI JOIN (SELECT {_keys(table, known)} FROM {at_version}) AS held USING (athlete_id, id, day)"
+            f"LEFT ANTI JOIN (SELECT {_keys(table, entry)} FROM {at_version}) AS held USING (athlete_id, id, day)"
         )
 
     # ------------------------------------------------------------------------------------------------------- the tables
 
-    def _known(self, table: Table) -> CatalogEntry | None:
+    def _catalog_entry(self, table: Table) -> CatalogEntry | None:
         """The table in the catalog, without the warehouse; None where it does not exist."""
         from databricks.sdk.errors import NotFound
 
         name = self._full_name(table)
         try:
-            found = reached(name, lambda: self._client().tables.get(name))
+            found = api_call(name, lambda: self._client().tables.get(name))
         except AccessError as error:
             raise self._no_right(table, str(error)) from error
         except StoreError as error:
@@ -352,9 +354,9 @@ class WarehouseSilver(Silver):
         return CatalogEntry(found.table_id or name, columns, dict(found.properties or {}))
 
     def _rows(self, table: Table, statement: str, **parameters: str | int) -> list[Row]:
-        return self._asked(table, lambda: self.warehouse.rows(statement, **parameters))
+        return self._naming_the_table(table, lambda: self.warehouse.rows(statement, **parameters))
 
-    def _asked(self, table: Table, ask: Callable[[], Result]) -> Result:
+    def _naming_the_table(self, table: Table, ask: Callable[[], Result]) -> Result:
         try:
             return ask()
         except AccessError as error:
@@ -378,18 +380,18 @@ class WarehouseSilver(Silver):
         return quoted(self._full_name(table))
 
 
-def _keys(table: Table, known: CatalogEntry) -> str:
+def _keys(table: Table, entry: CatalogEntry) -> str:
     """The columns by which net rows are counted: athlete, and where the table has them activity and day."""
     columns = ["CAST(athlete_id AS STRING) AS athlete_id"]
     if table == tables.STRAVA_ACTIVITIES:
-        columns += ["CAST(id AS BIGINT) AS id", f"{_day('start_date_local', known.columns['start_date_local'])} AS day"]
+        columns += ["CAST(id AS BIGINT) AS id", f"{_day('start_date_local', entry.columns['start_date_local'])} AS day"]
     elif table == tables.STRAVA_SUB_ACTIVITY:
         columns += ["CAST(activity_id AS BIGINT) AS activity_id"]
     return ", ".join(columns)
 
 
-def _ingested(known: CatalogEntry) -> str:
-    return _micros(INGESTED, known.columns[INGESTED]) if INGESTED in known.columns else "CAST(NULL AS BIGINT)"
+def _ingested(entry: CatalogEntry) -> str:
+    return _micros(INGESTED, entry.columns[INGESTED]) if INGESTED in entry.columns else "CAST(NULL AS BIGINT)"
 
 
 def _day(column: str, type: str) -> str:

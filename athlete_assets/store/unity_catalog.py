@@ -7,8 +7,6 @@ that log_model returns.
 
 from __future__ import annotations
 
-import random
-import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -16,6 +14,8 @@ from functools import cached_property
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, TypeVar
+
+from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_exponential, wait_random
 
 from athlete_assets import tables
 from athlete_assets.days import Days, midnight
@@ -32,6 +32,7 @@ from athlete_assets.store.feature_store import (
     refuse_unsupported,
     schema_of,
 )
+from athlete_assets.store.sql import identifier, literal, quoted
 from athlete_assets.tables import Table
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ if TYPE_CHECKING:
 
 ATTEMPTS = 3
 RETRY_SECONDS = 2.0
-"""Wait before the first retry; the next one waits twice as long."""
+"""Wait before the first retry, and as much again by chance; each further one waits twice as long."""
 REGISTRY = "databricks-uc"
 
 MISSING_TABLE = ("TABLE_OR_VIEW_NOT_FOUND", "DELTA_TABLE_NOT_FOUND", "RESOURCE_DOES_NOT_EXIST", "TABLE_DOES_NOT_EXIST")
@@ -88,7 +89,7 @@ class UnityCatalogStore(Store):
     def exists(self, table: Table) -> bool:
         # not catalog.tableExists: whoever may not see a table must not be told that it is empty
         name = self.full_name(table)
-        return _attempt(name, lambda: _existing(self.spark, name)) is not None
+        return _attempt(name, lambda: _table_or_none(self.spark, name)) is not None
 
     def version(self, table: Table) -> int | None:
         if not self.exists(table):
@@ -99,7 +100,7 @@ class UnityCatalogStore(Store):
 
     def read(self, table: Table, days: Days | None = None) -> DataFrame:
         name = self.full_name(table)
-        found = _attempt(name, lambda: _existing(self.spark, name))
+        found = _attempt(name, lambda: _table_or_none(self.spark, name))
         if found is None:
             return self.spark.createDataFrame([], table.ddl.replace(" NOT NULL", ""))
         frame = as_contracted(found, table)
@@ -108,7 +109,7 @@ class UnityCatalogStore(Store):
     def replace(self, table: Table, rows: DataFrame, days: Days | None = None) -> Written:
         name = self.full_name(table)
         fitted = _fitted(rows, table)
-        count = _refused(fitted, table, days, table.keys)
+        count = _checked_count(fitted, table, days, table.keys)
         self.create(table)
         _attempt(name, lambda: self._replace(table, fitted, days))
         version = self.version(table)
@@ -118,7 +119,7 @@ class UnityCatalogStore(Store):
     def append(self, table: Table, rows: DataFrame) -> Written:
         name = self.full_name(table)
         fitted = _fitted(rows, table)
-        count = _refused(fitted, table, None, keys=())
+        count = _checked_count(fitted, table, None, keys=())
         self.create(table)
         # Delta commits a (txnAppId, txnVersion) once: a retry after a lost answer adds nothing
         writer = (
@@ -136,7 +137,7 @@ class UnityCatalogStore(Store):
         name = self.full_name(table)
         keys = [key for key in table.keys if key != table.timestamp_key]
         columns = [
-            f"{_identifier(column.name)} {column.type.upper()}{'' if column.nullable else ' NOT NULL'} "
+            f"{identifier(column.name)} {column.type.upper()}{'' if column.nullable else ' NOT NULL'} "
             f"COMMENT {literal(described(column))}"
             for column in table.columns
         ]
@@ -163,14 +164,14 @@ class UnityCatalogStore(Store):
         name = self.full_name(table)
         if not table.keys:
             # nothing to match by. Not saveAsTable with replaceWhere, which replaces the whole table on Apache Spark
-            rows.writeTo(quoted(name)).overwrite(F.expr(_window(table, days)) if days else F.lit(True))
+            rows.writeTo(quoted(name)).overwrite(F.expr(_window_predicate(table, days)) if days else F.lit(True))
             return
         view = f"athlete_assets_{uuid.uuid4().hex}"
         rows.createOrReplaceTempView(view)
         try:
             # collected, so that the commit has happened when this returns, whatever kind of session it is
             self.spark.sql(
-                merge_statement(name, view, table.keys, _window(table, days, "t") if days else None)
+                merge_statement(name, view, table.keys, _window_predicate(table, days, "t") if days else None)
             ).collect()
         finally:
             self.spark.catalog.dropTempView(view)
@@ -211,14 +212,14 @@ class UnityCatalogFeatureStore(FeatureStore):
             name, types, primary_keys=keys, timeseries_column=timeseries_column, partition_columns=partitions
         )
         spark = self._session()
-        if _attempt(name, lambda: _existing(spark, name)) is None:
+        if _attempt(name, lambda: _table_or_none(spark, name)) is None:
             entity_keys = [key for key in keys if key != timeseries_column]
             columns = []
             for column in spark_schema.fields:
                 required = column.name in keys or not column.nullable
                 comment = column.metadata.get("comment")
                 columns.append(
-                    f"{_identifier(column.name)} {types[column.name]}{' NOT NULL' if required else ''}"
+                    f"{identifier(column.name)} {types[column.name]}{' NOT NULL' if required else ''}"
                     + (f" COMMENT {literal(comment)}" if comment else "")
                 )
             statement = create_statement(
@@ -242,7 +243,7 @@ class UnityCatalogFeatureStore(FeatureStore):
         if mode not in ("merge", "overwrite"):
             raise ContractError(f"{name}: mode {mode!r} must be merge or overwrite")
         spark = self._session()
-        held = _attempt(name, lambda: _existing(spark, name))
+        held = _attempt(name, lambda: _table_or_none(spark, name))
         if held is None:
             raise ContractError(f"feature table {name} does not exist")
         found, wanted = dict(df.dtypes), dict(held.dtypes)
@@ -285,7 +286,7 @@ class UnityCatalogFeatureStore(FeatureStore):
     ) -> Any:
         refuse_unsupported(feature_lookups)
         moments = sorted({lookup.timestamp_lookup_key for lookup in feature_lookups if lookup.timestamp_lookup_key})
-        _refuse_days(df, moments)
+        _refuse_dates_as_lookup_keys(df, moments)
         refuse_null_timestamps(df, [moment for moment in moments if moment in df.columns])
         return _attempt(
             ", ".join(sorted({lookup.table_name for lookup in feature_lookups})),
@@ -311,7 +312,7 @@ class UnityCatalogFeatureStore(FeatureStore):
 
         if mlflow.active_run() is None:
             raise ContractError("log_model needs an active MLflow run; call it inside mlflow.start_run()")
-        with _translated(registered_model_name or artifact_path), _registered_by_any_mlflow():
+        with _own_errors(registered_model_name or artifact_path), _open_source_mlflow_registers():
             self.client.log_model(
                 model=model,
                 artifact_path=artifact_path,
@@ -333,13 +334,13 @@ class UnityCatalogFeatureStore(FeatureStore):
         spec = FeatureSpec.load(model_folder(model_uri))
         asked = {f.timestamp_lookup_key for f in spec.features if f.output_name not in df.columns}
         moments = sorted(moment for moment in asked if moment and moment in df.columns)
-        _refuse_days(df, moments)
+        _refuse_dates_as_lookup_keys(df, moments)
         refuse_null_timestamps(df, moments)
         return _attempt(model_uri, lambda: self.client.score_batch(model_uri=model_uri, df=df, result_type=result_type))
 
 
 @contextmanager
-def _registered_by_any_mlflow() -> Iterator[None]:
+def _open_source_mlflow_registers() -> Iterator[None]:
     """Lets mlflow from PyPI register in Unity Catalog what the feature store's log_model packaged.
 
     Databricks' own build of mlflow sends such a model's features along; the open-source one refuses the model ("can
@@ -393,14 +394,14 @@ def create_statement(
     parts = list(columns)
     if primary_keys:
         keys = ", ".join(
-            f"{_identifier(key)} TIMESERIES" if key == timeseries_column else _identifier(key) for key in primary_keys
+            f"{identifier(key)} TIMESERIES" if key == timeseries_column else identifier(key) for key in primary_keys
         )
-        parts.append(f"CONSTRAINT {_identifier(name.split('.')[-1] + '_pk')} PRIMARY KEY ({keys})")
+        parts.append(f"CONSTRAINT {identifier(name.split('.')[-1] + '_pk')} PRIMARY KEY ({keys})")
     statement = [f"CREATE TABLE IF NOT EXISTS {quoted(name)} (", "  " + ",\n  ".join(parts), ")", "USING DELTA"]
     if partitioned_by:
-        statement.append(f"PARTITIONED BY ({', '.join(map(_identifier, partitioned_by))})")
+        statement.append(f"PARTITIONED BY ({', '.join(map(identifier, partitioned_by))})")
     if clustered_by:
-        statement.append(f"CLUSTER BY ({', '.join(map(_identifier, clustered_by))})")
+        statement.append(f"CLUSTER BY ({', '.join(map(identifier, clustered_by))})")
     statement.append(f"COMMENT {literal(comment)}")
     return "\n".join(statement)
 
@@ -412,10 +413,10 @@ def merge_statement(
 
     The window stands in the match as well: a row of the same key outside it belongs to another window.
     """
-    same = [f"t.{_identifier(key)} = s.{_identifier(key)}" for key in keys]
+    same = [f"t.{identifier(key)} = s.{identifier(key)}" for key in keys]
     lines = [
         f"MERGE INTO {quoted(name)} AS t",
-        f"USING {_identifier(source)} AS s",
+        f"USING {identifier(source)} AS s",
         f"ON {' AND '.join([*same, *([window] if window else [])])}",
         "WHEN MATCHED THEN UPDATE SET *",
         "WHEN NOT MATCHED THEN INSERT *",
@@ -430,27 +431,14 @@ def tags_statement(name: str, tags: Mapping[str, str]) -> str:
     return f"ALTER TABLE {quoted(name)} SET TAGS ({pairs})"
 
 
-def quoted(name: str) -> str:
-    """A name of several levels, each in backticks."""
-    return ".".join(map(_identifier, name.split(".")))
-
-
-def _identifier(name: str) -> str:
-    return "`" + name.replace("`", "``") + "`"
-
-
-def literal(text: str) -> str:
-    return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"
-
-
-def _window(table: Table, days: Days, alias: str = "") -> str:
+def _window_predicate(table: Table, days: Days, alias: str = "") -> str:
     """SQL for the rows of the days, by partition first; for rejects also those outside the calendar."""
     prefix = f"{alias}." if alias else ""
     first_month, last_month = days.months
     first, last = (f"TIMESTAMP'{midnight(day).isoformat()}'" for day in (days.first, days.last))
     inside = (
         f"{prefix}month BETWEEN '{first_month}' AND '{last_month}' "
-        f"AND {prefix}{_identifier(day_column(table))} BETWEEN {first} AND {last}"
+        f"AND {prefix}{identifier(day_column(table))} BETWEEN {first} AND {last}"
     )
     return f"(({inside}) OR {prefix}month = '{tables.OUTSIDE_CALENDAR}')" if table == tables.REJECTS else f"({inside})"
 
@@ -478,7 +466,7 @@ def _fitted(rows: DataFrame, table: Table) -> DataFrame:
     return rows.select(*columns)
 
 
-def _refused(rows: DataFrame, table: Table, days: Days | None, keys: Sequence[str]) -> int:
+def _checked_count(rows: DataFrame, table: Table, days: Days | None, keys: Sequence[str]) -> int:
     """How many rows there are, counted in one pass with all that the contract forbids; ContractError where it does."""
     from pyspark.sql import functions as F
 
@@ -522,40 +510,43 @@ def _outside(table: Table, days: Days | None) -> Column:
     return ~F.coalesce(belongs, F.lit(False))
 
 
-def _refuse_days(df: DataFrame, columns: Sequence[str]) -> None:
+def _refuse_dates_as_lookup_keys(df: DataFrame, columns: Sequence[str]) -> None:
     types = dict(df.dtypes)
     for column in columns:
         if column in types and types[column] != "timestamp":
             raise ContractError(f"timestamp lookup key {column} is {types[column]}; it must be a timestamp")
 
 
-def _existing(spark: SparkSession, name: str) -> DataFrame | None:
+def _table_or_none(spark: SparkSession, name: str) -> DataFrame | None:
     """The table as a frame, or None where there is no such table; raises where the schema is missing or unseen."""
     try:
         frame = spark.table(quoted(name))
         _ = frame.schema  # through Spark Connect, a frame is not looked at before
     except Exception as error:
-        if _says(error, MISSING_TABLE) and not _says(error, (*NO_RIGHT, *MISSING_SCHEMA)):
+        if _mentions(error, MISSING_TABLE) and not _mentions(error, (*NO_RIGHT, *MISSING_SCHEMA)):
             return None
         raise
     return frame
 
 
 def _attempt(name: str, action: Callable[[], Result]) -> Result:
-    """Runs the action, up to ATTEMPTS times where trying again may help; errors are told by this package's kinds."""
-    for attempt in range(1, ATTEMPTS + 1):
-        try:
-            with _translated(name):
-                return action()
-        except StoreError:
-            if attempt == ATTEMPTS:
-                raise
-            time.sleep(RETRY_SECONDS * 2 ** (attempt - 1) * random.uniform(0.5, 1.5))
-    raise AssertionError("unreachable")
+    """Runs the action, up to ATTEMPTS times where trying again may help; raises errors of this package's kinds."""
+
+    def once() -> Result:
+        with _own_errors(name):
+            return action()
+
+    retrying = Retrying(
+        retry=retry_if_exception_type(StoreError),
+        stop=stop_after_attempt(ATTEMPTS),
+        wait=wait_exponential(multiplier=RETRY_SECONDS) + wait_random(0, RETRY_SECONDS),
+        reraise=True,
+    )
+    return retrying(once)
 
 
 @contextmanager
-def _translated(name: str) -> Iterator[None]:
+def _own_errors(name: str) -> Iterator[None]:
     """Turns what engine and client say into one sentence; what is not known passes through as it is."""
     try:
         yield
@@ -563,25 +554,25 @@ def _translated(name: str) -> Iterator[None]:
         raise
     except Exception as error:
         said = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        if _says(error, NO_RIGHT):
+        if _mentions(error, NO_RIGHT):
             raise AccessError(
                 f"{name}: the deployment's principal lacks a right: {said} "
                 "(`athlete-assets databricks check` tries each right, `init` grants them)"
             ) from error
-        if _says(error, MISSING_SCHEMA):
+        if _mentions(error, MISSING_SCHEMA):
             raise AccessError(
                 f"{name}: catalog or schema not found: {said} (`athlete-assets databricks init` makes them)"
             ) from error
-        if _says(error, MAY_PASS):
+        if _mentions(error, MAY_PASS):
             raise StoreError(f"{name}: {said}") from error
-        if _says(error, MISSING_TABLE):
+        if _mentions(error, MISSING_TABLE):
             raise ContractError(f"{name} does not exist: {said}") from error
         if isinstance(error, ValueError):
             raise ContractError(f"{name}: {said}") from error
         raise
 
 
-def _says(error: Exception, marks: Sequence[str]) -> bool:
+def _mentions(error: Exception, marks: Sequence[str]) -> bool:
     text = f"{type(error).__name__} {error}"
     return any(mark in text for mark in marks)
 

@@ -10,7 +10,7 @@ from pyspark.sql import SparkSession
 
 from athlete_assets.deployments.databricks.config import Credentials
 from athlete_assets.errors import AccessError, SettingsError, StoreError
-from athlete_assets.store.warehouse import NotYet, RefusedStatement, Warehouse
+from athlete_assets.store.warehouse import RefusedStatement, Warehouse, WarehouseStarting
 from athlete_assets_tests.fake_workspace import FakeWorkspace
 from athlete_assets_tests.fake_workspace.warehouse import Fate, Warehouses
 
@@ -72,15 +72,15 @@ def test_at_the_deadline_a_statement_is_cancelled_and_no_other_is_asked(warehous
     with pytest.raises(StoreError, match="nothing of it was asked"):
         warehouse.rows("SELECT 1")
     assert len(warehouses.statements) == 1
-    warehouse.begin()
-    assert warehouse.left > 0
+    warehouse.start_clock()
+    assert warehouse.seconds_left > 0
 
 
 def test_a_warehouse_that_is_starting_is_no_error(warehouses: Warehouses) -> None:
     starting = warehouses.add("w-2", start_seconds=60)
-    with pytest.raises(NotYet, match="w-2 is starting"):
+    with pytest.raises(WarehouseStarting, match="w-2 is starting"):
         opened(warehouses, seconds=0.5, id="w-2").rows("SELECT 1")
-    with pytest.raises(NotYet):
+    with pytest.raises(WarehouseStarting):
         opened(warehouses, id="w-2").refuse_while_starting()
     assert starting.starts == 1
 
