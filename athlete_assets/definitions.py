@@ -1,9 +1,9 @@
-"""The code location: one Definitions for both deployments, which differ in their resources alone."""
+"""The code location: one Definitions for both deployments, which differ in their resources and executor alone."""
 
 from __future__ import annotations
 
 import warnings
-from typing import Any
+from types import ModuleType
 
 import dagster as dg
 
@@ -28,7 +28,8 @@ MODELS = (TIME_ESTIMATOR, OVERTRAINING_DETECTOR)
 
 
 def build(settings: Settings) -> dg.Definitions:
-    """All assets, with the resources of the deployment that the settings name."""
+    """All assets, with the resources and the executor of the deployment that the settings name."""
+    deployment = _deployment(settings)
     return dg.Definitions(
         assets=[
             *silver_assets(settings),
@@ -45,19 +46,20 @@ def build(settings: Settings) -> dg.Definitions:
             *follow_sensors(settings),
             *alert_sensors(settings),
         ],
-        resources=_resources(settings),
-        # one process: the embedded engine and the imports are paid once a run, not once a step
+        resources=deployment.resources(settings),
         loggers={"console": dg.colored_console_logger, "progress": progress_logger},
-        executor=dg.in_process_executor,
+        executor=deployment.executor(settings),
     )
 
 
-def _resources(settings: Settings) -> dict[str, Any]:
+def _deployment(settings: Settings) -> ModuleType:
     if settings.deployment == "databricks":
-        from athlete_assets.deployments.databricks.resources import resources
-    else:
-        from athlete_assets.deployments.local import resources
-    return resources(settings)
+        from athlete_assets.deployments.databricks import resources
+
+        return resources
+    from athlete_assets.deployments import local
+
+    return local
 
 
 warnings.filterwarnings("ignore", category=dg.BetaWarning)

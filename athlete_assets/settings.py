@@ -12,16 +12,35 @@ from collections.abc import Mapping
 from datetime import date, datetime
 from functools import cached_property
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 from zoneinfo import ZoneInfo, available_timezones
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError, field_validator
 
 from athlete_assets.days import monday_of
 from athlete_assets.errors import SettingsError
 
 PREFIX = "ATHLETE_"
 HOME_FILE = "settings.env"
+
+
+def _items(value: object) -> object:
+    """The items of a text by commas, as people write a list, or of a JSON array; anything else as it is."""
+    if not isinstance(value, str):
+        return value
+    if not value.lstrip().startswith("["):
+        return [item.strip() for item in value.split(",") if item.strip()]
+    try:
+        found = json.loads(value)
+    except ValueError:
+        found = None
+    if not isinstance(found, list) or not all(isinstance(item, str) for item in found):
+        raise ValueError('must be a list by commas, or a JSON array of texts such as ["a", "b"]')
+    return found
+
+
+Items = Annotated[list[str], BeforeValidator(_items)]
+"""A setting that holds several texts."""
 
 
 class Settings(BaseModel):
@@ -93,14 +112,14 @@ class Settings(BaseModel):
         "", description="this package's folder in the repository's web view, to which assets link; empty: local files"
     )
     ui_url: str = Field("http://127.0.0.1:3000", description="address of the Dagster UI, for the links in alerts")
-    alert_webhook_url: str = Field("", repr=False, description="URL that gets each alert as a JSON POST")
-    alert_slack_token: str = Field("", repr=False, description="bot token; needs alert_slack_channel")
+    alert_webhook_url: SecretStr = Field(SecretStr(""), description="URL that gets each alert as a JSON POST")
+    alert_slack_token: SecretStr = Field(SecretStr(""), description="bot token; needs alert_slack_channel")
     alert_slack_channel: str = Field("", description="Slack channel, such as #training-data")
     alert_smtp_server: str = Field("", description="host or host:port that sends alerts by e-mail")
     alert_smtp_user: str = Field("", description="user of the mail server, where it wants one")
-    alert_smtp_password: str = Field("", repr=False, description="password of that user")
+    alert_smtp_password: SecretStr = Field(SecretStr(""), description="password of that user")
     alert_email_from: str = Field("", description="sender of the alerts")
-    alert_email_to: str = Field("", description="recipients of the alerts, separated by commas")
+    alert_email_to: Items = Field([], description="recipients of the alerts, by commas")
 
     # Databricks; credentials are not settings: they are read from DATABRICKS_* and ARM_* when a client is made
     databricks_launcher: Literal["mended", "stock"] = Field(
@@ -136,9 +155,9 @@ class Settings(BaseModel):
         "installed",
         description="databricks-feature-engineering on the cluster: installed in this process's version, or its own",
     )
-    databricks_libraries: str = Field("", description="further libraries for the cluster, name==version, by commas")
-    databricks_secrets: str = Field(
-        "", description="secrets that steps need as environment variables: NAME=scope/key, by commas"
+    databricks_libraries: Items = Field([], description="further libraries for the cluster, name==version, by commas")
+    databricks_secrets: Items = Field(
+        [], description="secrets that steps need as environment variables: NAME=scope/key, by commas"
     )
     databricks_staging: str = Field(
         "", description="folder for what a step needs: on a volume (default: monitoring.staging), or a DBFS path"
@@ -147,14 +166,19 @@ class Settings(BaseModel):
         3, ge=0, description="further attempts after a failure of the cluster, for steps without a retry policy"
     )
     databricks_timeout_s: int = Field(7200, gt=0, description="s; a longer run is cancelled by Databricks itself")
+    databricks_parallel_steps: int = Field(
+        4, ge=1, description="steps of one Dagster run that may run at once where none needs the other; 1: in turn"
+    )
     databricks_poll_s: float = Field(5.0, gt=0, description="s between looks at a run")
-    databricks_viewers: str = Field("", description="groups that may see the runs, by commas")
-    databricks_operators: str = Field("", description="groups that may cancel and repeat the runs, by commas")
+    databricks_viewers: Items = Field([], description="groups that may see the runs, by commas")
+    databricks_operators: Items = Field([], description="groups that may cancel and repeat the runs, by commas")
     databricks_service_principal: str = Field(
         "", description="application id that runs the steps; `databricks init` grants it its rights"
     )
-    databricks_readers: str = Field("", description="groups that may read features, predictions and models, by commas")
-    databricks_writers: str = Field("", description="groups that may also write them, by commas")
+    databricks_readers: Items = Field(
+        [], description="groups that may read features, predictions and models, by commas"
+    )
+    databricks_writers: Items = Field([], description="groups that may also write them, by commas")
     databricks_warehouse_id: str = Field(
         "", description="SQL warehouse through which silver_changes looks at silver; empty: it does not look"
     )

@@ -26,6 +26,11 @@ class EmbeddedPySparkResource(LazyPySparkResource):
         self._spark_session = spark_session(self.engine)  # type: ignore[arg-type]
 
 
+def executor(_: Settings) -> dg.ExecutorDefinition:
+    """One process: the embedded engine and the imports are paid once a run, not once a step."""
+    return dg.in_process_executor
+
+
 def resources(settings: Settings) -> dict[str, Any]:
     """The local deployment's resources by key."""
 

@@ -6,6 +6,7 @@ import json
 import logging
 import smtplib
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from email.message import EmailMessage
 from urllib.request import Request, urlopen
 
@@ -73,7 +74,7 @@ class Email(Channel):
 
     name = "e-mail"
 
-    def __init__(self, server: str, sender: str, recipients: str, user: str = "", password: str = "") -> None:
+    def __init__(self, server: str, sender: str, recipients: Sequence[str], user: str = "", password: str = "") -> None:
         self.server = server
         self.sender = sender
         self.recipients = recipients
@@ -84,7 +85,7 @@ class Email(Channel):
         message = EmailMessage()
         message["Subject"] = alert.text.partition("\n")[0]
         message["From"] = self.sender
-        message["To"] = self.recipients
+        message["To"] = ", ".join(self.recipients)
         message.set_content(alert.text)
         host, _, port = self.server.partition(":")
         with smtplib.SMTP(host, int(port or 25), timeout=SECONDS) as connection:
@@ -103,17 +104,18 @@ class Email(Channel):
 def channels_of(settings: Settings) -> list[Channel]:
     """The channels that the settings name. Raises SettingsError for one that is named by halves."""
     channels: list[Channel] = [Log()]
-    if settings.alert_webhook_url:
-        channels.append(Webhook(settings.alert_webhook_url))
-    if settings.alert_slack_token or settings.alert_slack_channel:
-        if not (settings.alert_slack_token and settings.alert_slack_channel):
+    webhook, slack_token = settings.alert_webhook_url.get_secret_value(), settings.alert_slack_token.get_secret_value()
+    if webhook:
+        channels.append(Webhook(webhook))
+    if slack_token or settings.alert_slack_channel:
+        if not (slack_token and settings.alert_slack_channel):
             raise SettingsError("Slack alerts need both ATHLETE_ALERT_SLACK_TOKEN and ATHLETE_ALERT_SLACK_CHANNEL")
-        channels.append(Slack(settings.alert_slack_token, settings.alert_slack_channel))
+        channels.append(Slack(slack_token, settings.alert_slack_channel))
     mail = (settings.alert_smtp_server, settings.alert_email_from, settings.alert_email_to)
     if any(mail):
         if not all(mail):
             raise SettingsError(
                 "e-mail alerts need ATHLETE_ALERT_SMTP_SERVER, ATHLETE_ALERT_EMAIL_FROM and ATHLETE_ALERT_EMAIL_TO"
             )
-        channels.append(Email(*mail, settings.alert_smtp_user, settings.alert_smtp_password))
+        channels.append(Email(*mail, settings.alert_smtp_user, settings.alert_smtp_password.get_secret_value()))
     return channels

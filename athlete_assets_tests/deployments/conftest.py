@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from multiprocessing import forkserver
 from pathlib import Path
 from typing import Any
 
@@ -109,6 +111,14 @@ class Small:
         self.repository = ReconstructableRepository.for_module("small_assets.definitions", "defs")
         self.use(HastyLauncher)
 
+    def in_parallel(self, monkeypatch: pytest.MonkeyPatch, **changes: Any) -> None:
+        """Steps run by the deployment's executor, in processes of their own, which make the launcher anew."""
+        monkeypatch.setenv("ATHLETE_DEPLOYMENT", "databricks")
+        monkeypatch.setenv("SMALL_LAUNCHER", json.dumps({**self.configuration(), **changes}))
+        monkeypatch.syspath_prepend(str(self.out))  # dagster takes the first entry off while it loads a code location
+        forkserver._forkserver._stop()  # type: ignore[attr-defined]  # an earlier test's has that test's environment
+        self.definitions = importlib.reload(self.definitions)
+
     def use(self, kind: type, **changes: Any) -> None:
         """Launches the steps with such a launcher from now on."""
         self.definitions.LAUNCHER = kind(**{**self.configuration(), **changes})
@@ -176,8 +186,9 @@ class Small:
         days: tuple[str, str] | None = None,
         checks: list[tuple[str, str]] | None = None,
         do: str = "",
+        tags: dict[str, str] | None = None,
     ) -> Finished:
-        tags = {"small/do": do} if do else {}
+        tags = {**(tags or {}), **({"small/do": do} if do else {})}
         if days:
             tags |= {"dagster/asset_partition_range_start": days[0], "dagster/asset_partition_range_end": days[1]}
         elif day:

@@ -16,7 +16,7 @@ from dagster_databricks import databricks_pyspark_step_launcher
 
 from athlete_assets import definitions
 from athlete_assets.assets.builder import STEP_LAUNCHER
-from athlete_assets.deployments.databricks import config
+from athlete_assets.deployments.databricks import config, resources
 from athlete_assets.deployments.databricks.config import Credentials, launcher_arguments, run_config, step_launcher
 from athlete_assets.deployments.databricks.launcher import MendedStepLauncher
 from athlete_assets.errors import SettingsError
@@ -134,6 +134,21 @@ def test_maps_are_read_as_json_and_anything_else_is_refused() -> None:
         Settings.load({"ATHLETE_DATABRICKS_TAGS": "team=running"})
 
 
+@pytest.mark.parametrize("text", ["runners, coaches,", '["runners", "coaches"]', " runners ,coaches"])
+def test_lists_are_read_by_commas_or_as_a_json_array(text: str) -> None:
+    assert Settings.load({"ATHLETE_DATABRICKS_READERS": text}).databricks_readers == ["runners", "coaches"]
+    for wrong in ('["runners"', '["runners", 1]'):
+        with pytest.raises(SettingsError, match=r"DATABRICKS_READERS.*must be a list by commas, or a JSON array"):
+            Settings.load({"ATHLETE_DATABRICKS_READERS": wrong})
+
+
+def test_settings_that_hold_secrets_show_none() -> None:
+    names = ("ALERT_WEBHOOK_URL", "ALERT_SLACK_TOKEN", "ALERT_SMTP_PASSWORD")
+    settings = Settings.load({f"ATHLETE_{name}": "hush-hush" for name in names})
+    assert "hush-hush" not in f"{settings!r} {settings} {settings.model_dump()} {settings.model_dump_json()}"
+    assert settings.alert_smtp_password.get_secret_value() == "hush-hush"
+
+
 def test_a_runtime_with_another_spark_is_refused_and_the_stock_launcher_wants_the_same_python(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -217,6 +232,15 @@ def test_both_deployments_have_the_same_assets_and_resource_keys(monkeypatch: py
     for asset in production.assets or []:
         if isinstance(asset, dg.AssetsDefinition) and asset.is_executable:
             assert STEP_LAUNCHER in asset.required_resource_keys, f"{asset.keys} would run in the orchestrator"
+
+
+def test_each_deployment_has_its_executor() -> None:
+    assert definitions.build(Settings()).executor is dg.in_process_executor, "the embedded engine lives in one process"
+    on_cluster, in_turn = bricks(databricks_on_cluster=True), bricks(databricks_parallel_steps=1)
+    assert {resources.executor(settings) for settings in (on_cluster, in_turn)} == {dg.in_process_executor}
+    executor = definitions.build(bricks(databricks_parallel_steps=3)).executor
+    assert isinstance(executor, dg.ExecutorDefinition)
+    assert executor.name == "multiprocess"
 
 
 # what leaves this process

@@ -21,7 +21,8 @@ from pyspark.sql import SparkSession
 
 from athlete_assets.deployments.databricks import launcher as launcher_module
 from athlete_assets.deployments.databricks import step_main
-from athlete_assets.deployments.databricks.config import pinned_libraries, run_config
+from athlete_assets.deployments.databricks.config import run_config
+from athlete_assets.deployments.databricks.libraries import pinned_libraries
 from athlete_assets.deployments.databricks.staging import PackagedCode
 from athlete_assets.errors import SettingsError
 from athlete_assets.settings import Settings

@@ -9,6 +9,7 @@ import dagster as dg
 import pytest
 import yaml
 from dagster._core.definitions.freshness import FreshnessState, FreshnessStateChange
+from pydantic import SecretStr
 
 import athlete_assets
 from athlete_assets.deployments.instance import prepare_dagster_home
@@ -98,7 +99,7 @@ class Shop:
 @pytest.fixture
 def shop(settings: Settings) -> Iterator[Shop]:
     with http_receiver() as received:
-        shop = Shop(settings.model_copy(update={"alert_webhook_url": f"{received.url}/hook"}), received)
+        shop = Shop(settings.model_copy(update={"alert_webhook_url": SecretStr(f"{received.url}/hook")}), received)
         yield shop
         shop.instance.dispose()
 
@@ -219,7 +220,7 @@ def test_slack_gets_the_text_with_the_bots_token(
     monkeypatch.setattr(
         WebClient.__init__, "__defaults__", (None, WebClient.BASE_URL, *WebClient.__init__.__defaults__[2:])
     )
-    slack = settings.model_copy(update={"alert_slack_token": "xoxb-1", "alert_slack_channel": "#runs"})
+    slack = settings.model_copy(update={"alert_slack_token": SecretStr("xoxb-1"), "alert_slack_channel": "#runs"})
     shop.tick()
     (shop.sensor,) = alert_sensors(slack)
     shop.run(orders, days=MAY_3_TO_5, duplicates=7)
@@ -237,7 +238,7 @@ def test_mail_gets_the_first_line_as_subject(settings: Settings, shop: Shop) -> 
         mail = {
             "alert_smtp_server": server,
             "alert_email_from": "dagster@example.com",
-            "alert_email_to": "a@example.com",
+            "alert_email_to": ["a@example.com", "b@example.com"],
         }
         shop.tick()
         (shop.sensor,) = alert_sensors(settings.model_copy(update=mail))
@@ -245,14 +246,15 @@ def test_mail_gets_the_first_line_as_subject(settings: Settings, shop: Shop) -> 
         shop.tick()
     (text,) = mails
     assert "Subject: BROKEN (error): check shop/orders:keys for 2024-05-03..2024-05-05" in text
-    assert "To: a@example.com" in text
+    assert "To: a@example.com, b@example.com" in text
     assert "7 rows share a key." in text
 
 
 @pytest.mark.parametrize(
-    "half", [{"alert_slack_token": "x"}, {"alert_slack_channel": "#x"}, {"alert_email_to": "a@example.com"}]
+    "half",
+    [{"alert_slack_token": SecretStr("x")}, {"alert_slack_channel": "#x"}, {"alert_email_to": ["a@example.com"]}],
 )
-def test_a_channel_that_is_named_by_halves_is_an_error(settings: Settings, half: dict[str, str]) -> None:
+def test_a_channel_that_is_named_by_halves_is_an_error(settings: Settings, half: dict[str, object]) -> None:
     with pytest.raises(SettingsError, match="ATHLETE_ALERT"):
         channels_of(settings.model_copy(update=half))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import sys
@@ -12,8 +13,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
+from pydantic import SecretStr
 
 import athlete_assets
+from athlete_assets.deployments.databricks.libraries import FEATURE_CLIENT, pinned_libraries
 from athlete_assets.errors import SettingsError
 from athlete_assets.settings import PREFIX, Settings
 
@@ -22,27 +25,6 @@ if TYPE_CHECKING:
 
     from athlete_assets.deployments.databricks.launcher import MendedStepLauncher
 
-SUPPORTED_PYTHON = ("3.10", "3.13")
-"""The first Python minor version that the code runs on, and the first that it does not."""
-CLUSTER_LIBRARIES = (
-    "dagster",
-    "dagster-databricks",
-    "dagster-mlflow",
-    "dagster-pyspark",
-    "dagster-slack",
-    "databricks-sdk",
-    "databricks-feature-engineering",
-    "mlflow",
-    "catboost",
-    "deltalake",
-)
-"""What the code location imports on the cluster, in the versions that are installed here. Spark, pandas, NumPy, Arrow
-and SciPy are the runtime's own: another build of them beside the runtime's breaks Spark's Arrow functions."""
-FEATURE_CLIENT = {"databricks-feature-engineering": "0.12.1"}
-"""The oldest feature store client that the code runs with, where it is the cluster's own."""
-WITH_FEATURE_CLIENT = (*FEATURE_CLIENT, "databricks-sdk", "dagster-databricks")
-"""What goes by the client's version: newer ones need an SDK that dagster-databricks excludes. Only the orchestrator's
-launcher needs dagster-databricks."""
 RUNTIMES = {"15.4": ("3.5", "3.11"), "16.4": ("3.5", "3.12"), "17.3": ("4.0", "3.12")}
 """Long-term runtimes: their Spark and Python minor versions."""
 LOCAL_ONLY = re.compile(r"(home|deployment|engine|ui_url)$|(databricks_(?!table_|experiment)|alert|sensor|schedule)")
@@ -234,12 +216,6 @@ def _new_cluster(settings: Settings) -> dict[str, Any]:
     return cluster
 
 
-def pinned_libraries(settings: Settings) -> tuple[str, ...]:
-    """The libraries that a step has in the same version as this process."""
-    left = WITH_FEATURE_CLIENT if settings.databricks_feature_client == "cluster" else ()
-    return tuple(name for name in CLUSTER_LIBRARIES if name not in left)
-
-
 def _libraries(settings: Settings) -> list[str]:
     pinned = []
     for name in pinned_libraries(settings):
@@ -249,7 +225,7 @@ def _libraries(settings: Settings) -> list[str]:
             raise SettingsError(
                 f"{name} is not installed here: the cluster gets the versions of this process"
             ) from None
-    further = listed(settings.databricks_libraries)
+    further = settings.databricks_libraries
     loose = [package for package in further if "==" not in package]
     if loose:
         raise SettingsError(f"setting ATHLETE_DATABRICKS_LIBRARIES: {', '.join(loose)} has no version (name==version)")
@@ -259,7 +235,7 @@ def _libraries(settings: Settings) -> list[str]:
 def secrets_of(settings: Settings) -> list[dict[str, str]]:
     """The secrets that become environment variables of a step: name, scope, key."""
     secrets = []
-    for item in listed(settings.databricks_secrets):
+    for item in settings.databricks_secrets:
         match = re.fullmatch(r"(\w+)=([^/=]+)/([^/=]+)", item)
         if match is None:
             raise SettingsError(f"setting ATHLETE_DATABRICKS_SECRETS: {item!r} is not NAME=scope/key")
@@ -269,21 +245,17 @@ def secrets_of(settings: Settings) -> list[dict[str, str]]:
 
 def _permissions(settings: Settings) -> dict[str, Any]:
     rights = {"CAN_VIEW": settings.databricks_viewers, "CAN_MANAGE_RUN": settings.databricks_operators}
-    granted = {level: [{"group_name": group} for group in listed(groups)] for level, groups in rights.items() if groups}
+    granted = {level: [{"group_name": group} for group in groups] for level, groups in rights.items() if groups}
     return {"job_permissions": granted} if granted else {}
-
-
-def listed(text: str) -> list[str]:
-    """The items of a setting that holds several, by commas."""
-    return [item.strip() for item in text.split(",") if item.strip()]
 
 
 def step_environment(settings: Settings) -> dict[str, str]:
     """The settings that a step's process needs to compute the same as here: those that are not the defaults."""
     environment = {f"{PREFIX}DEPLOYMENT": "databricks", f"{PREFIX}DATABRICKS_ON_CLUSTER": "true"}
     for name, value in settings.model_dump(mode="json", exclude_defaults=True, exclude_none=True).items():
-        if not LOCAL_ONLY.match(name) and Settings.model_fields[name].repr:  # a field without repr holds a secret
-            environment[f"{PREFIX}{name.upper()}"] = str(value)
+        if not LOCAL_ONLY.match(name) and not isinstance(getattr(settings, name), SecretStr):
+            text = json.dumps(value) if isinstance(value, (list, dict)) else str(value)
+            environment[f"{PREFIX}{name.upper()}"] = text
     return environment
 
 

@@ -30,6 +30,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import dagster as dg
 import requests
+import tenacity
 from dagster._core.code_pointer import FileCodePointer, ModuleCodePointer, PackageCodePointer
 from dagster._core.definitions.partitions.definition import DynamicPartitionsDefinition
 from dagster._core.definitions.reconstruct import ReconstructableJob
@@ -58,7 +59,7 @@ from databricks.sdk.service import iam, jobs
 
 import athlete_assets
 from athlete_assets.deployments.databricks import step_main
-from athlete_assets.deployments.databricks.config import CLUSTER_LIBRARIES, SUPPORTED_PYTHON
+from athlete_assets.deployments.databricks.libraries import CLUSTER_LIBRARIES, SUPPORTED_PYTHON
 from athlete_assets.deployments.databricks.provenance import Provenance
 from athlete_assets.deployments.databricks.remote import batch_name
 from athlete_assets.deployments.databricks.staging import PackagedCode, staging_at
@@ -138,16 +139,12 @@ class MendedStepLauncher(DatabricksPySparkStepLauncher):
 
     def patiently(self, call: Callable[[], Result]) -> Result:
         """The call's result, asked again while the workspace is out of reach; then its last error."""
-        deadline = time.monotonic() + self.outage_patience_s
-        pause = 0.5
-        while True:
-            try:
-                return call()
-            except Exception as error:
-                if not is_outage(error) or time.monotonic() + pause > deadline:
-                    raise
-            time.sleep(pause)
-            pause = min(pause * 2, 30.0)
+        return tenacity.Retrying(
+            retry=tenacity.retry_if_exception(is_outage),
+            stop=tenacity.stop_before_delay(self.outage_patience_s),
+            wait=tenacity.wait_exponential(multiplier=0.5, max=30.0),
+            reraise=True,
+        )(call)
 
     def stage(self, folder: str, step: Mapping[str, Any], packages: Mapping[str, Path]) -> str:
         """Puts a step's description and the entry point into its folder; returns the staged path of the code.

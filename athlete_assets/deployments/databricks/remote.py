@@ -128,16 +128,22 @@ class EventWriter:
 
     def _write(self, batch: Sequence[EventLogEntry]) -> None:
         from dagster._serdes import serialize_value
+        from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_exponential
 
         content = gzip.compress(serialize_value(batch).encode())
-        for attempt in range(1, WRITE_ATTEMPTS + 1):
-            try:
-                with open(f"{self.folder}/{batch_name(self.batches + 1)}", "wb") as handle:
-                    handle.write(content)
-                self.batches += 1
-                return
-            except OSError as error:
-                if attempt == WRITE_ATTEMPTS:
-                    self.error = error
-                else:
-                    time.sleep(0.5 * 2**attempt)
+        again = Retrying(
+            retry=retry_if_exception_type(OSError),
+            stop=stop_after_attempt(WRITE_ATTEMPTS),
+            wait=wait_exponential(),
+            reraise=True,
+        )
+        try:
+            again(self._write_file, f"{self.folder}/{batch_name(self.batches + 1)}", content)
+            self.batches += 1
+        except OSError as error:
+            self.error = error
+
+    @staticmethod
+    def _write_file(path: str, content: bytes) -> None:
+        with open(path, "wb") as handle:
+            handle.write(content)

@@ -28,6 +28,8 @@ SDK_PATIENCE_S = 15
 SPARE_S = 15
 """Of a sensor's tick, for what comes after the warehouse's answers."""
 MIN_LOOK_S = 20
+PRELOADED = ["athlete_assets.definitions", "athlete_assets.deployments.databricks.launcher"]
+"""What the process from which steps' processes are forked has imported: each of them starts in no time."""
 
 
 class ClusterPySparkResource(LazyPySparkResource):
@@ -45,6 +47,18 @@ class ClusterPySparkResource(LazyPySparkResource):
             )
         self._spark_session = SparkSession.builder.getOrCreate()
         self._spark_session.conf.set("spark.sql.session.timeZone", "UTC")
+
+
+def executor(settings: Settings) -> dg.ExecutorDefinition:
+    """Steps that do not need each other run at once, each followed by a process of its own in the orchestrator."""
+    if settings.databricks_on_cluster or settings.databricks_parallel_steps == 1:
+        return dg.in_process_executor
+    return dg.multiprocess_executor.configured(
+        {
+            "max_concurrent": settings.databricks_parallel_steps,
+            "start_method": {"forkserver": {"preload_modules": PRELOADED}},
+        }
+    )
 
 
 def resources(settings: Settings) -> dict[str, Any]:

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any
 from athlete_assets.deployments.databricks.config import (
     Credentials,
     before_first_run,
-    listed,
     match_runtime,
     mended_launcher,
     secrets_of,
@@ -120,7 +119,7 @@ def grants(settings: Settings) -> Iterator[tuple[str, str, str, tuple[str, ...]]
     """(principal, kind of securable, its name, privileges) of the service principal, the writers and the readers."""
     catalog = settings.catalog
     runner = [settings.databricks_service_principal] if settings.databricks_service_principal else []
-    readers, writers = listed(settings.databricks_readers), listed(settings.databricks_writers)
+    readers, writers = settings.databricks_readers, settings.databricks_writers
     for principal in (*runner, *writers, *readers):
         yield principal, "catalog", catalog, ("USE_CATALOG",)
     for principal in (*runner, *writers):

@@ -15,7 +15,13 @@ LAUNCHER = None
 
 @dg.resource
 def launcher(_):
-    return None if os.environ.get("ATHLETE_DATABRICKS_ON_CLUSTER") else LAUNCHER
+    if os.environ.get("ATHLETE_DATABRICKS_ON_CLUSTER"):
+        return None
+    if LAUNCHER is None and "SMALL_LAUNCHER" in os.environ:  # a step's own process of the multiprocess executor
+        from athlete_assets_tests.deployments.conftest import HastyLauncher
+
+        return HastyLauncher(**json.loads(os.environ["SMALL_LAUNCHER"]))
+    return LAUNCHER
 
 
 @dg.resource
@@ -123,9 +129,44 @@ def table(context):
     )
 
 
+def _meets(context, other):
+    """Waits until the other asset's step has begun: two steps that follow each other never both succeed."""
+    _wrote(f"{context.op.name}_began", {"pid": os.getpid()})
+    deadline = time.monotonic() + float(context.run.tags.get("small/patience", "60"))
+    while not os.path.exists(f"{os.environ['SMALL_OUT']}/{other}_began.json"):
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"{other} has not begun")
+        time.sleep(0.05)
+    return dg.MaterializeResult(metadata={"met": other}, check_results=[dg.AssetCheckResult(passed=True)])
+
+
+@dg.asset(check_specs=[dg.AssetCheckSpec("met", asset="left")], code_version="1", **COMMON)
+def left(context):
+    return _meets(context, "right")
+
+
+@dg.asset(check_specs=[dg.AssetCheckSpec("met", asset="right")], code_version="1", **COMMON)
+def right(context):
+    return _meets(context, "left")
+
+
+@dg.asset(deps=[left, right], **COMMON)
+def joined(context):
+    return dg.MaterializeResult()
+
+
+def _executor():
+    if "SMALL_LAUNCHER" not in os.environ:
+        return dg.in_process_executor
+    from athlete_assets.deployments.databricks.resources import executor
+    from athlete_assets.settings import Settings
+
+    return executor(Settings.load())
+
+
 defs = dg.Definitions(
-    assets=[source, numbers, totals, teams, checked, table],
+    assets=[source, numbers, totals, teams, checked, table, left, right, joined],
     asset_checks=[alone],
     resources={"launcher": launcher, "noticeable": noticeable},
-    executor=dg.in_process_executor,
+    executor=_executor(),
 )
