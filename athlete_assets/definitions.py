@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import Any
 
 import dagster as dg
@@ -60,5 +59,4 @@ def _resources(settings: Settings) -> dict[str, Any]:
     return resources(settings)
 
 
-warnings.filterwarnings("ignore", category=dg.BetaWarning)
 defs = build(Settings.load())
