@@ -13,10 +13,12 @@ import dagster as dg
 
 from athlete_assets import partitions, tables
 from athlete_assets.assets.builder import asset_key
+from athlete_assets.assets.models import OVERTRAINING_DETECTOR, TIME_ESTIMATOR
 from athlete_assets.deployments.instance import prepare_dagster_home
 from athlete_assets.errors import AthleteAssetsError
 from athlete_assets.gold.report import summary_text
-from athlete_assets.orchestration.run_requests import RANGE_END, RANGE_START
+from athlete_assets.orchestration.run_requests import GOLD_TABLES
+from athlete_assets.orchestration.run_tags import RANGE_END, RANGE_START
 from athlete_assets.settings import Settings
 from athlete_assets.silver import imports, landing, simulator
 from athlete_assets.store.local import LocalStore
@@ -57,20 +59,11 @@ def materialise_everything(settings: Settings) -> int:
     os.environ["DAGSTER_HOME"] = str(prepare_dagster_home(settings))
     built = definitions.build(settings)
     everything = built.resolve_implicit_global_asset_job_def()
-    days, weeks = partitions.daily(settings), partitions.weekly(settings)
-    today = _all(days)[1]
-    daily_tables = (tables.ACTIVITY, tables.REJECTS, tables.DAILY, tables.ROLLING, tables.PERFORMANCE)
-    steps: list[tuple[str, list[dg.AssetKey], tuple[str, str] | None]] = [
-        ("daily features", [asset_key(table) for table in daily_tables], _all(days)),
-        ("weekly features", [asset_key(tables.WEEKLY)], _all(weeks)),
-        ("labels", [asset_key(table) for table in tables.LABELS], None),
-        ("models and summary", [*definitions.MODELS, asset_key(tables.METRICS_SUMMARY)], None),
-        ("predictions", [asset_key(tables.PREDICTIONS), asset_key(tables.INFERENCE_LOG)], (today, today)),
-    ]
+    to_do = steps(settings)
     with dg.DagsterInstance.get() as instance:
-        for number, (title, keys, span) in enumerate(steps, start=1):
+        for number, (title, keys, span) in enumerate(to_do, start=1):
             started = time.monotonic()
-            say(f"[{number}/{len(steps)}] {title}" + (f", {span[0]} to {span[1]}" if span else ""))
+            say(f"[{number}/{len(to_do)}] {title}" + (f", {span[0]} to {span[1]}" if span else ""))
             result = everything.get_subset(asset_selection=set(keys)).execute_in_process(
                 instance=instance,
                 tags={RANGE_START: span[0], RANGE_END: span[1]} if span else {},
@@ -83,6 +76,18 @@ def materialise_everything(settings: Settings) -> int:
             say(f"  done in {time.monotonic() - started:.1f} s")
     print_summary(settings)
     return 0
+
+
+def steps(settings: Settings) -> list[tuple[str, list[dg.AssetKey], tuple[str, str] | None]]:
+    """The runs that make everything: title, assets, and first and last partition where they have partitions."""
+    days, weeks = partitions.whole(partitions.daily(settings)), partitions.whole(partitions.weekly(settings))
+    return [
+        ("daily features", _keys(*tables.DAILY_TABLES, *tables.STATE_TABLES), days),
+        ("weekly features", _keys(*tables.WEEKLY_TABLES), weeks),
+        ("labels", _keys(*tables.LABELS), None),
+        ("models", [TIME_ESTIMATOR, OVERTRAINING_DETECTOR], None),
+        ("predictions and summary", _keys(*GOLD_TABLES), (days[1], days[1])),
+    ]
 
 
 def print_summary(settings: Settings) -> None:
@@ -117,8 +122,5 @@ def say(line: str) -> None:
     print(line, flush=True)
 
 
-def _all(calendar: dg.TimeWindowPartitionsDefinition) -> tuple[str, str]:
-    first, last = calendar.get_first_partition_key(), calendar.get_last_partition_key()
-    assert first is not None
-    assert last is not None
-    return first, last
+def _keys(*of: tables.Table) -> list[dg.AssetKey]:
+    return [asset_key(table) for table in of]

@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta, timezone
+from typing import Annotated
+
+from pydantic import BeforeValidator, PlainSerializer
 
 ONE_DAY = timedelta(days=1)
 
@@ -93,3 +96,11 @@ def without(windows: Iterable[Days], gone: Iterable[Days]) -> list[Days]:
 def windows_of(days: set[date]) -> list[Days]:
     """The days as windows."""
     return merged(Days(day, day) for day in days)
+
+
+DaysText = Annotated[
+    Days,
+    BeforeValidator(lambda given: Days(*map(date.fromisoformat, given)) if isinstance(given, list | tuple) else given),
+    PlainSerializer(lambda days: [str(days.first), str(days.last)]),
+]
+"""Days in a pydantic model, as JSON `["2024-05-01", "2024-05-31"]`."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from types import ModuleType
 
 import dagster as dg
@@ -62,5 +61,4 @@ def _deployment(settings: Settings) -> ModuleType:
     return local
 
 
-warnings.filterwarnings("ignore", category=dg.BetaWarning)
 defs = build(Settings.load())

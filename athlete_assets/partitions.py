@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from datetime import date, timedelta
 
 import dagster as dg
@@ -29,6 +30,23 @@ def weekly(settings: Settings) -> dg.WeeklyPartitionsDefinition:
         day_offset=1,
         end_offset=0 if settings.as_of else 1,
     )
+
+
+def whole(calendar: dg.TimeWindowPartitionsDefinition) -> tuple[str, str]:
+    """The first and the last partition."""
+    first, last = calendar.get_first_partition_key(), calendar.get_last_partition_key()
+    assert first is not None
+    assert last is not None
+    return first, last
+
+
+def days_of_its_week() -> dg.TimeWindowPartitionMapping:
+    """A weekly partition rests on the daily ones of its week, of which the running week's are still to come: without
+    `allow_nonexistent_upstream_partitions` Dagster refuses a backfill that holds it."""
+    with warnings.catch_warnings():
+        # that parameter is beta: the one such feature here, so that another one is heard of
+        warnings.simplefilter("ignore", dg.BetaWarning)
+        return dg.TimeWindowPartitionMapping(allow_nonexistent_upstream_partitions=True)
 
 
 def days_of(context: dg.AssetExecutionContext) -> Days:

@@ -7,7 +7,8 @@ feature store's point-in-time join. `month` (yyyy-MM of the table's day column) 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from enum import Enum
 
 STRING, BIGINT, INT, DOUBLE, BOOLEAN = "string", "bigint", "int", "double", "boolean"
 TIMESTAMP, LOCAL_TIMESTAMP, STRINGS = "timestamp", "timestamp_ntz", "array<string>"
@@ -36,6 +37,18 @@ class Column:
     """The highest value that can be right; the `ranges` asset check fails above it."""
 
 
+class Cadence(Enum):
+    """When a table is written and over what: jobs, schedules, sensors, freshness and `run` follow from it."""
+
+    EXTERNAL = "other pipelines or an import write it; a sensor looks at it"
+    DAILY = "days: a window of them is enough"
+    STATE = "days: looks back, so that what changes on one day reaches all later ones"
+    WEEKLY = "weeks: follows the days in them"
+    TRAINING = "whole, with Monday's training"
+    SCORED = "with the predictions of today, once there is a model; by day where it has a day column, else whole"
+    SUMMARY = "whole, after today's features"
+
+
 @dataclass(frozen=True)
 class Table:
     """One table: where it lives, what identifies a row, and which column says what day or week it belongs to."""
@@ -48,6 +61,7 @@ class Table:
     day_column: str | None = None
     """The TIMESTAMP column by which windows are read and replaced; None for a table that is replaced whole."""
     feature_table: bool = False
+    cadence: Cadence = field(kw_only=True)
 
     @property
     def path(self) -> tuple[str, str]:
@@ -115,6 +129,7 @@ STRAVA_ACTIVITIES = Table(
     "One row an activity, as the upstream pipeline cleaned it. Read only.",
     _SILVER_ACTIVITY_COLUMNS,
     keys=("athlete_id", "id"),
+    cadence=Cadence.EXTERNAL,
 )
 
 STRAVA_SUB_ACTIVITY = Table(
@@ -134,6 +149,7 @@ STRAVA_SUB_ACTIVITY = Table(
         Column("silver_ingestion_timestamp", TIMESTAMP, "When the row was written to silver."),
     ),
     keys=("athlete_id", "activity_id", "split_id"),
+    cadence=Cadence.EXTERNAL,
 )
 
 STRAVA_ATHLETE = Table(
@@ -149,6 +165,7 @@ STRAVA_ATHLETE = Table(
         Column("threshold_pace_min_km", DOUBLE, "Pace that can be held for about an hour.", "min/km", required=False),
     ),
     keys=("athlete_id",),
+    cadence=Cadence.EXTERNAL,
 )
 
 REJECTS = Table(
@@ -168,6 +185,7 @@ REJECTS = Table(
     ),
     keys=(),
     day_column="activity_date",
+    cadence=Cadence.DAILY,
 )
 
 # ------------------------------------------------------------------------------------------------------- features
@@ -240,6 +258,7 @@ ACTIVITY = Table(
     keys=("athlete_id", "activity_id"),
     day_column="activity_date",
     feature_table=True,
+    cadence=Cadence.DAILY,
 )
 
 DAILY = Table(
@@ -267,6 +286,7 @@ DAILY = Table(
     keys=("athlete_id", "activity_date"),
     day_column="activity_date",
     feature_table=True,
+    cadence=Cadence.DAILY,
 )
 
 WEEKLY = Table(
@@ -304,6 +324,7 @@ WEEKLY = Table(
     keys=("athlete_id", "week_start"),
     day_column="week_start",
     feature_table=True,
+    cadence=Cadence.WEEKLY,
 )
 
 ROLLING = Table(
@@ -385,6 +406,7 @@ ROLLING = Table(
     keys=("athlete_id", "as_of_date"),
     day_column="as_of_date",
     feature_table=True,
+    cadence=Cadence.STATE,
 )
 
 # ------------------------------------------------------------------------------------------------ features of models
@@ -487,6 +509,7 @@ PERFORMANCE = Table(
     keys=("athlete_id", "as_of_date"),
     day_column="as_of_date",
     feature_table=True,
+    cadence=Cadence.STATE,
 )
 
 RACE_EFFORTS = Table(
@@ -523,6 +546,7 @@ RACE_EFFORTS = Table(
     keys=("athlete_id", "activity_id"),
     day_column="activity_date",
     feature_table=True,
+    cadence=Cadence.TRAINING,
 )
 
 DISRUPTIONS = Table(
@@ -539,6 +563,7 @@ DISRUPTIONS = Table(
     keys=("athlete_id", "as_of_date"),
     day_column="as_of_date",
     feature_table=True,
+    cadence=Cadence.TRAINING,
 )
 
 # ----------------------------------------------------------------------------------------------------------- gold
@@ -581,6 +606,7 @@ PREDICTIONS = Table(
     ),
     keys=("athlete_id", "prediction_date"),
     day_column="prediction_date",
+    cadence=Cadence.SCORED,
 )
 
 METRICS_SUMMARY = Table(
@@ -615,6 +641,7 @@ METRICS_SUMMARY = Table(
         Column("days_since_activity", BIGINT, "Days from the newest activity to as_of_date.", "d"),
     ),
     keys=("athlete_id",),
+    cadence=Cadence.SUMMARY,
 )
 
 # ----------------------------------------------------------------------------------------------------- monitoring
@@ -635,6 +662,7 @@ INFERENCE_LOG = Table(
     ),
     keys=("athlete_id", "prediction_date", "dagster_run_id"),
     day_column="prediction_date",
+    cadence=Cadence.SCORED,
 )
 
 PREDICTION_OUTCOMES = Table(
@@ -658,11 +686,32 @@ PREDICTION_OUTCOMES = Table(
         Column("model_version", STRING, "Version of the registered time_estimator."),
     ),
     keys=("athlete_id", "activity_id"),
+    cadence=Cadence.SCORED,
 )
 
-SILVER = (STRAVA_ACTIVITIES, STRAVA_SUB_ACTIVITY, STRAVA_ATHLETE)
-FEATURES = (ACTIVITY, DAILY, WEEKLY, ROLLING, PERFORMANCE)
-LABELS = (RACE_EFFORTS, DISRUPTIONS)
-GOLD = (PREDICTIONS, METRICS_SUMMARY)
-MONITORING = (INFERENCE_LOG, PREDICTION_OUTCOMES)
-ALL = (*SILVER, REJECTS, *FEATURES, *LABELS, *GOLD, *MONITORING)
+# ----------------------------------------------------------------------------------------------------- groups
+
+ALL = tuple(value for value in list(globals().values()) if isinstance(value, Table))
+"""Every table above, in the order in which it is written here."""
+
+
+def by_cadence(*cadences: Cadence) -> tuple[Table, ...]:
+    """The tables that are written then."""
+    return tuple(table for table in ALL if table.cadence in cadences)
+
+
+SILVER = by_cadence(Cadence.EXTERNAL)
+FEATURES = tuple(
+    table for table in by_cadence(Cadence.DAILY, Cadence.STATE, Cadence.WEEKLY) if table.schema == "feature_store"
+)
+LABELS = by_cadence(Cadence.TRAINING)
+GOLD = tuple(table for table in ALL if table.schema == "gold")
+MONITORING = tuple(table for table in ALL if table.schema == "monitoring")
+
+DAILY_TABLES = by_cadence(Cadence.DAILY)
+STATE_TABLES = by_cadence(Cadence.STATE)
+WEEKLY_TABLES = by_cadence(Cadence.WEEKLY)
+SCORED_TABLES = by_cadence(Cadence.SCORED)
+SUMMARIES = by_cadence(Cadence.SUMMARY)
+BY_DAY = tuple(table for table in (*DAILY_TABLES, *STATE_TABLES, *SCORED_TABLES) if table.day_column)
+"""The tables whose assets have a partition a day."""

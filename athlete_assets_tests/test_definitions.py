@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import warnings
 from datetime import date
 
 import dagster as dg
 import pytest
 
 from athlete_assets import definitions, tables
-from athlete_assets.orchestration.run_requests import RANGE_END, RANGE_START
+from athlete_assets.orchestration.run_tags import RANGE_END, RANGE_START
 from athlete_assets.settings import Settings
 
 
@@ -62,6 +63,15 @@ def test_checks_have_no_partitions_because_dagster_leaves_those_of_a_range_witho
         found = instance.event_log_storage.get_asset_check_execution_history(check.key, limit=9)
     told = sorted((record.partition or "", record.status.value) for record in found)
     assert told == [("", "SUCCEEDED"), *((f"2024-01-0{n}", "PLANNED") for n in (1, 2, 3))]
+
+
+def test_loading_the_code_location_uses_no_beta_feature_that_was_not_chosen() -> None:
+    """The one that was is filtered where it is made (`partitions.days_of_its_week`); any other would be heard of."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", dg.BetaWarning)
+        definitions.build(Settings())
+        with pytest.raises(dg.BetaWarning):
+            dg.TimeWindowPartitionMapping(allow_nonexistent_upstream_partitions=True)
 
 
 def test_loading_the_code_location_imports_no_heavy_package() -> None:

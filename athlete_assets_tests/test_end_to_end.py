@@ -24,9 +24,10 @@ import pytest
 from dagster._core.scheduler.instigation import InstigatorType, SensorInstigatorData
 from deltalake import write_deltalake
 
-from athlete_assets import commands, definitions, partitions, tables
+from athlete_assets import definitions, partitions, tables
 from athlete_assets.days import Days, midnight
 from athlete_assets.deployments.instance import prepare_dagster_home
+from athlete_assets.orchestration import run_tags
 from athlete_assets.orchestration.follow_sensor import UNFINISHED
 from athlete_assets.settings import Settings
 from athlete_assets.silver import landing
@@ -194,7 +195,7 @@ def rebuilt(live: Live) -> dict[str, pd.DataFrame]:
     for table in DERIVED:
         shutil.rmtree(live.store.path(table))
     job = definitions.build(live.settings).resolve_implicit_global_asset_job_def()
-    days, weeks = (commands._all(of(live.settings)) for of in (partitions.daily, partitions.weekly))
+    days, weeks = (partitions.whole(of(live.settings)) for of in (partitions.daily, partitions.weekly))
     by_day = [tables.ACTIVITY, tables.REJECTS, tables.DAILY, tables.ROLLING, tables.PERFORMANCE]
     steps = [
         (by_day, days),
@@ -205,7 +206,7 @@ def rebuilt(live: Live) -> dict[str, pd.DataFrame]:
     with dg.DagsterInstance.ephemeral() as instance:
         for selected, span in steps:
             keys = {dg.AssetKey(list(table.path)) for table in selected}
-            tags = dict(zip(commands.RANGE_TAGS, span, strict=True)) if span else {}
+            tags = dict(zip(run_tags.RANGE_TAGS, span, strict=True)) if span else {}
             assert job.get_subset(asset_selection=keys).execute_in_process(instance=instance, tags=tags).success
     return contents(live.store)
 
@@ -438,7 +439,7 @@ def test_a_backfill_that_is_cancelled_leaves_whole_commits_and_its_repetition_ch
     assert live.wait(lambda: _final_status(live, again), "the backfill") == "COMPLETED_SUCCESS"
     runs = runs_of(live, again)
     assert sorted(len(run.asset_selection or ()) for run in runs) == [1, 5]
-    assert {tuple(run.tags[tag] for tag in commands.RANGE_TAGS) for run in runs} == {
+    assert {tuple(run.tags[tag] for tag in run_tags.RANGE_TAGS) for run in runs} == {
         tuple(str(day) for day in span) for span in spans.values()
     }
     live.settle()

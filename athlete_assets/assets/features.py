@@ -114,11 +114,7 @@ def daily_asset(settings: Settings) -> dg.AssetsDefinition:
 
 def weekly_asset(settings: Settings) -> dg.AssetsDefinition:
     """Weeks from Monday, the running week included."""
-    # The running week rests on days that are still to come: without this Dagster refuses a backfill that holds it.
-    days_of_the_week = dg.AssetDep(
-        asset_key(tables.DAILY),
-        partition_mapping=dg.TimeWindowPartitionMapping(allow_nonexistent_upstream_partitions=True),
-    )
+    days_of_the_week = dg.AssetDep(asset_key(tables.DAILY), partition_mapping=partitions.days_of_its_week())
 
     @table_asset(
         settings,

@@ -16,19 +16,11 @@ import dagster as dg
 from athlete_assets import tables
 from athlete_assets.days import ONE_DAY, monday_of
 from athlete_assets.settings import Settings
-from athlete_assets.tables import Table
+from athlete_assets.tables import Cadence, Table
 
 YESTERDAY = "yesterday_is_there"
 FRESHNESS_JOB = "yesterday"
 DAY_MINUTES = 24 * 60
-BY_DAY = (
-    tables.ACTIVITY,
-    tables.REJECTS,
-    tables.DAILY,
-    tables.ROLLING,
-    tables.PERFORMANCE,
-    tables.PREDICTIONS,
-)
 
 
 def freshness_policy(table: Table, settings: Settings) -> dg.FreshnessPolicy | None:
@@ -39,10 +31,12 @@ def freshness_policy(table: Table, settings: Settings) -> dg.FreshnessPolicy | N
     """
     if table == tables.STRAVA_ATHLETE:
         return None
-    if table in tables.SILVER:
+    if table.cadence is Cadence.EXTERNAL:
         warn = timedelta(days=settings.silver_warn_days)
         return dg.FreshnessPolicy.time_window(fail_window=2 * warn, warn_window=warn)
-    return training_policy(settings) if table in tables.LABELS else _policy(deadline_cron(settings), settings)
+    return (
+        training_policy(settings) if table.cadence is Cadence.TRAINING else _policy(deadline_cron(settings), settings)
+    )
 
 
 def training_policy(settings: Settings) -> dg.FreshnessPolicy:
@@ -78,14 +72,15 @@ def freshness_checks(settings: Settings) -> dg.AssetChecksDefinition:
         dg.AssetCheckSpec(
             YESTERDAY, asset=list(table.path), description="Yesterday's partition (last day's week) was materialised."
         )
-        for table in (*BY_DAY, tables.WEEKLY)
+        for table in (*tables.BY_DAY, *tables.WEEKLY_TABLES)
     ]
 
     @dg.multi_asset_check(name=YESTERDAY, specs=specs, can_subset=True)
     def yesterday_is_there(context: dg.AssetCheckExecutionContext) -> Iterator[dg.AssetCheckResult]:
         yesterday = settings.today - ONE_DAY
+        weekly = {dg.AssetKey(list(table.path)) for table in tables.WEEKLY_TABLES}
         for key in sorted(context.selected_asset_check_keys):
-            wanted = monday_of(yesterday) if key.asset_key == dg.AssetKey(list(tables.WEEKLY.path)) else yesterday
+            wanted = monday_of(yesterday) if key.asset_key in weekly else yesterday
             yield _presence(key.asset_key, wanted, context.instance.get_materialized_partitions(key.asset_key))
 
     return yesterday_is_there

@@ -12,11 +12,12 @@ observations, oldest first, into the subjects that are broken now and gives the 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field
-from datetime import date
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from athlete_assets.days import Days, without
+from pydantic import BaseModel, computed_field
+
+from athlete_assets.days import Days, DaysText, without
 
 Severity = Literal["warning", "error"]
 SEVERITIES: tuple[Severity, ...] = ("warning", "error")
@@ -42,28 +43,16 @@ class Observation:
     """What the sensor must remember of a broken subject to recognise that it is mended."""
 
 
-@dataclass
-class Incident:
+class Incident(BaseModel):
     """A subject that is broken: since when, how badly, and for which days (None: it has no days)."""
 
     since: float
     severity: Severity
-    days: list[Days] | None
-    facts: dict[str, Any] = field(default_factory=dict)
-
-    def to_json(self) -> dict[str, Any]:
-        days = None if self.days is None else [[str(window.first), str(window.last)] for window in self.days]
-        return {"since": self.since, "severity": self.severity, "days": days, "facts": self.facts}
-
-    @classmethod
-    def of_json(cls, given: Mapping[str, Any]) -> Incident:
-        days = given["days"]
-        windows = None if days is None else [Days(*map(date.fromisoformat, window)) for window in days]
-        return cls(given["since"], given["severity"], windows, dict(given["facts"]))
+    days: list[DaysText] | None
+    facts: dict[str, Any] = {}
 
 
-@dataclass(frozen=True)
-class Alert:
+class Alert(BaseModel, frozen=True):
     """One message. `id` is the same if the message has to be sent again, so that a receiver can drop the second."""
 
     id: str
@@ -72,28 +61,21 @@ class Alert:
     severity: Severity
     days: str
     sentence: str
-    numbers: Mapping[str, float | int | str | bool]
+    numbers: dict[str, bool | int | float | str]
     link: str
     run_id: str
     at: float
 
+    @computed_field  # type: ignore[prop-decorator]
     @property
     def text(self) -> str:
-        """The message as people read it."""
+        """The message as people read it: what Slack's and Mattermost's incoming webhooks show."""
         head = "RECOVERED" if self.status == "recovered" else f"BROKEN ({self.severity})"
         where = f" for {self.days}" if self.days else ""
         lines = [f"{head}: {self.subject}{where}", self.sentence]
         if self.numbers:
             lines.append(", ".join(f"{name} = {_short(value)}" for name, value in self.numbers.items()))
         return "\n".join(line for line in (*lines, self.link) if line)
-
-    def to_json(self) -> dict[str, Any]:
-        """The message as a webhook gets it; `text` is what Slack's and Mattermost's incoming webhooks show."""
-        return {"text": self.text, **asdict(self)}
-
-    @classmethod
-    def of_json(cls, given: Mapping[str, Any]) -> Alert:
-        return cls(**{name: value for name, value in given.items() if name != "text"})
 
 
 def updated_incidents(broken: dict[str, Incident], observations: Iterable[Observation]) -> list[Alert]:
@@ -123,14 +105,14 @@ def _worsens(known: Incident, observation: Observation) -> bool:
 def _broken(known: Incident | None, observation: Observation) -> Incident:
     if known is None:
         days = [observation.days] if observation.days else None
-        return Incident(observation.at, observation.severity, days, dict(observation.facts))
+        return Incident(since=observation.at, severity=observation.severity, days=days, facts=dict(observation.facts))
     severity = max(known.severity, observation.severity, key=SEVERITIES.index)
     days = (
         None
         if known.days is None or observation.days is None
         else [*without(known.days, [observation.days]), observation.days]
     )
-    return Incident(known.since, severity, days, {**known.facts, **observation.facts})
+    return Incident(since=known.since, severity=severity, days=days, facts={**known.facts, **observation.facts})
 
 
 def _mends(known: Incident, observation: Observation) -> bool:

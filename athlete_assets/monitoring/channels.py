@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import smtplib
 from abc import ABC, abstractmethod
@@ -47,7 +46,7 @@ class Webhook(Channel):
         self.url = url
 
     def send(self, alert: Alert) -> None:
-        body = json.dumps(alert.to_json()).encode()
+        body = alert.model_dump_json().encode()
         with urlopen(Request(self.url, body, {"Content-Type": "application/json"}), timeout=SECONDS) as answer:
             answer.read()
 

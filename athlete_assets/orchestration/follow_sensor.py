@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
 from datetime import date, timedelta
 from typing import Any
 
 import dagster as dg
 from dagster._core.execution.backfill import BulkActionStatus
+from pydantic import BaseModel
 
 from athlete_assets import partitions, tables
 from athlete_assets.assets.builder import asset_key
 from athlete_assets.assets.models import OVERTRAINING_DETECTOR, TIME_ESTIMATOR
-from athlete_assets.days import Days, merged, monday_of, windows_of, without
+from athlete_assets.days import Days, DaysText, merged, monday_of, windows_of, without
 from athlete_assets.orchestration.jobs import DAILY_JOB
-from athlete_assets.orchestration.run_requests import CAUSE, GOLD_TABLES, STATE_TABLES, gold_tables, run_request
+from athlete_assets.orchestration.run_requests import GOLD_TABLES, gold_tables, run_request
+from athlete_assets.orchestration.run_tags import BACKFILL, CAUSE
 from athlete_assets.settings import Settings
 
 RUNS_A_TICK = 50
@@ -35,45 +35,20 @@ UNFINISHED = [
 ]
 
 
-@dataclass
-class FollowCursor:
+class FollowCursor(BaseModel):
     """The cursor of `tables_follow`."""
 
-    ended: dict[str, str | None] = field(default_factory=dict)
+    ended: dict[str, str | None] = {}
     """Event log cursor by outcome of a run."""
-    owed: dict[str, list[Days]] = field(default_factory=dict)
+    owed: dict[str, list[DaysText]] = {}
     """Daily windows that a run wrote before it failed or was cancelled, by its root run: not followed until it, or
     another run, has written them well."""
-    daily: list[Days] = field(default_factory=list)
+    daily: list[DaysText] = []
     """Daily windows that weekly features have to follow."""
     state: date | None = None
     """The first day from which the tables that look back have to be computed anew."""
     gold: bool = False
     cause: str = ""
-
-    def to_json(self) -> str:
-        return json.dumps(
-            {
-                "ended": self.ended,
-                "owed": {root: _texts(windows) for root, windows in self.owed.items()},
-                "daily": _texts(self.daily),
-                "state": str(self.state) if self.state else None,
-                "gold": self.gold,
-                "cause": self.cause,
-            }
-        )
-
-    @classmethod
-    def of_json(cls, text: str) -> FollowCursor:
-        given = json.loads(text)
-        return cls(
-            given["ended"],
-            {root: _windows(texts) for root, texts in given["owed"].items()},
-            _windows(given["daily"]),
-            date.fromisoformat(given["state"]) if given["state"] else None,
-            given["gold"],
-            given["cause"],
-        )
 
     def note(
         self,
@@ -88,7 +63,7 @@ class FollowCursor:
         backfilled: the assets of the backfill that the run belongs to; its weekly features are its own business.
         """
         daily = windows_of(written.get(asset_key(tables.DAILY), set()))
-        states = [windows_of(written.get(asset_key(table), set())) for table in STATE_TABLES]
+        states = [windows_of(written.get(asset_key(table), set())) for table in tables.STATE_TABLES]
         root = run.root_run_id or run.run_id
         if not good:
             if daily:
@@ -122,7 +97,7 @@ def follow_sensors(settings: Settings) -> list[dg.SensorDefinition]:
 
     @dg.sensor(
         name="tables_follow",
-        asset_selection=[asset_key(table) for table in (tables.WEEKLY, *STATE_TABLES, *GOLD_TABLES)],
+        asset_selection=[asset_key(table) for table in (*tables.WEEKLY_TABLES, *tables.STATE_TABLES, *GOLD_TABLES)],
         minimum_interval_seconds=settings.sensor_interval_s,
         default_status=dg.DefaultSensorStatus.RUNNING,
         description="Weekly, rolling and performance features follow daily ones; predictions and the summary follow "
@@ -132,9 +107,9 @@ def follow_sensors(settings: Settings) -> list[dg.SensorDefinition]:
         instance, today = context.instance, settings.today
         if not context.cursor:
             start = FollowCursor(ended={event.value: _newest(instance, event) for event in ENDED})
-            context.update_cursor(start.to_json())
+            context.update_cursor(start.model_dump_json())
             return dg.SkipReason("first look: runs that end from here on are followed")
-        state = FollowCursor.of_json(context.cursor)
+        state = FollowCursor.model_validate_json(context.cursor)
         for event in ENDED:
             result = instance.fetch_run_status_changes(
                 event, limit=RUNS_A_TICK, cursor=state.ended.get(event.value), ascending=True
@@ -146,25 +121,25 @@ def follow_sensors(settings: Settings) -> list[dg.SensorDefinition]:
                     good = event == dg.DagsterEventType.RUN_SUCCESS
                     state.note(run, _written(instance, run), good, today, _backfilled(instance, run))
         if not (state.daily or state.state or state.gold):
-            context.update_cursor(state.to_json())
+            context.update_cursor(state.model_dump_json())
             return dg.SkipReason("nothing new to follow")
         busy = _daily_features_in_work(instance)
         if busy:
-            context.update_cursor(state.to_json())
+            context.update_cursor(state.model_dump_json())
             return dg.SkipReason(f"waits for {busy}, which still writes daily features")
         requests = []
         if state.daily:
             requests += [
-                run_request([tables.WEEKLY], window, state.cause, "weekly")
+                run_request(tables.WEEKLY_TABLES, window, state.cause, "weekly")
                 for window in weeks_that_follow(state.daily, weeks)
             ]
         if state.state:
             # gold follows when that run has ended
             window = Days(max(state.state, settings.start_date), today)
-            requests.append(run_request(STATE_TABLES, window, state.cause, "state"))
+            requests.append(run_request(tables.STATE_TABLES, window, state.cause, "state"))
         elif state.gold:
             requests.append(_gold_request(instance, today, state.cause))
-        context.update_cursor(FollowCursor(ended=state.ended, owed=state.owed).to_json())
+        context.update_cursor(FollowCursor(ended=state.ended, owed=state.owed).model_dump_json())
         return dg.SensorResult(run_requests=requests)
 
     return [tables_follow]
@@ -196,7 +171,7 @@ def _written(instance: dg.DagsterInstance, run: dg.DagsterRun) -> dict[dg.AssetK
 
 def _backfilled(instance: dg.DagsterInstance, run: dg.DagsterRun) -> Collection[dg.AssetKey]:
     """The assets of the backfill that the run belongs to."""
-    name = run.tags.get("dagster/backfill")
+    name = run.tags.get(BACKFILL)
     backfill = instance.get_backfill(name) if name else None
     return (backfill.asset_selection or ()) if backfill else ()
 
@@ -216,11 +191,3 @@ def _daily_features_in_work(instance: dg.DagsterInstance) -> str | None:
 def _newest(instance: dg.DagsterInstance, event: Any) -> str | None:
     result = instance.fetch_run_status_changes(event, limit=1, ascending=False)
     return result.cursor if result.records else None
-
-
-def _texts(windows: list[Days]) -> list[list[str]]:
-    return [[str(window.first), str(window.last)] for window in windows]
-
-
-def _windows(texts: list[list[str]]) -> list[Days]:
-    return [Days(date.fromisoformat(first), date.fromisoformat(last)) for first, last in texts]

@@ -6,10 +6,11 @@ from typing import Any
 
 import dagster as dg
 
+from athlete_assets import tables
 from athlete_assets.assets.builder import asset_key
 from athlete_assets.assets.freshness import FRESHNESS_JOB, freshness_checks
 from athlete_assets.assets.silver_content import content_checks
-from athlete_assets.orchestration.run_requests import DAILY_TABLES, GOLD_TABLES, STATE_TABLES
+from athlete_assets.orchestration.run_requests import GOLD_TABLES
 from athlete_assets.settings import Settings
 
 DAILY_JOB = "daily_features"
@@ -22,7 +23,7 @@ def jobs(settings: Settings) -> list[Any]:
     return [
         dg.define_asset_job(
             DAILY_JOB,
-            selection=[asset_key(table) for table in (*DAILY_TABLES, *STATE_TABLES)],
+            selection=[asset_key(table) for table in (*tables.DAILY_TABLES, *tables.STATE_TABLES)],
             description="Activity, daily, rolling and performance features of a range of days.",
             tags={"athlete_assets/stage": "features"},
         ),

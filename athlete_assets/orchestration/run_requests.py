@@ -1,4 +1,4 @@
-"""The run tags, and the runs that sensors ask for: which tables together, over which days."""
+"""The runs that sensors ask for: which tables together, over which days."""
 
 from __future__ import annotations
 
@@ -10,19 +10,12 @@ from athlete_assets import tables
 from athlete_assets.assets.builder import asset_key
 from athlete_assets.assets.models import TIME_ESTIMATOR
 from athlete_assets.days import Days, merged
+from athlete_assets.orchestration.run_tags import CAUSE, RANGE_END, RANGE_START
 from athlete_assets.settings import Settings
 
-RANGE_START, RANGE_END = "dagster/asset_partition_range_start", "dagster/asset_partition_range_end"
-CAUSE = "athlete_assets/cause"
-"""Run tag: what asked for the run."""
 WINDOWS_A_TICK = 8
 """Runs that one look may ask for; more windows than that are joined where the gap between them is smallest."""
-DAILY_TABLES = (tables.ACTIVITY, tables.REJECTS, tables.DAILY)
-"""Tables of which a window of days is enough."""
-STATE_TABLES = (tables.ROLLING, tables.PERFORMANCE)
-"""Tables that look back: what changes on one day reaches all later ones."""
-SCORED_TABLES = (tables.PREDICTIONS, tables.INFERENCE_LOG, tables.PREDICTION_OUTCOMES)
-GOLD_TABLES = (*SCORED_TABLES, tables.METRICS_SUMMARY)
+GOLD_TABLES = (*tables.SCORED_TABLES, *tables.SUMMARIES)
 
 
 def requests(
@@ -37,9 +30,9 @@ def requests(
     few = _few(windows)
     made = []
     for window in few:
-        selected = list(DAILY_TABLES)
+        selected = list(tables.DAILY_TABLES)
         if len(few) == 1 and window.last == settings.today:
-            selected += STATE_TABLES
+            selected += tables.STATE_TABLES
             if len(window) == 1:
                 selected += gold_tables(instance)
         made.append(run_request(selected, window, cause, "daily"))
@@ -58,7 +51,7 @@ def run_request(selected: Iterable[tables.Table], window: Days, cause: str, what
 def gold_tables(instance: dg.DagsterInstance) -> list[tables.Table]:
     """The gold tables that can be written now: predictions wait for the first model."""
     if instance.get_latest_materialization_event(TIME_ESTIMATOR) is None:
-        return [tables.METRICS_SUMMARY]
+        return list(tables.SUMMARIES)
     return list(GOLD_TABLES)
 
 

@@ -11,7 +11,7 @@ from athlete_assets.assets.builder import asset_key
 from athlete_assets.assets.freshness import FRESHNESS_JOB, deadline_cron, training_cron
 from athlete_assets.days import ONE_DAY, Days
 from athlete_assets.orchestration.jobs import DAILY_JOB, TRAINING_JOB
-from athlete_assets.orchestration.run_requests import CAUSE, RANGE_END, RANGE_START
+from athlete_assets.orchestration.run_tags import CAUSE, RANGE_END, RANGE_START
 from athlete_assets.settings import Settings
 
 

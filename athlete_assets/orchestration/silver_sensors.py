@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import replace
 from datetime import date
+from typing import Any
 
 import dagster as dg
+from dagster._core.definitions.data_version import DATA_VERSION_TAG
 from dagster._core.events import (
     DagsterEvent,
     DagsterEventBatchMetadata,
@@ -15,6 +16,7 @@ from dagster._core.events import (
     StepMaterializationData,
     generate_event_batch_id,
 )
+from pydantic import BaseModel, model_validator
 
 from athlete_assets import tables
 from athlete_assets.assets.builder import asset_key
@@ -22,7 +24,7 @@ from athlete_assets.assets.silver_content import GROWING, NEWEST_INGESTION, eval
 from athlete_assets.days import Days
 from athlete_assets.errors import AthleteAssetsError
 from athlete_assets.orchestration.affected_days import affected_days
-from athlete_assets.orchestration.run_requests import DAILY_TABLES, GOLD_TABLES, STATE_TABLES, requests
+from athlete_assets.orchestration.run_requests import GOLD_TABLES, requests
 from athlete_assets.settings import Settings
 from athlete_assets.silver.changes import WATCHED, Position, Positions, Report, Silver, Touched, bounded
 from athlete_assets.store.warehouse import WarehouseStarting
@@ -31,23 +33,22 @@ REPORTED_BY = "reported_by"
 EVENTS_A_TICK = 5000
 
 
-@dataclass(frozen=True)
-class Cursor:
-    """The cursor of `silver_changes`: how far each table was read, and when the tables were last looked at (seconds
-    since the epoch; None where the next tick may look whenever it comes)."""
+class SilverCursor(BaseModel, frozen=True):
+    """The cursor of `silver_changes`."""
 
-    positions: Positions
+    positions: dict[str, Position]
+    """How far each table was read."""
     looked: float | None = None
+    """When the tables were last looked at, in seconds since the epoch; None where any tick may look."""
 
-    def to_json(self) -> str:
-        positions = {name: asdict(position) for name, position in self.positions.items()}
-        return json.dumps(positions if self.looked is None else {**positions, "looked": round(self.looked)})
-
+    @model_validator(mode="before")
     @classmethod
-    def of_json(cls, text: str) -> Cursor:
-        given = json.loads(text)
-        looked = given.pop("looked", None)
-        return cls({name: Position(**position) for name, position in given.items()}, looked)
+    def _from_flat(cls, given: Any) -> Any:
+        """The first release wrote the positions and `looked` side by side."""
+        if isinstance(given, dict) and "positions" not in given:
+            tables_only = {name: value for name, value in given.items() if name != "looked"}
+            return {"positions": tables_only, "looked": given.get("looked")}
+        return given
 
 
 def silver_sensors(settings: Settings) -> list[dg.SensorDefinition]:
@@ -66,7 +67,7 @@ def _silver_changes(settings: Settings) -> dg.SensorDefinition:
     def silver_changes(
         context: dg.SensorEvaluationContext, silver: dg.ResourceParam[Silver]
     ) -> dg.SensorResult | dg.SkipReason:
-        before = Cursor.of_json(context.cursor) if context.cursor else None
+        before = SilverCursor.model_validate_json(context.cursor) if context.cursor else None
         reason = silver.wait(before.looked if before else None)
         if reason:
             return dg.SkipReason(reason)
@@ -80,19 +81,19 @@ def _silver_changes(settings: Settings) -> dg.SensorDefinition:
 
 
 def _look(
-    context: dg.SensorEvaluationContext, silver: Silver, cursor: Cursor | None, settings: Settings
+    context: dg.SensorEvaluationContext, silver: Silver, cursor: SilverCursor | None, settings: Settings
 ) -> dg.SensorResult | dg.SkipReason:
     """One look at the tables. Where a read fails it raises: the cursor stays, and the tick says why."""
     looked = silver.clock()
     now = silver.positions()
     if cursor is None:
         # What is there already was, or will be, materialised by hand: only what changes from here on is news.
-        context.update_cursor(Cursor(_with_ingestion(silver, now), looked).to_json())
+        _remember(context, _with_ingestion(silver, now), looked)
         return dg.SkipReason("first look: changes from here on are followed")
     before = cursor.positions
     if now.keys() == before.keys() and all(at.same_version(before[name]) for name, at in now.items()):
         if looked is not None:
-            context.update_cursor(Cursor(before, looked).to_json())
+            _remember(context, before, looked)
         return dg.SkipReason("silver is as it was")
     upto = bounded(before, now)
     touched = silver.touched(before, upto)
@@ -106,12 +107,16 @@ def _look(
         if table.name in newest:
             context.instance.report_runless_asset_event(evaluation(table, newest[table.name].ingested, settings))
     # what is left beyond the bound is looked at in the next tick
-    context.update_cursor(Cursor({**before, **newest}, looked if upto == now else None).to_json())
+    _remember(context, {**before, **newest}, looked if upto == now else None)
     if not windows:
         return dg.SkipReason(f"new versions, but no row differs ({_versions(upto)})")
     context.log.info(f"{_told(touched)}; affected: {', '.join(map(str, windows))}")
     cause = f"silver {_versions(upto)}"
     return dg.SensorResult(run_requests=requests(windows, cause, context.instance, settings))
+
+
+def _remember(context: dg.SensorEvaluationContext, positions: dict[str, Position], looked: float | None) -> None:
+    context.update_cursor(SilverCursor(positions=positions, looked=looked).model_dump_json())
 
 
 def _silver_reports(settings: Settings) -> dg.SensorDefinition:
@@ -173,7 +178,7 @@ def report(instance: dg.DagsterInstance, reports: Sequence[Report], upto: dict[s
             asset_key(change.table),
             partition=str(change.day),
             metadata=metadata,  # type: ignore[arg-type]
-            tags={"dagster/data_version": str(upto[change.table.name].version)},
+            tags={DATA_VERSION_TAG: str(upto[change.table.name].version)},
         )
         # As DagsterInstance.report_runless_asset_event does, which takes one event and commits it alone.
         event = DagsterEvent(
@@ -187,7 +192,7 @@ def report(instance: dg.DagsterInstance, reports: Sequence[Report], upto: dict[s
 
 
 def _selection() -> list[dg.AssetKey]:
-    return [asset_key(table) for table in (*DAILY_TABLES, *STATE_TABLES, *GOLD_TABLES)]
+    return [asset_key(table) for table in (*tables.DAILY_TABLES, *tables.STATE_TABLES, *GOLD_TABLES)]
 
 
 def _with_ingestion(silver: Silver, positions: Positions) -> dict[str, Position]:

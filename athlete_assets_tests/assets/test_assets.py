@@ -14,7 +14,7 @@ from athlete_assets import definitions, tables
 from athlete_assets.assets.builder import asset_key
 from athlete_assets.days import midnight
 from athlete_assets.models import registry
-from athlete_assets.orchestration.run_requests import RANGE_END, RANGE_START
+from athlete_assets.orchestration.run_tags import RANGE_END, RANGE_START
 from athlete_assets.settings import Settings
 from athlete_assets.silver import landing
 from athlete_assets.silver.simulator import simulate

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from datetime import date
 
 import pytest
@@ -86,7 +85,7 @@ def test_memory_that_passes_through_json_tells_the_same(steps: list[tuple[bool, 
     through_json = []
     for observation in observations:
         through_json += updated_incidents(kept, [observation])
-        kept = {name: Incident.of_json(json.loads(json.dumps(state.to_json()))) for name, state in kept.items()}
+        kept = {name: Incident.model_validate_json(state.model_dump_json()) for name, state in kept.items()}
     assert through_json == updated_incidents({}, observations)
 
 
@@ -111,7 +110,7 @@ def test_the_text_names_subject_days_sentence_numbers_and_link() -> None:
         "duplicates = 42, share = 0.123457",
         "http://127.0.0.1:3000/assets/feature_store/athlete_daily_features",
     ]
-    assert Alert.of_json(json.loads(json.dumps(alert.to_json()))) == alert
+    assert Alert.model_validate_json(alert.model_dump_json()) == alert
 
 
 @pytest.mark.parametrize("severity", ["warning", "error"])

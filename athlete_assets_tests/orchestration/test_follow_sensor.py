@@ -12,8 +12,8 @@ from athlete_assets import definitions, partitions, tables
 from athlete_assets.assets.builder import asset_key
 from athlete_assets.assets.models import TIME_ESTIMATOR
 from athlete_assets.days import Days, windows_of
-from athlete_assets.orchestration import follow_sensor
 from athlete_assets.orchestration.follow_sensor import FollowCursor, weeks_that_follow
+from athlete_assets.orchestration.run_tags import RANGE_END, RANGE_START
 from athlete_assets.orchestration.schedules import schedules
 from athlete_assets.settings import Settings
 
@@ -34,7 +34,7 @@ def after(*runs: tuple[dg.DagsterRun, dict[dg.AssetKey, set[date]], bool], backf
     state = FollowCursor()
     for ended, written, good in runs:
         state.note(ended, written, good, TODAY, backfilled)
-    return FollowCursor.of_json(state.to_json())
+    return FollowCursor.model_validate_json(state.model_dump_json())
 
 
 def test_a_run_of_today_with_all_its_tables_is_followed_by_its_week_and_gold() -> None:
@@ -111,7 +111,7 @@ def window_at(instance: dg.DagsterInstance, at: datetime, settings: Settings) ->
     context = dg.build_schedule_context(instance=instance, scheduled_execution_time=at)
     request = schedule(context)
     assert isinstance(request, dg.RunRequest)
-    return request.tags[follow_sensor.RANGE_START], request.tags[follow_sensor.RANGE_END]
+    return request.tags[RANGE_START], request.tags[RANGE_END]
 
 
 def test_the_daily_schedule_asks_for_yesterday_and_today_on_the_athletes_clock(instance: dg.DagsterInstance) -> None:

@@ -20,7 +20,8 @@ from athlete_assets.assets.silver import silver_assets
 from athlete_assets.assets.silver_content import GROWING, content_checks
 from athlete_assets.days import Days, midnight
 from athlete_assets.errors import StoreError
-from athlete_assets.orchestration.run_requests import RANGE_END, RANGE_START, _few
+from athlete_assets.orchestration.run_requests import _few
+from athlete_assets.orchestration.run_tags import RANGE_END, RANGE_START
 from athlete_assets.settings import Settings
 from athlete_assets.silver import landing
 from athlete_assets.silver.changes import Silver

@@ -1,0 +1,5 @@
+"""The silver tables as the sensors' tests see them."""
+
+from athlete_assets_tests.silver.conftest import reader
+
+__all__ = ["reader"]
