@@ -16,6 +16,7 @@ from athlete_assets.assets.builder import asset_key
 from athlete_assets.deployments.instance import prepare_dagster_home
 from athlete_assets.errors import AthleteAssetsError
 from athlete_assets.gold.report import summary_text
+from athlete_assets.orchestration.maintenance import MAINTENANCE_JOB
 from athlete_assets.orchestration.run_requests import RANGE_END, RANGE_START
 from athlete_assets.settings import Settings
 from athlete_assets.silver import imports, landing, simulator
@@ -83,6 +84,29 @@ def materialise_everything(settings: Settings) -> int:
             say(f"  done in {time.monotonic() - started:.1f} s")
     print_summary(settings)
     return 0
+
+
+def maintain(settings: Settings) -> int:
+    """Runs the weekly maintenance now and prints what lay there before and after. 0 when all went well, else 1."""
+    from athlete_assets import definitions
+
+    os.environ["DAGSTER_HOME"] = str(prepare_dagster_home(settings))
+    job = definitions.build(settings).resolve_job_def(MAINTENANCE_JOB)
+    with dg.DagsterInstance.get() as instance:
+        result = job.execute_in_process(
+            instance=instance, raise_on_error=False, run_config={"loggers": {"progress": {}}}
+        )
+    for event in result.all_events:
+        if event.is_successful_output and "sizes" in event.step_output_data.metadata:
+            for record in event.step_output_data.metadata["sizes"].value:
+                size = record.data
+                say(
+                    f"  {size['what']}: {size['files before']} files, {size['MB before']} MB -> "
+                    f"{size['files after']} files, {size['MB after']} MB" + (f" ({size['note']})" * bool(size["note"]))
+                )
+    if not result.success:
+        say(f"  failed; look at run {result.run_id} in the UI (make ui)")
+    return 0 if result.success else 1
 
 
 def print_summary(settings: Settings) -> None:

@@ -76,6 +76,19 @@ class Settings(BaseModel):
         0.25, gt=0, description="population stability index of a feature; above it the check warns of drift"
     )
 
+    # maintenance
+    maintenance_cron: str = Field("30 3 * * 0", description="cron, in time_zone, of the weekly maintenance")
+    keep_versions_days: int = Field(
+        7, ge=0, description="days for which old versions of a table can be read; 0 only while nothing reads or writes"
+    )
+    keep_runs_days: int = Field(60, ge=1, description="days for which Dagster's and MLflow's finished runs are kept")
+    keep_model_versions: int = Field(
+        10, ge=0, description="newest versions of each model that are kept beside those that an alias names"
+    )
+    databricks_maintenance: Literal["predictive", "optimize"] = Field(
+        "predictive", description="Unity Catalog optimises tables by itself, or the weekly maintenance does"
+    )
+
     # work
     store_retries: int = Field(3, ge=0, description="further attempts of a step whose store failed")
     store_retry_s: float = Field(5.0, gt=0, description="s before the first of them; each further one waits twice that")

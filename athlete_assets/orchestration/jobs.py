@@ -9,6 +9,7 @@ import dagster as dg
 from athlete_assets.assets.builder import asset_key
 from athlete_assets.assets.freshness import FRESHNESS_JOB, freshness_checks
 from athlete_assets.assets.silver_content import content_checks
+from athlete_assets.orchestration.maintenance import maintenance_job
 from athlete_assets.orchestration.run_requests import DAILY_TABLES, GOLD_TABLES, STATE_TABLES
 from athlete_assets.settings import Settings
 
@@ -44,4 +45,5 @@ def jobs(settings: Settings) -> list[Any]:
             description="Whether yesterday's partition of each table is there, and whether silver still grows.",
             tags={"athlete_assets/stage": "freshness"},
         ),
+        maintenance_job(settings),
     ]
