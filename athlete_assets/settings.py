@@ -65,6 +65,10 @@ class Settings(BaseModel):
     monotony_risk: float = Field(2.0, gt=0, description="training_monotony_7d above it is a risk reason")
 
     # checks
+    row_count_kept_share: float = Field(
+        0.5, ge=0, le=1, description="share of a window's rows that must be left when it is replaced"
+    )
+    row_count_least_rows: int = Field(20, gt=0, description="rows; a window that held fewer may lose all of them")
     anomaly_history_days: int = Field(365, gt=0, description="days before a window with which its shares are compared")
     anomaly_least_rows: int = Field(20, gt=0, description="rows; a smaller window or history is not judged by shares")
     rejects_share: float = Field(0.10, ge=0, le=1, description="share of rejected silver rows that is always accepted")
