@@ -163,13 +163,7 @@ def weekly_asset(settings: Settings) -> dg.AssetsDefinition:
         if settings.today in window:
             volume = charts.weekly_volume(store.read(tables.WEEKLY), window.last)
             charts.attach(context, tables.WEEKLY, window, {"weekly_volume": volume})
-        yield materialize_result(
-            store,
-            tables.WEEKLY,
-            window,
-            written=written,
-            outcomes=[summed, anomalies.row_count_stable(written, settings)],
-        )
+        yield materialize_result(store, tables.WEEKLY, window, written=written, outcomes=outcomes)
 
     return athlete_weekly_features
 

@@ -21,8 +21,8 @@ from typing import Any, TypeVar
 
 import dagster as dg
 from dagster._core.events import ASSET_EVENTS, DagsterEventType
+from dagster._core.instance.utils import RUNLESS_RUN_ID
 from dagster._core.storage.dagster_run import FINISHED_STATUSES
-from dagster._core.storage.event_log.base import RUNLESS_RUN_ID
 from dagster._core.storage.event_log.schema import (
     AssetCheckExecutionsTable,
     AssetEventTagsTable,
