@@ -72,6 +72,13 @@ def _ui(options: argparse.Namespace, settings: Settings) -> int:
     return commands.open_ui(settings, options.port)
 
 
+def _maintain(options: argparse.Namespace, settings: Settings) -> int:
+    from athlete_assets import commands
+
+    _of_the_local_deployment(settings)
+    return commands.maintain(settings)
+
+
 def _databricks_init(options: argparse.Namespace, settings: Settings) -> int:
     from athlete_assets.deployments.databricks import setup
 
@@ -120,6 +127,8 @@ def _parser() -> argparse.ArgumentParser:
     importer.set_defaults(command=_import)
     status = commands.add_parser("status", help="print the summary of what is there")
     status.set_defaults(command=_status)
+    maintain = commands.add_parser("maintain", help="compact tables; remove old versions, runs and models")
+    maintain.set_defaults(command=_maintain)
     bricks = commands.add_parser("databricks", help="set a Databricks workspace up, and try everything that it needs")
     steps = bricks.add_subparsers(required=True, metavar="STEP")
     init = steps.add_parser("init", help="make schemas, grants, staging volume, secret scope and cluster policy")

@@ -17,6 +17,7 @@ from athlete_assets.assets.models import OVERTRAINING_DETECTOR, TIME_ESTIMATOR
 from athlete_assets.deployments.instance import prepare_dagster_home
 from athlete_assets.errors import AthleteAssetsError
 from athlete_assets.gold.report import summary_text
+from athlete_assets.orchestration.maintenance import MAINTENANCE_JOB
 from athlete_assets.orchestration.run_requests import GOLD_TABLES
 from athlete_assets.orchestration.run_tags import RANGE_END, RANGE_START
 from athlete_assets.settings import Settings
@@ -88,6 +89,32 @@ def steps(settings: Settings) -> list[tuple[str, list[dg.AssetKey], tuple[str, s
         ("models", [TIME_ESTIMATOR, OVERTRAINING_DETECTOR], None),
         ("predictions and summary", _keys(*GOLD_TABLES), (days[1], days[1])),
     ]
+
+
+def maintain(settings: Settings) -> int:
+    """Runs the weekly maintenance now and prints what lay there before and after. 0 when all went well, else 1."""
+    from athlete_assets import definitions
+
+    os.environ["DAGSTER_HOME"] = str(prepare_dagster_home(settings))
+    job = definitions.build(settings).resolve_job_def(MAINTENANCE_JOB)
+    with dg.DagsterInstance.get() as instance:
+        result = job.execute_in_process(
+            instance=instance, raise_on_error=False, run_config={"loggers": {"progress": {}}}
+        )
+    for event in result.all_events:
+        if event.is_successful_output and "sizes" in event.step_output_data.metadata:
+            sizes = event.step_output_data.metadata["sizes"]
+            assert isinstance(sizes, dg.TableMetadataValue)
+            for record in sizes.records:
+                size = record.data
+                say(
+                    f"  {size['what']}: {size['files before']} files, {size['MB before']} MB -> "
+                    f"{size['files after']} files, {size['MB after']} MB"
+                    + (f" ({size['note']})" if size["note"] else "")
+                )
+    if not result.success:
+        say(f"  failed; look at run {result.run_id} in the UI (make ui)")
+    return 0 if result.success else 1
 
 
 def print_summary(settings: Settings) -> None:

@@ -7,7 +7,7 @@ from types import ModuleType
 import dagster as dg
 
 from athlete_assets.assets.features import feature_assets
-from athlete_assets.assets.freshness import freshness_checks
+from athlete_assets.assets.freshness import freshness_checks, unfinished_write_checks
 from athlete_assets.assets.gold import gold_assets
 from athlete_assets.assets.models import OVERTRAINING_DETECTOR, TIME_ESTIMATOR, model_assets
 from athlete_assets.assets.monitoring import monitoring_assets
@@ -37,7 +37,7 @@ def build(settings: Settings) -> dg.Definitions:
             *gold_assets(settings),
             *monitoring_assets(settings),
         ],
-        asset_checks=[freshness_checks(settings), content_checks(settings)],
+        asset_checks=[freshness_checks(settings), unfinished_write_checks(settings), content_checks(settings)],
         jobs=jobs(settings),
         schedules=schedules(settings),
         sensors=[

@@ -84,6 +84,10 @@ class Settings(BaseModel):
     monotony_risk: float = Field(2.0, gt=0, description="training_monotony_7d above it is a risk reason")
 
     # checks
+    row_count_kept_share: float = Field(
+        0.5, ge=0, le=1, description="share of a window's rows that must be left when it is replaced"
+    )
+    row_count_least_rows: int = Field(20, gt=0, description="rows; a window that held fewer may lose all of them")
     anomaly_history_days: int = Field(365, gt=0, description="days before a window with which its shares are compared")
     anomaly_least_rows: int = Field(20, gt=0, description="rows; a smaller window or history is not judged by shares")
     rejects_share: float = Field(0.10, ge=0, le=1, description="share of rejected silver rows that is always accepted")
@@ -93,6 +97,19 @@ class Settings(BaseModel):
     fitness_check_athletes: int = Field(5, ge=0, description="athletes a run whose fitness is computed a second time")
     drift_psi: float = Field(
         0.25, gt=0, description="population stability index of a feature; above it the check warns of drift"
+    )
+
+    # maintenance
+    maintenance_cron: str = Field("30 3 * * 0", description="cron, in time_zone, of the weekly maintenance")
+    keep_versions_days: int = Field(
+        7, ge=0, description="days for which old versions of a table can be read; 0 only while nothing reads or writes"
+    )
+    keep_runs_days: int = Field(60, ge=1, description="days for which Dagster's and MLflow's finished runs are kept")
+    keep_model_versions: int = Field(
+        10, ge=0, description="newest versions of each model that are kept beside those that an alias names"
+    )
+    databricks_maintenance: Literal["predictive", "optimize"] = Field(
+        "predictive", description="Unity Catalog optimises tables by itself, or the weekly maintenance does"
     )
 
     # work

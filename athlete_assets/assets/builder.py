@@ -30,7 +30,7 @@ STEP_LAUNCHER = "pyspark_step_launcher"
 """Resource key of the launcher: a no-op locally, a Databricks run a step in production."""
 
 
-def store_of(context: dg.AssetExecutionContext) -> Store:
+def store_of(context: dg.AssetExecutionContext | dg.OpExecutionContext) -> Store:
     """The deployment's tables. Asked of the context: Dagster takes a step launcher by resource key or not at all."""
     store: Store = context.resources.store
     return store

@@ -42,8 +42,16 @@ def activity_asset(settings: Settings) -> dg.AssetsDefinition:
             table_spec(tables.REJECTS, settings, deps=[asset_key(tables.STRAVA_ACTIVITIES)]),
         ],
         checks=[
-            *check_specs(tables.ACTIVITY, checks.CONTRACT_CHECKS),
-            *check_specs(tables.ACTIVITY, (checks.ZONE_SHARES, checks.COUNTS_ADD_UP, anomalies.SHARE_WITHOUT_LOAD)),
+            *check_specs(
+                tables.ACTIVITY,
+                (
+                    *checks.CONTRACT_CHECKS,
+                    checks.ZONE_SHARES,
+                    checks.COUNTS_ADD_UP,
+                    anomalies.SHARE_WITHOUT_LOAD,
+                    anomalies.ROW_COUNT_STABLE,
+                ),
+            ),
             *check_specs(tables.REJECTS, (*checks.CONTRACT_CHECKS, anomalies.SHARE_OF_REJECTS)),
         ],
         partitions_def=partitions.daily(settings),
@@ -70,6 +78,7 @@ def activity_asset(settings: Settings) -> dg.AssetsDefinition:
             checks.zone_shares(accepted),
             checks.counts_add_up(read, count, rejects_inside + rejects_outside),
             anomalies.share_without_load(accepted, earlier, settings),
+            anomalies.row_count_stable(written, settings),
         ]
         yield materialize_result(store, tables.ACTIVITY, window, written=written, outcomes=outcomes)
         rejects_before = store.read(tables.REJECTS, before).count()
@@ -88,10 +97,15 @@ def daily_asset(settings: Settings) -> dg.AssetsDefinition:
     @table_asset(
         settings,
         [table_spec(tables.DAILY, settings, deps=[asset_key(tables.ACTIVITY)])],
-        checks=[
-            *check_specs(tables.DAILY, checks.CONTRACT_CHECKS),
-            *check_specs(tables.DAILY, (reconciliation.ACTIVITIES_ADD_UP, reconciliation.NO_GAPS)),
-        ],
+        checks=check_specs(
+            tables.DAILY,
+            (
+                *checks.CONTRACT_CHECKS,
+                reconciliation.ACTIVITIES_ADD_UP,
+                reconciliation.NO_GAPS,
+                anomalies.ROW_COUNT_STABLE,
+            ),
+        ),
         partitions_def=partitions.daily(settings),
     )
     def athlete_daily_features(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult]:
@@ -105,7 +119,8 @@ def daily_asset(settings: Settings) -> dg.AssetsDefinition:
         rows = store.read(tables.DAILY, window)
         outcomes = [
             reconciliation.activities_add_up(store.read(tables.ACTIVITY, window), rows),
-            reconciliation.no_gaps(rows, window),
+            reconciliation.no_gaps(rows, activities, window),
+            anomalies.row_count_stable(written, settings),
         ]
         yield materialize_result(store, tables.DAILY, window, written=written, outcomes=outcomes)
 
@@ -119,7 +134,14 @@ def weekly_asset(settings: Settings) -> dg.AssetsDefinition:
     @table_asset(
         settings,
         [table_spec(tables.WEEKLY, settings, deps=[days_of_the_week])],
-        checks=check_specs(tables.WEEKLY, (*checks.CONTRACT_CHECKS, reconciliation.WEEKLY_IS_SUM_OF_DAILY)),
+        checks=check_specs(
+            tables.WEEKLY,
+            (
+                *checks.CONTRACT_CHECKS,
+                reconciliation.WEEKLY_IS_SUM_OF_DAILY,
+                anomalies.ROW_COUNT_STABLE,
+            ),
+        ),
         partitions_def=partitions.weekly(settings),
     )
     def athlete_weekly_features(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult]:
@@ -130,11 +152,14 @@ def weekly_asset(settings: Settings) -> dg.AssetsDefinition:
             rows = weekly.weekly_features(store.read(tables.DAILY, days.starting_earlier(7)), days)
             written.append(store.replace(tables.WEEKLY, rows, days))
         weeks = store.read(tables.WEEKLY, window)
-        summed = reconciliation.weekly_is_sum_of_daily(store.read(tables.DAILY, window), weeks)
+        outcomes = [
+            reconciliation.weekly_is_sum_of_daily(store.read(tables.DAILY, window), weeks),
+            anomalies.row_count_stable(written, settings),
+        ]
         if settings.today in window:
             volume = charts.weekly_volume(store.read(tables.WEEKLY), window.last)
             charts.attach(context, tables.WEEKLY, window, {"weekly_volume": volume})
-        yield materialize_result(store, tables.WEEKLY, window, written=written, outcomes=[summed])
+        yield materialize_result(store, tables.WEEKLY, window, written=written, outcomes=outcomes)
 
     return athlete_weekly_features
 
@@ -145,10 +170,15 @@ def rolling_asset(settings: Settings) -> dg.AssetsDefinition:
     @table_asset(
         settings,
         [table_spec(tables.ROLLING, settings, deps=[asset_key(tables.DAILY), asset_key(tables.ACTIVITY)])],
-        checks=[
-            *check_specs(tables.ROLLING, checks.CONTRACT_CHECKS),
-            *check_specs(tables.ROLLING, (reconciliation.ONE_ROW_A_DAY, reconciliation.FITNESS_RECOMPUTED)),
-        ],
+        checks=check_specs(
+            tables.ROLLING,
+            (
+                *checks.CONTRACT_CHECKS,
+                reconciliation.ONE_ROW_A_DAY,
+                reconciliation.FITNESS_RECOMPUTED,
+                anomalies.ROW_COUNT_STABLE,
+            ),
+        ),
         partitions_def=partitions.daily(settings),
     )
     def athlete_rolling_features(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult]:
@@ -169,6 +199,7 @@ def rolling_asset(settings: Settings) -> dg.AssetsDefinition:
         outcomes = [
             reconciliation.one_row_a_day(store.read(tables.DAILY, window), rows),
             reconciliation.fitness_recomputed(store.read(tables.DAILY), rows, window, settings),
+            anomalies.row_count_stable(written, settings),
         ]
         if settings.today in window:
             load = charts.training_load(store.read(tables.ROLLING), window.last)
@@ -184,7 +215,7 @@ def performance_asset(settings: Settings) -> dg.AssetsDefinition:
     @table_asset(
         settings,
         [table_spec(tables.PERFORMANCE, settings, deps=[asset_key(tables.DAILY), asset_key(tables.ACTIVITY)])],
-        checks=check_specs(tables.PERFORMANCE, checks.CONTRACT_CHECKS),
+        checks=check_specs(tables.PERFORMANCE, (*checks.CONTRACT_CHECKS, anomalies.ROW_COUNT_STABLE)),
         partitions_def=partitions.daily(settings),
     )
     def athlete_performance_features(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult]:
@@ -195,7 +226,8 @@ def performance_asset(settings: Settings) -> dg.AssetsDefinition:
             activities = store.read(tables.ACTIVITY, days.starting_earlier(performance.LOOKBACK_DAYS))
             rows = performance.performance_features(store.read(tables.DAILY, days), activities, days)
             written.append(store.replace(tables.PERFORMANCE, rows, days))
-        yield materialize_result(store, tables.PERFORMANCE, window, written=written)
+        stable = anomalies.row_count_stable(written, settings)
+        yield materialize_result(store, tables.PERFORMANCE, window, written=written, outcomes=[stable])
 
     return athlete_performance_features
 

@@ -19,6 +19,8 @@ from athlete_assets.settings import Settings
 from athlete_assets.tables import Cadence, Table
 
 YESTERDAY = "yesterday_is_there"
+FINISHED = "writes_finished"
+ENDED_BADLY = (dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED)
 FRESHNESS_JOB = "yesterday"
 DAY_MINUTES = 24 * 60
 
@@ -64,6 +66,49 @@ def training_cron(settings: Settings, minutes_later: int = 0) -> str:
 def _minute_of_day(settings: Settings) -> int:
     hour, minute = (int(part) for part in settings.schedule_at.split(":"))
     return hour * 60 + minute
+
+
+def unfinished_write_checks(settings: Settings) -> dg.AssetChecksDefinition:
+    """`writes_finished` on each table with partitions.
+
+    A step that is killed may have written one of its tables and not the other, such as the rejects and not the
+    features. Until its days are written again they do not fit together, and no check of a step says so.
+    """
+    specs = [
+        dg.AssetCheckSpec(
+            FINISHED,
+            asset=list(table.path),
+            description="No day needs a repair: the newest attempt to write it did not fail, and was not killed.",
+        )
+        for table in (*tables.BY_DAY, *tables.WEEKLY_TABLES)
+    ]
+
+    @dg.multi_asset_check(name=FINISHED, specs=specs, can_subset=True)
+    def writes_finished(context: dg.AssetCheckExecutionContext) -> Iterator[dg.AssetCheckResult]:
+        for key in sorted(context.selected_asset_check_keys):
+            days = _unfinished(context.instance, key.asset_key)
+            yield dg.AssetCheckResult(
+                asset_key=key.asset_key,
+                check_name=FINISHED,
+                passed=not days,
+                severity=dg.AssetCheckSeverity.ERROR,
+                description=f"{len(days)} partitions were being written by a run that failed, was cancelled or was "
+                f"killed, {days[0]} to {days[-1]}: materialise them again."
+                if days
+                else "No partition waits for a repair.",
+                metadata={"partitions": len(days)},
+            )
+
+    return writes_finished
+
+
+def _unfinished(instance: dg.DagsterInstance, asset: dg.AssetKey) -> list[str]:
+    """The partitions whose newest attempt ended without a materialisation."""
+    storage = instance.event_log_storage
+    attempts = storage.get_latest_asset_partition_materialization_attempts_without_materializations(asset)
+    runs = {run_id: instance.get_run_by_id(run_id) for run_id, _ in attempts.values()}
+    failed = {run_id for run_id, run in runs.items() if run is not None and run.status in ENDED_BADLY}
+    return sorted(partition for partition, (run_id, _) in attempts.items() if run_id in failed)
 
 
 def freshness_checks(settings: Settings) -> dg.AssetChecksDefinition:

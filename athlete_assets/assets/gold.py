@@ -25,7 +25,7 @@ from athlete_assets.gold.metrics_summary import metrics_summary
 from athlete_assets.gold.predictions import log_entries, predictions
 from athlete_assets.models import registry
 from athlete_assets.models.training import DETECTOR_OUTPUTS, TIME_OUTPUTS
-from athlete_assets.monitoring import charts, checks, drift, reconciliation
+from athlete_assets.monitoring import anomalies, charts, checks, drift, reconciliation
 from athlete_assets.partitions import days_of
 from athlete_assets.settings import Settings
 from athlete_assets.silver.rights import refuse_api_data
@@ -54,8 +54,16 @@ def predictions_asset(settings: Settings) -> dg.AssetsDefinition:
             table_spec(tables.INFERENCE_LOG, settings, deps=SCORED_FROM),
         ],
         checks=[
-            *check_specs(tables.PREDICTIONS, checks.CONTRACT_CHECKS),
-            *check_specs(tables.PREDICTIONS, (checks.TIMES_ORDERED, reconciliation.ONE_ROW_AN_ATHLETE, drift.DRIFT)),
+            *check_specs(
+                tables.PREDICTIONS,
+                (
+                    *checks.CONTRACT_CHECKS,
+                    checks.TIMES_ORDERED,
+                    reconciliation.ONE_ROW_AN_ATHLETE,
+                    drift.DRIFT,
+                    anomalies.ROW_COUNT_STABLE,
+                ),
+            ),
             *check_specs(tables.INFERENCE_LOG, checks.LOG_CHECKS),
         ],
         partitions_def=partitions.daily(settings),
@@ -93,6 +101,7 @@ def predictions_asset(settings: Settings) -> dg.AssetsDefinition:
             checks.times_ordered(stored),
             reconciliation.one_row_an_athlete(store.read(tables.ROLLING, window), stored),
             drift.drift(inputs, champion, settings),
+            anomalies.row_count_stable(written, settings),
         ]
         if settings.today in window:
             fan = charts.prediction_fan(stored, window.last)
@@ -116,7 +125,7 @@ def metrics_summary_asset(settings: Settings) -> dg.AssetsDefinition:
     @table_asset(
         settings,
         [table_spec(tables.METRICS_SUMMARY, settings, deps=[asset_key(table) for table in SUMMARISED])],
-        checks=check_specs(tables.METRICS_SUMMARY, checks.CONTRACT_CHECKS),
+        checks=check_specs(tables.METRICS_SUMMARY, (*checks.CONTRACT_CHECKS, anomalies.ROW_COUNT_STABLE)),
     )
     def athlete_metrics_summary(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult]:
         store = store_of(context)
@@ -124,6 +133,7 @@ def metrics_summary_asset(settings: Settings) -> dg.AssetsDefinition:
         if is_materializing(context):
             rows = metrics_summary(store.read(tables.ACTIVITY), store.read(tables.DAILY), store.read(tables.ROLLING))
             written.append(store.replace(tables.METRICS_SUMMARY, rows))
-        yield materialize_result(store, tables.METRICS_SUMMARY, written=written)
+        stable = anomalies.row_count_stable(written, settings)
+        yield materialize_result(store, tables.METRICS_SUMMARY, written=written, outcomes=[stable])
 
     return athlete_metrics_summary

@@ -1,9 +1,11 @@
-"""Checks that hold a window against what its table held before: shares that rose. They warn. Without Dagster.
+"""Checks that hold a window against what its table held before: rows that vanished, shares that rose. Without Dagster.
 
-The limits are settings: ATHLETE_REJECTS_*, ATHLETE_UNTRACKED_* and ATHLETE_ANOMALY_*.
+The limits are settings: ATHLETE_ROW_COUNT_*, ATHLETE_REJECTS_*, ATHLETE_UNTRACKED_* and ATHLETE_ANOMALY_*.
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
@@ -11,11 +13,45 @@ from pyspark.sql import functions as F
 from athlete_assets.days import Days
 from athlete_assets.monitoring.checks import Check, CheckOutcome
 from athlete_assets.settings import Settings
+from athlete_assets.store.base import Written
 
 
 def history_before(days: Days, settings: Settings) -> Days:
     """The days before the window with which its shares are compared."""
     return Days(days.starting_earlier(settings.anomaly_history_days).first, days.starting_earlier(1).first)
+
+
+ROW_COUNT_STABLE = Check(
+    "row_count_stable", "No window was replaced by one with far fewer rows: what it rests on is still there."
+)
+
+
+def row_count_stable(written: Sequence[Written], settings: Settings) -> CheckOutcome:
+    """Fails where a commit left less than ATHLETE_ROW_COUNT_KEPT_SHARE of the rows that its window held.
+
+    Windows that held fewer than ATHLETE_ROW_COUNT_LEAST_ROWS are not judged. The rows are written by then: whoever
+    finds that they are right, because an athlete was deleted, say, materialises the window once more, and it is held
+    against what it holds now. written: the commits of the step, none in a run of checks alone, which judges nothing.
+    """
+    judged = [
+        (commit.rows, commit.rows_before)
+        for commit in written
+        if commit.rows_before is not None and commit.rows_before >= settings.row_count_least_rows
+    ]
+    if not judged:
+        why = "no window held enough rows before" if written else "this run wrote nothing"
+        return ROW_COUNT_STABLE.outcome(True, f"Not judged: {why}.", {"windows": 0})
+    rows, before = min(judged, key=lambda counts: counts[0] / counts[1])
+    kept = rows / before
+    passed = kept >= settings.row_count_kept_share
+    sentence = f"{rows} rows replaced {before}, {kept:.1%} of them"
+    if not passed:
+        sentence += (
+            f"; at least {settings.row_count_kept_share:.0%} is expected. Look at the tables that this one is made "
+            "from. If they are right, materialise the window once more"
+        )
+    numbers = {"windows": len(judged), "rows": rows, "rows_before": before, "kept_share": kept}
+    return ROW_COUNT_STABLE.outcome(passed, f"{sentence}.", numbers)
 
 
 SHARE_OF_REJECTS = Check(

@@ -78,25 +78,40 @@ def weekly_is_sum_of_daily(daily: DataFrame, weekly: DataFrame) -> CheckOutcome:
     )
 
 
-NO_GAPS = Check("no_gaps", "From the athlete's first day on, each day of the window has a row.")
+NO_GAPS = Check("no_gaps", "From the athlete's first activity on, each day of the window has a row.")
 
 
-def no_gaps(daily: DataFrame, days: Days) -> CheckOutcome:
-    """From an athlete's first day in the window on, there is a row for each day up to the window's last."""
-    last = F.lit(midnight(days.last))
-    by_athlete = daily.groupBy("athlete_id").agg(
-        F.count(F.lit(1)).alias("rows"),
-        (F.datediff(last, F.min("activity_date")) + 1).cast("bigint").alias("wanted"),
+def no_gaps(daily: DataFrame, activities: DataFrame, days: Days) -> CheckOutcome:
+    """From each athlete's first activity on there is one row for each day of the window, and none before.
+
+    daily: the window's rows. activities: all rows of all history, in which the first days stand.
+    """
+    first, last = F.lit(midnight(days.first)), F.lit(midnight(days.last))
+    begun = activities.where(F.col("activity_date") <= last).groupBy("athlete_id")
+    wanted = begun.agg((F.datediff(last, F.greatest(first, F.min("activity_date"))) + 1).cast("bigint").alias("wanted"))
+    found = daily.groupBy("athlete_id").agg(F.count(F.lit(1)).alias("found"))
+    missing = F.coalesce(F.col("wanted"), F.lit(0)) - F.coalesce(F.col("found"), F.lit(0))
+    row = (
+        wanted.join(found, on="athlete_id", how="full")
+        .select(missing.alias("missing"))
+        .agg(
+            F.count(F.lit(1)).alias("athletes"),
+            _count(F.col("missing") != 0).alias("wrong"),
+            F.coalesce(F.sum(F.when(F.col("missing") > 0, F.col("missing"))), F.lit(0)).alias("missing"),
+            F.coalesce(F.sum(F.when(F.col("missing") < 0, -F.col("missing"))), F.lit(0)).alias("surplus"),
+        )
+        .collect()[0]
     )
-    row = by_athlete.agg(
-        _count(F.col("rows") != F.col("wanted")).alias("wrong"),
-        F.count(F.lit(1)).alias("athletes"),
-        F.coalesce(F.sum(F.col("wanted") - F.col("rows")), F.lit(0)).alias("missing"),
-    ).collect()[0]
     return NO_GAPS.outcome(
         row["wrong"] == 0,
-        f"{row['wrong']} of {row['athletes']} athletes lack days of the window, {row['missing']} days in all.",
-        {"athletes": row["athletes"], "athletes_with_gaps": row["wrong"], "missing_days": int(row["missing"])},
+        f"{row['wrong']} of {row['athletes']} athletes lack days of the window or have too many: {row['missing']} days "
+        f"are missing, {row['surplus']} are too many.",
+        {
+            "athletes": row["athletes"],
+            "athletes_with_gaps": row["wrong"],
+            "missing_days": int(row["missing"]),
+            "surplus_days": int(row["surplus"]),
+        },
     )
 
 

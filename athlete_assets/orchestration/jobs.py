@@ -8,8 +8,9 @@ import dagster as dg
 
 from athlete_assets import tables
 from athlete_assets.assets.builder import asset_key
-from athlete_assets.assets.freshness import FRESHNESS_JOB, freshness_checks
+from athlete_assets.assets.freshness import FRESHNESS_JOB, freshness_checks, unfinished_write_checks
 from athlete_assets.assets.silver_content import content_checks
+from athlete_assets.orchestration.maintenance import maintenance_job
 from athlete_assets.orchestration.run_requests import GOLD_TABLES
 from athlete_assets.settings import Settings
 
@@ -41,8 +42,11 @@ def jobs(settings: Settings) -> list[Any]:
         ),
         dg.define_asset_job(
             FRESHNESS_JOB,
-            selection=dg.AssetSelection.checks(freshness_checks(settings), content_checks(settings)),
-            description="Whether yesterday's partition of each table is there, and whether silver still grows.",
+            selection=dg.AssetSelection.checks(
+                freshness_checks(settings), unfinished_write_checks(settings), content_checks(settings)
+            ),
+            description="Whether yesterday's partitions are there, no day waits for a repair, and silver grows.",
             tags={"athlete_assets/stage": "freshness"},
         ),
+        maintenance_job(settings),
     ]

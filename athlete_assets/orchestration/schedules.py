@@ -11,6 +11,7 @@ from athlete_assets.assets.builder import asset_key
 from athlete_assets.assets.freshness import FRESHNESS_JOB, deadline_cron, training_cron
 from athlete_assets.days import ONE_DAY, Days
 from athlete_assets.orchestration.jobs import DAILY_JOB, TRAINING_JOB
+from athlete_assets.orchestration.maintenance import maintenance_schedule
 from athlete_assets.orchestration.run_tags import CAUSE, RANGE_END, RANGE_START
 from athlete_assets.settings import Settings
 
@@ -53,7 +54,7 @@ def schedules(settings: Settings) -> list[dg.ScheduleDefinition]:
         default_status=dg.DefaultScheduleStatus.RUNNING,
         description="Looks whether the daily schedule's partitions are there, and whether silver still grows.",
     )
-    return [every_day, every_week, at_the_deadline]
+    return [every_day, every_week, at_the_deadline, maintenance_schedule(settings)]
 
 
 def _first_missing(instance: dg.DagsterInstance, today: date) -> date:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from athlete_assets import tables
@@ -66,6 +67,42 @@ class Written:
         return Written(self.rows + other.rows, max(self.version, other.version), before, digest)
 
 
+@dataclass(frozen=True)
+class Size:
+    """What lies on the disk below a folder."""
+
+    files: int
+    bytes: int
+
+    @classmethod
+    def of(cls, *paths: Path) -> Size:
+        """Of files and of folders with all below them. A file that vanishes while it is counted does not count."""
+        sizes = []
+        for path in paths:
+            for file in [path] if path.is_file() else path.rglob("*"):
+                try:
+                    if file.is_file():
+                        sizes.append(file.stat().st_size)
+                except FileNotFoundError:
+                    continue
+        return cls(len(sizes), sum(sizes))
+
+    def __add__(self, other: Size) -> Size:
+        return Size(self.files + other.files, self.bytes + other.bytes)
+
+    def __str__(self) -> str:
+        return f"{self.files} files, {self.bytes / 1e6:.1f} MB"
+
+
+@dataclass(frozen=True)
+class Maintained:
+    """What maintenance of one table did."""
+
+    before: Size
+    after: Size
+    note: str = ""
+
+
 class Store(ABC):
     """Reads tables as DataFrames and replaces windows of them atomically."""
 
@@ -104,6 +141,13 @@ class Store(ABC):
         if rows.num_rows == 0:
             return self.spark.createDataFrame([], table.ddl.replace(" NOT NULL", ""))
         return self.spark.createDataFrame(rows)
+
+    @abstractmethod
+    def maintain(self, table: Table) -> Maintained:
+        """Joins the table's small files, and removes what no version of the last ATHLETE_KEEP_VERSIONS_DAYS needs.
+
+        Changes no row. Raises StoreError; the table is whole whatever happens.
+        """
 
     @abstractmethod
     def append(self, table: Table, rows: DataFrame) -> Written:

@@ -24,7 +24,8 @@ from athlete_assets.days import Days
 from athlete_assets.errors import ContractError, StoreError
 from athlete_assets.settings import Settings
 from athlete_assets.store.arrow import arrow_schema, fitted, refuse_outside, refuse_repeated_keys
-from athlete_assets.store.base import Store, Written, as_contracted, window_predicate, within
+from athlete_assets.store.base import Maintained, Store, Written, as_contracted, window_predicate, within
+from athlete_assets.store.maintenance import maintain_delta
 from athlete_assets.store.session import spark_session
 from athlete_assets.tables import Table
 
@@ -94,6 +95,9 @@ class LocalStore(Store):
         version = self.version(table)
         assert version is not None
         return Written(fitting.num_rows, version)
+
+    def maintain(self, table: Table) -> Maintained:
+        return maintain_delta(self.path(table), self.settings.keep_versions_days)
 
     def create(self, table: Table) -> None:
         """Creates the table, empty and with its contract, unless it is there."""

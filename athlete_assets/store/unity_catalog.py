@@ -22,7 +22,7 @@ from athlete_assets.days import Days, midnight
 from athlete_assets.errors import AccessError, AthleteAssetsError, ContractError, StoreError
 from athlete_assets.settings import Settings
 from athlete_assets.store.arrow import described
-from athlete_assets.store.base import WIDENINGS, Store, Written, as_contracted, day_column, within
+from athlete_assets.store.base import WIDENINGS, Maintained, Size, Store, Written, as_contracted, day_column, within
 from athlete_assets.store.feature_store import (
     PREDICTION,
     FeatureStore,
@@ -129,6 +129,22 @@ class UnityCatalogStore(Store):
         version = self.version(table)
         assert version is not None
         return Written(count, version)
+
+    def maintain(self, table: Table) -> Maintained:
+        name = self.full_name(table)
+        hours = 24 * self.settings.keep_versions_days
+        if table in tables.SILVER:
+            size = _attempt(name, lambda: self._size(name))
+            return Maintained(size, size, "left alone: it is the upstream pipeline's")
+        before = _attempt(name, lambda: self._size(name))
+        _attempt(name, lambda: self.spark.sql(f"OPTIMIZE {quoted(name)}").collect())
+        _attempt(name, lambda: self.spark.sql(f"VACUUM {quoted(name)} RETAIN {hours} HOURS").collect())
+        after = _attempt(name, lambda: self._size(name))
+        return Maintained(before, after, "counts the newest version's files; Databricks removes old log entries itself")
+
+    def _size(self, name: str) -> Size:
+        detail = self.spark.sql(f"DESCRIBE DETAIL {quoted(name)}").collect()[0]
+        return Size(int(detail["numFiles"]), int(detail["sizeInBytes"]))
 
     def create(self, table: Table) -> None:
         """Creates the table, empty and with its contract, unless it is there. Several may try at once."""

@@ -12,7 +12,9 @@ import pytest
 
 from athlete_assets import definitions, tables
 from athlete_assets.assets.builder import asset_key
+from athlete_assets.assets.freshness import FRESHNESS_JOB
 from athlete_assets.days import midnight
+from athlete_assets.features import activity
 from athlete_assets.models import registry
 from athlete_assets.orchestration.run_tags import RANGE_END, RANGE_START
 from athlete_assets.settings import Settings
@@ -107,6 +109,76 @@ def test_a_lost_row_fails_the_count_and_a_run_of_checks_alone_writes_nothing(wor
 
     world.run(*DAILY_TABLES, first=FIRST, last=LAST)  # materialising the window again mends it
     assert lost in world.rows(tables.ACTIVITY)
+
+
+def data_version(world: World, table: Table, partition: str) -> str | None:
+    tags = world.instance.event_log_storage.get_latest_tags_by_partition(
+        asset_key(table), dg.DagsterEventType.ASSET_MATERIALIZATION, ["dagster/data_version", "dagster/code_version"]
+    )
+    assert len(tags[partition]["dagster/code_version"]) == 12
+    return tags[partition].get("dagster/data_version")
+
+
+def test_the_data_version_follows_the_rows_and_not_the_writes(world: World) -> None:
+    day = str(LAST)
+    world.run(*DAILY_TABLES, first=LAST)
+    before = {table: data_version(world, table, day) for table in DAILY_TABLES}
+    delta = world.store.version(tables.DAILY)
+    world.run(*DAILY_TABLES, first=LAST)
+    assert world.store.version(tables.DAILY) != delta
+    assert {table: data_version(world, table, day) for table in DAILY_TABLES} == before
+    stored = world.store.delta(tables.ACTIVITY)
+    changed = world.rows(tables.ACTIVITY)[-1]
+    stored.update({"distance_km": "distance_km + 1"}, predicate=f"activity_id = {changed['activity_id']}")
+    try:
+        on = changed["activity_date"].date()  # type: ignore[attr-defined]
+        world.run(tables.DAILY, first=on)
+        other = data_version(world, tables.DAILY, str(on))
+        world.run(*DAILY_TABLES, first=on)
+        assert data_version(world, tables.DAILY, str(on)) != other
+    finally:
+        world.run(*DAILY_TABLES, first=FIRST, last=LAST)
+
+
+def test_a_collapse_of_rows_fails_the_step_and_a_second_write_accepts_it(world: World) -> None:
+    """All activities of one of two athletes vanish from the features: half of the days are gone."""
+    settings = world.settings.model_copy(update={"row_count_kept_share": 0.9})
+    strict = World(settings, world.store, world.instance, definitions.build(settings))
+    athlete = world.rows(tables.ACTIVITY)[0]["athlete_id"]
+    world.store.delta(tables.ACTIVITY).delete(f"athlete_id = '{athlete}'")
+    try:
+        failed = strict.run(tables.DAILY, first=FIRST, last=LAST, fails=True)
+        found = {one.check_name: one for one in failed.get_asset_check_evaluations()}
+        assert not found["row_count_stable"].passed
+        assert "materialise the window once more" in (found["row_count_stable"].description or "")
+        assert strict.run(tables.DAILY, first=FIRST, last=LAST).success
+    finally:
+        world.run(*DAILY_TABLES, first=FIRST, last=LAST)
+
+
+def test_a_step_that_ends_between_two_tables_waits_for_a_repair_by_name(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def due() -> set[str]:
+        job = world.built.resolve_job_def(FRESHNESS_JOB)
+        evaluations = job.execute_in_process(instance=world.instance).get_asset_check_evaluations()
+        bad = [one for one in evaluations if one.check_name == "writes_finished" and not one.passed]
+        assert all(f"{LAST} to {LAST}: materialise them again" in (one.description or "") for one in bad)
+        return {one.asset_key.to_user_string() for one in bad}
+
+    def ends(*_: object) -> None:
+        raise RuntimeError("ends after the rejects are written, before the features are")
+
+    assert due() == set()
+    rejects, features = (world.store.version(table) for table in (tables.REJECTS, tables.ACTIVITY))
+    with monkeypatch.context() as patched:
+        patched.setattr(activity, "activity_features", ends)
+        world.run(tables.ACTIVITY, tables.REJECTS, first=LAST, fails=True)
+    assert world.store.version(tables.REJECTS) != rejects
+    assert world.store.version(tables.ACTIVITY) == features
+    assert due() == {"feature_store/activity_features", "silver_rejects/strava_activities"}
+    world.run(tables.ACTIVITY, tables.REJECTS, first=LAST)
+    assert due() == set()
 
 
 def test_the_champion_serves_and_each_prediction_is_logged(world: World) -> None:

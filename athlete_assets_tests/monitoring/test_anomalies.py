@@ -11,6 +11,7 @@ from athlete_assets import tables
 from athlete_assets.days import Days
 from athlete_assets.monitoring import anomalies
 from athlete_assets.settings import Settings
+from athlete_assets.store.base import Written
 from athlete_assets_tests.rows import rows
 
 MONDAY = date(2024, 5, 6)
@@ -51,3 +52,29 @@ def test_the_share_without_load_is_held_against_the_year_before(sail: SparkSessi
 def test_the_history_ends_on_the_day_before_the_window() -> None:
     before = anomalies.history_before(WEEK, Settings())
     assert (before.last, len(before)) == (MONDAY - timedelta(days=1), 365)
+
+
+@pytest.mark.parametrize(
+    ("commits", "passes"),
+    [
+        ([(100, 100)], True),
+        ([(50, 100)], True),  # half of them is just enough
+        ([(49, 100)], False),
+        ([(0, 100)], False),
+        ([(1000, 1000), (10, 100)], False),  # one window of several
+        ([(0, 19)], True),  # too few rows to tell
+        ([(500, 0)], True),  # a window that is new
+        ([(7, None)], True),  # a store that does not count
+        ([], True),  # a run of checks alone
+    ],
+)
+def test_a_window_that_lost_most_of_its_rows_fails(commits: list[tuple[int, int | None]], passes: bool) -> None:
+    written = [Written(rows, 1, before) for rows, before in commits]
+    found = anomalies.row_count_stable(written, Settings())
+    assert (found.passed, found.check.severity, found.check.blocking) == (passes, "error", True)
+    assert ("materialise the window once more" in found.sentence) is not passes
+
+
+def test_how_much_a_window_may_lose_is_a_setting() -> None:
+    assert anomalies.row_count_stable([Written(30, 1, 100)], Settings(row_count_kept_share=0.3)).passed
+    assert not anomalies.row_count_stable([Written(0, 1, 5)], Settings(row_count_least_rows=5)).passed

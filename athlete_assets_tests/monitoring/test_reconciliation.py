@@ -55,13 +55,37 @@ def test_daily_sums_that_are_those_of_the_activities_pass_and_others_fail(frame:
     assert lost.numbers["daily_tss_out"] == 40.0
 
 
-def test_a_missing_day_is_a_gap(frame: Frame) -> None:
-    bob = [daily(day, 0.0, 0.0, 0, "bob") for day in (5, 6)]
-    assert reconciliation.no_gaps(frame(tables.DAILY, *(daily(day, 0, 0, 0) for day in range(7)), *bob), WEEK).passed
-    gap = reconciliation.no_gaps(frame(tables.DAILY, *(daily(day, 0, 0, 0) for day in (0, 1, 3, 4, 5, 6)), *bob), WEEK)
-    assert (gap.passed, gap.numbers["athletes_with_gaps"], gap.numbers["missing_days"]) == (False, 1, 1)
-    ended = reconciliation.no_gaps(frame(tables.DAILY, *(daily(day, 0, 0, 0) for day in range(6))), WEEK)
-    assert not ended.passed
+def gaps(frame: Frame, days: list[tuple[str, int]], first: dict[str, int]) -> tuple[bool, Any, Any, Any]:
+    """What no_gaps says of the athletes' days in the week, given the day of each one's first activity (0 = Monday)."""
+    calendar = frame(tables.DAILY, *(daily(day, 0.0, 0.0, 0, athlete) for athlete, day in days))
+    begun = [{**activity(day, 1, 5.0, 40.0), "athlete_id": athlete} for athlete, day in first.items()]
+    later = [{**activity(9, 2, 5.0, 40.0), "athlete_id": athlete} for athlete in first]
+    found = reconciliation.no_gaps(calendar, frame(tables.ACTIVITY, *begun, *later), WEEK)
+    numbers = found.numbers
+    return found.passed, numbers["athletes_with_gaps"], numbers["missing_days"], numbers["surplus_days"]
+
+
+WHOLE = [("ann", day) for day in range(7)]
+
+
+@pytest.mark.parametrize(
+    ("days", "first", "found"),
+    [
+        (WHOLE, {"ann": -30}, (True, 0, 0, 0)),
+        ([*WHOLE, ("bob", 5), ("bob", 6)], {"ann": -30, "bob": 5}, (True, 0, 0, 0)),  # bob begins on Saturday
+        (WHOLE[:3] + WHOLE[4:], {"ann": -30}, (False, 1, 1, 0)),  # a day in between
+        (WHOLE[:6], {"ann": -30}, (False, 1, 1, 0)),  # the last day
+        (WHOLE[2:], {"ann": -30}, (False, 1, 2, 0)),  # the first two days of the window
+        ([*WHOLE, ("bob", 6)], {"ann": -30, "bob": 5}, (False, 1, 1, 0)),  # the day of his first activity
+        (WHOLE, {"ann": -30, "bob": -30}, (False, 1, 7, 0)),  # all of bob
+        (WHOLE, {"ann": 1}, (False, 1, 0, 1)),  # a day before her first activity
+        (WHOLE, {"ann": -30, "bob": 8}, (True, 0, 0, 0)),  # bob begins after the window
+    ],
+)
+def test_each_day_from_the_first_activity_on_has_a_row(
+    frame: Frame, days: list[tuple[str, int]], first: dict[str, int], found: tuple[bool, int, int, int]
+) -> None:
+    assert gaps(frame, days, first) == found
 
 
 def test_a_week_that_is_not_the_sum_of_its_days_fails(frame: Frame) -> None:
