@@ -64,6 +64,7 @@ def test_checks_have_no_partitions_because_dagster_leaves_those_of_a_range_witho
     assert told == [("", "SUCCEEDED"), *((f"2024-01-0{n}", "PLANNED") for n in (1, 2, 3))]
 
 
+@pytest.mark.slow
 def test_loading_the_code_location_imports_no_heavy_package() -> None:
     loaded = subprocess.run(
         [sys.executable, "-c", "import athlete_assets.definitions, sys; print('\\n'.join(sys.modules))"],
@@ -75,6 +76,7 @@ def test_loading_the_code_location_imports_no_heavy_package() -> None:
     assert not heavy & set(loaded)
 
 
+@pytest.mark.slow
 def test_a_step_on_the_cluster_loads_the_code_location_without_the_launcher() -> None:
     """A cluster whose feature store client needs a newer SDK cannot have dagster-databricks."""
     code = "import sys; sys.modules['dagster_databricks'] = None; import athlete_assets.definitions"

@@ -222,6 +222,7 @@ def test_both_deployments_have_the_same_assets_and_resource_keys(monkeypatch: py
 # what leaves this process
 
 
+@pytest.mark.slow
 def test_a_signed_in_service_principal_leaves_no_trace_of_its_secret(
     workspace: FakeWorkspace, small: Small, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
