@@ -4,6 +4,7 @@
 #   make test                       the fast lane: what needs no process beside the embedded engine
 #   make test-all                   that, then what starts Apache Spark, daemon, webserver, clusters, PostgreSQL,
 #                                   and test-client
+#   make stress                     kills, faults, 2,000 ticks; SCALE=0.1 is what CI runs, SCALE=20 takes hours
 #   make audit                      known weaknesses of the pinned packages, and their licences
 #   make test-client                the feature store with the newer client that a cluster may bring (CLIENT=0.18.2)
 PYTHON ?= python3
@@ -23,21 +24,26 @@ ON_CLUSTER := catboost dagster dagster-mlflow dagster-pyspark dagster-slack data
   ipython mlflow "pyspark[connect]" pysail scipy setuptools matplotlib hypothesis pytest pytest-xdist
 
 TESTS := $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder --durations=10
-BESIDE := java or slow # the marks of tests that need a process beside the embedded engine
+# the marks of tests that need a process beside the embedded engine
+BESIDE := java or slow
+SCALE ?= 1
 
-.PHONY: run test test-all test-beside test-client check audit ui clean
+.PHONY: run test test-all test-beside test-client stress check audit ui clean
 .DELETE_ON_ERROR:
 
 run: $(INSTALLED)
 	$(BIN)/athlete-assets run $(if $(EXPORT),--export "$(EXPORT)",--athletes $(ATHLETES) --years $(YEARS))
 
 test: $(INSTALLED)
-	$(TESTS) -m "not ($(BESIDE))"
+	$(TESTS) -m "not ($(BESIDE) or stress)"
 
 test-all: test test-beside test-client
 
 test-beside: $(INSTALLED)
-	$(TESTS) -m "$(BESIDE)"
+	$(TESTS) -m "($(BESIDE)) and not stress"
+
+stress: $(INSTALLED)
+	STRESS_SCALE=$(SCALE) $(BIN)/python -m pytest -m stress athlete_assets_tests/stress
 
 test-client: $(CLIENT_VENV)/.installed
 	$(CLIENT_VENV)/bin/python -m pytest -n 2 --dist loadfile $(CLIENT_TESTS)

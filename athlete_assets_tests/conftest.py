@@ -1,6 +1,6 @@
 """Shared fixtures: a scratch home, both engines, and the real data where it is present; and the two lanes.
 
-`make test` runs what is marked neither `java` nor `slow`; such a test starts no process, and fails if it does.
+`make test` runs what is not marked `java`, `slow` or `stress`; such a test starts no process, and fails if it does.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ def spark(request: pytest.FixtureRequest) -> SparkSession:
 
 
 OUTCOMES = ("passed", "failed", "skipped")
-MARKS_OF_FULL_LANE = ("java", "slow")
+MARKS_OF_FULL_LANE = ("java", "slow", "stress")
 STARTS = {"subprocess.Popen", "os.fork", "os.forkpty", "os.posix_spawn", "os.system"}
 """Python's audit events of a process that starts: below subprocess and multiprocessing, so that no library gets by."""
 ASKED_BY_LIBRARIES = {"git", "lscpu", "uname"}

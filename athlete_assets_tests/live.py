@@ -10,7 +10,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta, timezone
@@ -24,9 +24,10 @@ import pandas as pd
 import pytest
 from dagster._core.scheduler.instigation import InstigatorType, SensorInstigatorData
 
-from athlete_assets import commands, definitions, partitions, tables
+from athlete_assets import definitions, partitions, tables
 from athlete_assets.deployments.instance import prepare_dagster_home
 from athlete_assets.orchestration.follow_sensor import UNFINISHED
+from athlete_assets.orchestration.run_requests import RANGE_END, RANGE_START
 from athlete_assets.settings import Settings
 from athlete_assets.silver import landing
 from athlete_assets.store.local import LocalStore
@@ -185,15 +186,25 @@ def _plain(value: Any) -> Any:
     return None if value is None or value is pd.NaT or value != value else value
 
 
-def rebuilt(live: Live) -> dict[str, pd.DataFrame]:
+BY_DAY = (tables.ACTIVITY, tables.REJECTS, tables.DAILY, tables.ROLLING, tables.PERFORMANCE)
+Span = tuple[str, str]
+
+
+def calendars(settings: Settings) -> tuple[Span, Span]:
+    """First and last partition, of the daily and of the weekly tables."""
+    daily, weekly = (c.get_partition_keys() for c in (partitions.daily(settings), partitions.weekly(settings)))
+    return (daily[0], daily[-1]), (weekly[0], weekly[-1])
+
+
+def rebuilt(settings: Settings) -> dict[str, pd.DataFrame]:
     """All derived tables anew, from silver alone, in one run a calendar; the models stay."""
+    store = LocalStore(settings)
     for table in DERIVED:
-        shutil.rmtree(live.store.path(table))
-    job = definitions.build(live.settings).resolve_implicit_global_asset_job_def()
-    days, weeks = (commands._all(of(live.settings)) for of in (partitions.daily, partitions.weekly))
-    by_day = [tables.ACTIVITY, tables.REJECTS, tables.DAILY, tables.ROLLING, tables.PERFORMANCE]
-    steps = [
-        (by_day, days),
+        shutil.rmtree(store.path(table))
+    job = definitions.build(settings).resolve_implicit_global_asset_job_def()
+    days, weeks = calendars(settings)
+    steps: list[tuple[Sequence[tables.Table], Span | None]] = [
+        (BY_DAY, days),
         ([tables.WEEKLY], weeks),
         ([tables.PREDICTIONS], (days[1], days[1])),
         ([tables.METRICS_SUMMARY], None),
@@ -201,9 +212,9 @@ def rebuilt(live: Live) -> dict[str, pd.DataFrame]:
     with dg.DagsterInstance.ephemeral() as instance:
         for selected, span in steps:
             keys = {dg.AssetKey(list(table.path)) for table in selected}
-            tags = dict(zip(commands.RANGE_TAGS, span, strict=True)) if span else {}
+            tags = dict(zip((RANGE_START, RANGE_END), span, strict=True)) if span else {}
             assert job.get_subset(asset_selection=keys).execute_in_process(instance=instance, tags=tags).success
-    return contents(live.store)
+    return contents(store)
 
 
 @dataclass
@@ -213,15 +224,15 @@ class Silverware:
     athletes: Any
 
 
-def land(live: Live, *activities: dict[str, Any]) -> None:
-    landing.land(
-        live.store,
-        Silverware(
-            rows(tables.STRAVA_ACTIVITIES, *activities),
-            rows(tables.STRAVA_SUB_ACTIVITY),
-            rows(tables.STRAVA_ATHLETE),
-        ),
+def silver_batch(activities: Iterable[dict[str, Any]]) -> Silverware:
+    """Activities by hand as an import hands them over, without splits and athletes."""
+    return Silverware(
+        rows(tables.STRAVA_ACTIVITIES, *activities), rows(tables.STRAVA_SUB_ACTIVITY), rows(tables.STRAVA_ATHLETE)
     )
+
+
+def land(live: Live, *activities: dict[str, Any]) -> None:
+    landing.land(live.store, silver_batch(activities))
 
 
 def run(athlete: str, id: int, day: date, km: float = 8.0, minutes: float = 44.0) -> dict[str, Any]:

@@ -13,8 +13,9 @@ import pandas as pd
 import pytest
 from deltalake import write_deltalake
 
-from athlete_assets import commands, tables
+from athlete_assets import tables
 from athlete_assets.days import Days, midnight
+from athlete_assets.orchestration.run_requests import RANGE_END, RANGE_START
 from athlete_assets.silver import landing
 from athlete_assets_tests.live import TODAY, Live, assert_same, contents, land, rebuilt, run, running
 
@@ -56,7 +57,7 @@ def test_late_new_and_deleted_rows_of_silver_end_in_the_tables_of_a_full_rebuild
         dg.AssetRecordsFilter(dg.AssetKey(["silver", "strava_activities"])), limit=50
     ).records
     assert {str(TODAY), str(early)} <= {record.partition_key for record in reported}
-    assert_same(found, rebuilt(live))
+    assert_same(found, rebuilt(live.settings))
 
 
 def test_a_row_of_today_reaches_the_predictions_of_its_athlete(live: Live) -> None:
@@ -221,7 +222,7 @@ def test_a_backfill_that_is_cancelled_leaves_whole_commits_and_its_repetition_ch
     assert live.wait(lambda: _final_status(live, again), "the backfill") == "COMPLETED_SUCCESS"
     runs = runs_of(live, again)
     assert sorted(len(run.asset_selection or ()) for run in runs) == [1, 5]
-    assert {tuple(run.tags[tag] for tag in commands.RANGE_TAGS) for run in runs} == {
+    assert {tuple(run.tags[tag] for tag in (RANGE_START, RANGE_END)) for run in runs} == {
         tuple(str(day) for day in span) for span in spans.values()
     }
     live.settle()
