@@ -11,7 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta, timezone
 from pathlib import Path
@@ -51,6 +51,60 @@ class Live:
     url: str
     received: Received
     log: Path
+    server: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """`dagster dev` as `make ui` starts it; returns when each sensor has looked and the webserver serves."""
+        port = self.url.rpartition(":")[2]
+        seen, began = len(self.log.read_text()) if self.log.exists() else 0, time.time()
+        with open(self.log, "a") as output:
+            self.server = subprocess.Popen(
+                [sys.executable, "-m", "dagster", "dev", "-m", "athlete_assets.definitions", "-p", port],
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        self.wait(lambda: all(self.ticked(name)[0] >= began - 1 for name in SENSORS), "the sensors' first look")
+        self.wait(lambda: "Serving dagster-webserver" in self.log.read_text()[seen:], "the webserver")
+
+    def processes(self) -> list[int]:
+        """The server's process and all that it started, directly or not."""
+        assert self.server is not None
+        parents = {}
+        for entry in Path("/proc").glob("[0-9]*/stat"):
+            try:
+                pid, _, rest = entry.read_text().partition(" ")
+                parents[int(pid)] = int(rest.rpartition(")")[2].split()[1])
+            except OSError:  # ended meanwhile
+                continue
+        found = [self.server.pid]
+        for pid in found:
+            found += [child for child, parent in parents.items() if parent == pid]
+        return found
+
+    def kill(self) -> int:
+        """kill -9 of webserver, daemon, code server and every run's worker, as a power cut does; how many."""
+        found = self.processes()
+        for pid in found:
+            try:
+                os.kill(pid, signal.SIGKILL)
+            except ProcessLookupError:
+                continue
+        assert self.server is not None
+        self.server.wait()
+        return len(found)
+
+    def stop(self) -> None:
+        """Ends the server as Ctrl-C does, and for good."""
+        assert self.server is not None
+        self.server.terminate()  # it ends its daemon and servers
+        try:
+            self.server.wait(20)
+        except subprocess.TimeoutExpired:
+            pass
+        finally:
+            with suppress(ProcessLookupError):
+                os.killpg(self.server.pid, signal.SIGKILL)
 
     @property
     def store(self) -> LocalStore:
@@ -131,29 +185,14 @@ def running(home: Path) -> Iterator[Live]:
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             port = probe.getsockname()[1]
-        log = home / "dev.log"
-        with open(log, "w") as output:
-            server = subprocess.Popen(
-                [sys.executable, "-m", "dagster", "dev", "-m", "athlete_assets.definitions", "-p", str(port)],
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
-        try:
-            with dg.DagsterInstance.from_config(str(home / "dagster")) as instance:
-                live = Live(settings, instance, f"http://127.0.0.1:{port}", received, log)
-                live.wait(lambda: all(live.cursor(name) for name in SENSORS), "the sensors' first look")
-                live.wait(lambda: "Serving dagster-webserver" in log.read_text(), "the webserver")
+        with dg.DagsterInstance.from_config(str(home / "dagster")) as instance:
+            live = Live(settings, instance, f"http://127.0.0.1:{port}", received, home / "dev.log")
+            try:
+                live.start()
                 received.messages.clear()
                 yield live
-        finally:
-            server.terminate()  # it ends its daemon and servers
-            try:
-                server.wait(20)
-            except subprocess.TimeoutExpired:
-                pass
             finally:
-                os.killpg(server.pid, signal.SIGKILL)
+                live.stop()
 
 
 def contents(store: LocalStore) -> dict[str, pd.DataFrame]:
