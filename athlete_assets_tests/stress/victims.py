@@ -32,6 +32,8 @@ class Job:
     assets: Sequence[str] = ()
     span: tuple[str, str] | None = None
     activities: Sequence[dict[str, Any]] = ()
+    recorded: bool = False
+    """Whether the run is recorded in the home's own Dagster instance."""
 
 
 def do(job: Job, told: Connection) -> None:
@@ -61,6 +63,7 @@ def _materialise(job: Job, told: Connection) -> None:
     import dagster as dg
 
     from athlete_assets import definitions
+    from athlete_assets.deployments.instance import prepare_dagster_home
     from athlete_assets.orchestration.run_requests import RANGE_END, RANGE_START
     from athlete_assets.settings import Settings
 
@@ -72,16 +75,27 @@ def _materialise(job: Job, told: Connection) -> None:
         return own(self, event, **options)
 
     dg.DagsterInstance.handle_new_event = telling  # type: ignore[method-assign,assignment]
-    everything = definitions.build(Settings.load()).resolve_implicit_global_asset_job_def()
+    settings = Settings.load()
+    everything = definitions.build(settings).resolve_implicit_global_asset_job_def()
     keys = {dg.AssetKey(name.split("/")) for name in job.assets}
     tags = dict(zip((RANGE_START, RANGE_END), job.span, strict=True)) if job.span else {}
-    with dg.DagsterInstance.ephemeral() as instance:
+    recorded = dg.DagsterInstance.from_config(str(prepare_dagster_home(settings))) if job.recorded else None
+    with recorded or dg.DagsterInstance.ephemeral() as instance:
         result = everything.get_subset(asset_selection=keys).execute_in_process(
             instance=instance, tags=tags, raise_on_error=False
         )
     if not result.success:
         failed = [event for event in result.all_events if event.is_step_failure]
-        raise RuntimeError(f"{[event.step_key for event in failed]} failed: {failed[0].event_specific_data}")
+        raise RuntimeError("; ".join(f"{event.step_key}: {_causes(event)}" for event in failed))
+
+
+def _causes(event: Any) -> str:
+    """The messages of a step's error and of what caused it."""
+    error, said = event.step_failure_data.error, []
+    while error is not None:
+        said.append(error.message.strip())
+        error = error.cause
+    return " <- ".join(said)
 
 
 class Victim:
@@ -115,13 +129,17 @@ class Victim:
         while step not in self.steps and self.ended is None:
             assert self.hear(deadline - time.monotonic()), f"{step} was not reached within {GIVE_UP_SECONDS} s"
 
-    def finish(self) -> None:
-        """Lets the job come to its end; raises where it failed."""
+    def outcome(self) -> str:
+        """How the job ended: `done`, or what it says went wrong."""
         deadline = time.monotonic() + GIVE_UP_SECONDS
         while self.ended is None:
             assert self.hear(deadline - time.monotonic()), f"not done within {GIVE_UP_SECONDS} s"
         self.process.join()
-        assert self.ended == "done", self.ended
+        return self.ended
+
+    def finish(self) -> None:
+        """Lets the job come to its end; raises where it failed."""
+        assert self.outcome() == "done", self.ended
 
     def kill(self) -> bool:
         """Kills the process and all that it started; whether it was still at work."""
