@@ -73,14 +73,18 @@ def training(settings: Settings) -> Job:
     return Job(settings.home, TODAY, ["models/time_estimator", "models/overtraining_detector"])
 
 
+def fill(path: Path) -> None:
+    with open(path, "wb", buffering=0) as file:
+        while True:
+            file.write(bytes(1 << 16))
+
+
 def test_a_full_disk_fails_the_step_leaves_the_tables_and_is_forgotten_once_there_is_room(
     disk: Path, settings: Settings, good: dict[str, pd.DataFrame], figure: Figure
 ) -> None:
     filler = disk / "filler"
-    with open(filler, "wb") as full, pytest.raises(OSError, match="No space left"):
-        while True:
-            full.write(bytes(1 << 16))
-            full.flush()
+    with pytest.raises(OSError, match="No space left"):
+        fill(filler)
     try:
         said = Victim(by_day(settings)).outcome()
         assert "No space left on device" in said
