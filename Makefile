@@ -1,6 +1,11 @@
 # Two commands: `make run` (import, features, model, predictions) and `make test`. Both make .venv at first need.
 #   make run                        a simulated cohort of 30 athletes and 3 years
 #   make run EXPORT=export_123.zip  a Strava account export, or its activities.csv
+#   make test                       the fast lane: what needs no process beside the embedded engine
+#   make test-all                   that, then what starts Apache Spark, daemon, webserver, clusters, PostgreSQL,
+#                                   and test-client
+#   make stress                     kills, faults, 2,000 ticks; SCALE=0.1 is what CI runs, SCALE=20 takes hours
+#   make audit                      known weaknesses of the pinned packages, and their licences
 #   make test-client                the feature store with the newer client that a cluster may bring (CLIENT=0.18.2)
 PYTHON ?= python3
 VENV := .venv
@@ -18,14 +23,27 @@ CLIENT_TESTS := athlete_assets_tests/store/test_conformance.py athlete_assets_te
 ON_CLUSTER := catboost dagster dagster-mlflow dagster-pyspark dagster-slack databricks-feature-engineering deltalake \
   ipython mlflow "pyspark[connect]" pysail scipy setuptools matplotlib hypothesis pytest pytest-xdist
 
-.PHONY: run test test-client check ui clean
+TESTS := $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder --durations=10
+# the marks of tests that need a process beside the embedded engine
+BESIDE := java or slow
+SCALE ?= 1
+
+.PHONY: run test test-all test-beside test-client stress check audit ui clean
 .DELETE_ON_ERROR:
 
 run: $(INSTALLED)
 	$(BIN)/athlete-assets run $(if $(EXPORT),--export "$(EXPORT)",--athletes $(ATHLETES) --years $(YEARS))
 
 test: $(INSTALLED)
-	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder --durations=12
+	$(TESTS) -m "not ($(BESIDE) or stress)"
+
+test-all: test test-beside test-client
+
+test-beside: $(INSTALLED)
+	$(TESTS) -m "($(BESIDE)) and not stress"
+
+stress: $(INSTALLED)
+	STRESS_SCALE=$(SCALE) $(BIN)/python -m pytest -m stress athlete_assets_tests/stress
 
 test-client: $(CLIENT_VENV)/.installed
 	$(CLIENT_VENV)/bin/python -m pytest -n 2 --dist loadfile $(CLIENT_TESTS)
@@ -34,6 +52,10 @@ check: $(INSTALLED)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+audit: $(INSTALLED)
+	$(BIN)/uv tool run pip-audit@2.10.1 --disable-pip --no-deps --requirement constraints.txt
+	$(BIN)/python docs/licences.py --check
 
 ui: $(INSTALLED)
 	$(BIN)/athlete-assets ui

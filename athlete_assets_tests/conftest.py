@@ -1,11 +1,21 @@
-"""Shared fixtures: a scratch home, both engines, and the real data where it is present."""
+"""Shared fixtures: a scratch home, both engines, and the real data where it is present; and the two lanes.
+
+`make test` runs what is not marked `java`, `slow` or `stress`; such a test starts no process, and fails if it does.
+"""
 
 from __future__ import annotations
 
+import multiprocessing.util
 import os
+import sys
+from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
+from typing import Any
 
+import hypothesis
 import pytest
+from dagster._core.execution import compute_logs
 from pyspark.sql import SparkSession
 
 from athlete_assets.errors import AthleteAssetsError
@@ -49,6 +59,11 @@ def spark(request: pytest.FixtureRequest) -> SparkSession:
 
 
 OUTCOMES = ("passed", "failed", "skipped")
+MARKS_OF_FULL_LANE = ("java", "slow", "stress")
+STARTS = {"subprocess.Popen", "os.fork", "os.forkpty", "os.posix_spawn", "os.system"}
+"""Python's audit events of a process that starts: below subprocess and multiprocessing, so that no library gets by."""
+SMALL_HELPERS = {"git"}
+"""What a library cannot be kept from: MLflow asks for the commit."""
 
 
 def shared_file(relative: str) -> Path:
@@ -57,6 +72,68 @@ def shared_file(relative: str) -> Path:
     if not path.exists():
         pytest.skip(f"the shared file {relative} is not beside this checkout")
     return path
+
+
+hypothesis.settings.register_profile("unhurried", deadline=None)
+hypothesis.settings.load_profile("unhurried")
+"""An example may take its time: how long it takes says more of what else the machine does than of the code."""
+
+
+class ProcessStartedError(Exception):
+    """A test of the fast lane started a process."""
+
+
+class Lane:
+    """The test of the fast lane that runs now, and what it started all the same."""
+
+    test: str | None = None
+    started: list[str] = []  # noqa: RUF012
+
+    @classmethod
+    def watch(cls, event: str, arguments: tuple[Any, ...]) -> None:
+        if cls.test is None or event not in STARTS:
+            return
+        command = str(arguments[0]) if arguments else event
+        if Path(command).name in SMALL_HELPERS:
+            return
+        cls.started.append(command)
+        raise ProcessStartedError(f"{cls.test} starts {command}: mark it `slow`, or do without the process")
+
+
+sys.addaudithook(Lane.watch)
+_spawn = multiprocessing.util.spawnv_passfds
+
+
+def _audited_spawn(path: Any, *rest: Any) -> int:
+    """multiprocessing's `spawn` raises no audit event of its own."""
+    sys.audit("os.posix_spawn", path)
+    return _spawn(path, *rest)
+
+
+multiprocessing.util.spawnv_passfds = _audited_spawn
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
+    in_full_lane = any(item.get_closest_marker(mark) for mark in MARKS_OF_FULL_LANE)
+    Lane.test = None if in_full_lane else item.nodeid
+    Lane.started.clear()
+    with pytest.MonkeyPatch.context() as patch:
+        if not in_full_lane:
+            # Dagster copies a step's output from its file to the terminal as well, by two processes a step
+            patch.setattr(compute_logs, "tail_to_stream", lambda path, stream: nullcontext((None, None)))
+        try:
+            return (yield)
+        finally:
+            Lane.test = None
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call() -> Iterator[None]:
+    answer = yield
+    if Lane.started:  # and somebody caught the error
+        pytest.fail(f"a test of the fast lane started {Lane.started}")
+    return answer
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

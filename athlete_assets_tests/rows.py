@@ -6,6 +6,7 @@ from datetime import date, datetime
 from typing import Any
 
 import pyarrow as pa
+from pyspark.sql import DataFrame, SparkSession
 
 from athlete_assets import tables
 from athlete_assets.days import midnight
@@ -40,3 +41,10 @@ def row(table: Table, **values: Any) -> dict[str, Any]:
 def rows(table: Table, *given: dict[str, Any]) -> pa.Table:
     """An Arrow table in the contract's schema."""
     return pa.Table.from_pylist([row(table, **values) for values in given], schema=arrow_schema(table))
+
+
+def frame(spark: SparkSession, rows: pa.Table | list[tuple], schema: Table | str | None = None) -> DataFrame:
+    """Rows as an engine's frame: as Arrow types them, or as a contract (every column nullable) or DDL does."""
+    if schema is None:
+        return spark.createDataFrame(rows)
+    return spark.createDataFrame(rows, schema.ddl.replace(" NOT NULL", "") if isinstance(schema, Table) else schema)

@@ -74,6 +74,7 @@ def test_loading_the_code_location_uses_no_beta_feature_that_was_not_chosen() ->
             dg.TimeWindowPartitionMapping(allow_nonexistent_upstream_partitions=True)
 
 
+@pytest.mark.slow
 def test_loading_the_code_location_imports_no_heavy_package() -> None:
     loaded = subprocess.run(
         [sys.executable, "-c", "import athlete_assets.definitions, sys; print('\\n'.join(sys.modules))"],
@@ -85,6 +86,7 @@ def test_loading_the_code_location_imports_no_heavy_package() -> None:
     assert not heavy & set(loaded)
 
 
+@pytest.mark.slow
 def test_a_step_on_the_cluster_loads_the_code_location_without_the_launcher() -> None:
     """A cluster whose feature store client needs a newer SDK cannot have dagster-databricks."""
     code = "import sys; sys.modules['dagster_databricks'] = None; import athlete_assets.definitions"

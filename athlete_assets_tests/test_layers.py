@@ -22,9 +22,11 @@ LAYERS = (
     ("commands",),
     ("cli",),
 )
-"""From the bottom up. What shares a line may import one another; README's map has the same order."""
+"""From the bottom up. What shares a line may import one another; README's map has the same order, from the top down."""
 
 ROOT = Path(athlete_assets.__file__).parent
+CHECKOUT = Path(__file__).parents[1]
+MADE_BY_TOOLS = {"__pycache__", "build", "dist", "catboost_info", "mlruns", "spark-warehouse", "metastore_db"}
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
 
 
@@ -79,3 +81,31 @@ def test_a_formula_knows_no_framework() -> None:
         text = path.read_text()
         assert not any(f"import {name}" in text or f"from {name}" in text for name in ("dagster", "pyspark"))
         assert "athlete_assets.settings" not in text
+
+
+def readme_map() -> dict[str, list[str]]:
+    """README's map: the folders of the checkout, and what each holds as far as the map says it."""
+    text = (CHECKOUT / "README.md").read_text()
+    found: dict[str, list[str]] = {}
+    for line in text.split("## Where things are")[1].split("```")[1].strip("\n").splitlines():
+        name, indented = line.split()[0].rstrip("/"), line.startswith("  ")
+        if indented:
+            found[list(found)[-1]].append(name)
+        else:
+            found[name] = []
+    return found
+
+
+def test_the_map_in_the_readme_is_the_tree_on_disk() -> None:
+    def entries(folder: Path) -> set[str]:
+        names = {path.name for path in folder.iterdir() if path.is_dir() or path.suffix == ".py"}
+        return {name for name in names - MADE_BY_TOOLS if not name.startswith((".", "__")) and "." not in name[:-3]}
+
+    drawn = readme_map()
+    assert set(drawn) == entries(CHECKOUT)
+    assert sorted(drawn["athlete_assets"]) == sorted(entries(ROOT))
+
+
+def test_the_map_in_the_readme_has_the_order_of_the_layers() -> None:
+    levels = [LEVEL[name.removesuffix(".py")] for name in readme_map()["athlete_assets"]]
+    assert levels == sorted(levels, reverse=True)

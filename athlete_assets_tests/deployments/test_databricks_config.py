@@ -246,6 +246,7 @@ def test_each_deployment_has_its_executor() -> None:
 # what leaves this process
 
 
+@pytest.mark.slow
 def test_a_signed_in_service_principal_leaves_no_trace_of_its_secret(
     workspace: FakeWorkspace, small: Small, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:

@@ -178,6 +178,7 @@ def test_a_sign_in_that_fails_is_one_line(
     assert "FAIL  sign-in" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_a_check_that_runs_imports_the_code_location_on_the_cluster(
     empty: FakeWorkspace, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -69,12 +69,18 @@ def test_the_workflow_runs_what_the_makefile_has() -> None:
         assert f"\n{command.split()[1]}:" in makefile
 
 
+def postgres_program(name: str) -> str | None:
+    """Where a program of the newest PostgreSQL lies: Debian keeps them off the PATH."""
+    folders = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda folder: float(folder.parent.name))
+    return shutil.which(name, path=os.pathsep.join([*map(str, reversed(folders)), os.environ.get("PATH", "")]))
+
+
 @pytest.fixture(scope="module")
 def postgres() -> Iterator[int]:
     """A PostgreSQL server of its own on loopback; its port."""
-    pytest.importorskip("dagster_postgres")
-    if not (shutil.which("initdb") and shutil.which("postgres")):
-        pytest.skip("PostgreSQL is not installed")
+    programs = {name: postgres_program(name) for name in ("initdb", "postgres", "pg_isready")}
+    if None in programs.values():
+        pytest.skip("PostgreSQL is not installed; on Debian: apt-get install postgresql")
     folder = Path(tempfile.mkdtemp(prefix="athlete_postgres_"))  # pytest's own folders are closed to other users
     user: str | None = None
     if os.getuid() == 0:  # PostgreSQL refuses to run as root
@@ -85,12 +91,12 @@ def postgres() -> Iterator[int]:
         port = probe.getsockname()[1]
     data = str(folder / "data")
     run = {"user": user, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "cwd": folder}
-    subprocess.run(["initdb", "-D", data, "-U", "dagster", "-A", "trust", "--no-sync"], check=True, **run)  # type: ignore[call-overload]
+    subprocess.run([programs["initdb"], "-D", data, "-U", "dagster", "-A", "trust", "--no-sync"], check=True, **run)  # type: ignore[call-overload]
     options = ["-p", str(port), "-h", "127.0.0.1", "-k", str(folder), "-F"]
-    server = subprocess.Popen(["postgres", "-D", data, *options], **run)  # type: ignore[call-overload]
+    server = subprocess.Popen([programs["postgres"], "-D", data, *options], **run)  # type: ignore[call-overload]
     try:
         deadline = time.monotonic() + 30
-        while subprocess.run(["pg_isready", "-h", "127.0.0.1", "-p", str(port)], **run).returncode != 0:  # type: ignore[call-overload]
+        while subprocess.run([programs["pg_isready"], "-h", "127.0.0.1", "-p", str(port)], **run).returncode != 0:  # type: ignore[call-overload]
             if time.monotonic() > deadline or server.poll() is not None:
                 pytest.skip("PostgreSQL does not start here")
             time.sleep(0.1)

@@ -29,7 +29,7 @@ from athlete_assets.settings import Settings
 from athlete_assets_tests.deployments.conftest import PROJECT, STAGING, HastyLauncher, PatientLauncher, Small
 from athlete_assets_tests.fake_workspace import FakeWorkspace, Fate
 
-pytestmark = pytest.mark.filterwarnings("ignore")
+pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]
 
 
 # a step on the cluster
@@ -196,7 +196,6 @@ def test_a_retry_that_the_step_asks_for_is_a_new_run(small: Small, workspace: Fa
 
 
 @pytest.mark.java
-@pytest.mark.slow
 def test_a_step_writes_a_delta_table_with_the_session_of_the_cluster(
     small: Small, workspace: FakeWorkspace, apache_spark: object
 ) -> None:

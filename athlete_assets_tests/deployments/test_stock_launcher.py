@@ -14,7 +14,7 @@ from dagster_databricks.databricks_pyspark_step_launcher import DatabricksPySpar
 from athlete_assets_tests.deployments.conftest import Small
 from athlete_assets_tests.fake_workspace import FakeWorkspace, Fate
 
-pytestmark = pytest.mark.filterwarnings("ignore")
+pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]
 
 
 @pytest.fixture

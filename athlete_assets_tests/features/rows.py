@@ -17,6 +17,7 @@ from athlete_assets import tables
 from athlete_assets.days import Days, midnight
 from athlete_assets.store.arrow import arrow_schema, fitted
 from athlete_assets.tables import Table
+from athlete_assets_tests.rows import frame
 
 MONDAY = date(2024, 1, 1)
 ATHLETES = "abcdefghijkl"
@@ -64,10 +65,6 @@ def day(offset: int) -> date:
 def activity_table(activities: Iterable[Activity]) -> pa.Table:
     rows = [activity.row(number) for number, activity in enumerate(activities)]
     return pa.Table.from_pylist(rows, schema=arrow_schema(tables.ACTIVITY))
-
-
-def frame(spark: SparkSession, rows: pa.Table) -> DataFrame:
-    return spark.createDataFrame(rows)
 
 
 def activity_rows(spark: SparkSession, activities: Iterable[Activity]) -> DataFrame:

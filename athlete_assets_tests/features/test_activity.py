@@ -25,7 +25,8 @@ from athlete_assets.silver import quality
 from athlete_assets.store.arrow import fitted
 from athlete_assets_tests.conftest import shared_file
 from athlete_assets_tests.formulas.test_race_times import oracle
-from athlete_assets_tests.silver.rows import REAL_RUNS_AS_OF, activity, arrow, athlete, frame, real_runs, split
+from athlete_assets_tests.rows import frame
+from athlete_assets_tests.silver.rows import REAL_RUNS_AS_OF, activity, arrow, athlete, real_runs, split
 
 SETTINGS = Settings(start_date=date(2010, 1, 4), as_of=date(2024, 12, 31))
 EXACT = 1e-12
@@ -43,7 +44,7 @@ def compute(
     settings: Settings = SETTINGS,
 ) -> pa.Table:
     """activity_features of the days, as the asset computes them; checked against the contract."""
-    silver = frame(spark, activities)
+    silver = frame(spark, activities, tables.STRAVA_ACTIVITIES)
     verdicts = quality.verdicts(silver, days.starting_earlier(history_days(settings)), settings)
     rows = activity_features(verdicts, frame(spark, splits, SPLITS), frame(spark, athletes, ATHLETES), days, settings)
     return fitted(rows.toArrow(), tables.ACTIVITY)

@@ -31,11 +31,10 @@ from athlete_assets_tests.features.rows import (
     daily_rows,
     daily_table,
     day,
-    frame,
     no_rows,
 )
+from athlete_assets_tests.rows import frame
 from athlete_assets_tests.silver.rows import REAL_RUNS_AS_OF, real_runs
-from athlete_assets_tests.silver.rows import frame as silver_frame
 
 DAYS = Days(day(0), day(399))
 SPLIT = day(330)
@@ -109,7 +108,7 @@ def test_real_runs_give_the_same_tables(sail: SparkSession, apache_spark: SparkS
     silver = silver.filter(pc.is_in(silver["athlete_id"], people))
 
     def activities(spark: SparkSession) -> pa.Table:
-        verdicts = quality.classified(silver_frame(spark, silver), settings)
+        verdicts = quality.classified(frame(spark, silver, tables.STRAVA_ACTIVITIES), settings)
         none = no_rows(spark, tables.STRAVA_SUB_ACTIVITY), no_rows(spark, tables.STRAVA_ATHLETE)
         return fitted(activity_features(verdicts, *none, whole, settings).toArrow(), tables.ACTIVITY)
 

@@ -25,10 +25,10 @@ from athlete_assets_tests.features.rows import (
     assert_same,
     collected,
     day,
-    frame,
     on_days,
     training,
 )
+from athlete_assets_tests.rows import frame
 
 
 def states(spark: SparkSession, activities: list[Activity], days: Days, **columns: list[Any]) -> pd.DataFrame:

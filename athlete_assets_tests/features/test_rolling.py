@@ -399,6 +399,7 @@ def frame_of(spark: SparkSession, rows: pd.DataFrame, on: date) -> DataFrame:
 # -------------------------------------------------------------------------------------------------- workers
 
 
+@pytest.mark.slow
 def test_the_kernels_travel_with_the_function(tmp_path: Path) -> None:
     """A cluster's workers have NumPy and Arrow, but not this package: the function must hold all that it calls."""
     bucket = rolling_bucket()

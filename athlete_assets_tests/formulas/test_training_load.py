@@ -7,6 +7,7 @@ import math
 import numpy as np
 import pytest
 
+from athlete_assets.formulas import grade as grades
 from athlete_assets.formulas import training_load as load
 from athlete_assets_tests.formulas.test_race_times import oracle
 
@@ -20,15 +21,15 @@ def test_grades_cost_what_minetti_measured() -> None:
     """Runalyze's tests of the same polynomial; four decimals."""
     vectors = oracle("05_minetti_grade_cost_and_pace")
     for grade, cost in vectors["energy_cost"].items():
-        assert load.energy_cost_ratio(float(grade)) == pytest.approx(cost, abs=6e-5)
+        assert grades.energy_cost_ratio(float(grade)) == pytest.approx(cost, abs=6e-5)
     for grade, factor in vectors["time_factor"].items():
-        assert 1 / load.flat_metres_per_metre(float(grade)) == pytest.approx(factor, abs=6e-5)
-    assert load.energy_cost_ratio(0.0) == load.flat_metres_per_metre(0.0) == 1
+        assert 1 / grades.flat_metres_per_metre(float(grade)) == pytest.approx(factor, abs=6e-5)
+    assert grades.energy_cost_ratio(0.0) == grades.flat_metres_per_metre(0.0) == 1
 
 
 def test_a_graded_pace_is_runalyzes() -> None:
     for case in oracle("05_minetti_grade_cost_and_pace")["pace_equivalence"]:
-        flat = seconds(case["pace"]) / load.flat_metres_per_metre(case["grade"])
+        flat = seconds(case["pace"]) / grades.flat_metres_per_metre(case["grade"])
         assert flat == pytest.approx(seconds(case["flat_pace"]), abs=case["tol_s"])
 
 
@@ -37,12 +38,12 @@ def test_grades_count_less_than_their_energy_and_more_than_stravas_heart_rates_s
     vectors = oracle("06_strava_like_gap_factors")
     theirs = vectors["statistics_for_strava"]["grade_fraction_to_factor"]
     elevates = vectors["elevate"]["grade_percent_to_speed_factor"]
-    uphill, downhill = load.flat_metres_per_metre(0.1), load.flat_metres_per_metre(-0.1)
-    assert theirs["0.1"] < elevates["10"] < uphill < load.energy_cost_ratio(0.1)
-    assert load.energy_cost_ratio(-0.1) < downhill < theirs["-0.1"]
+    uphill, downhill = grades.flat_metres_per_metre(0.1), grades.flat_metres_per_metre(-0.1)
+    assert theirs["0.1"] < elevates["10"] < uphill < grades.energy_cost_ratio(0.1)
+    assert grades.energy_cost_ratio(-0.1) < downhill < theirs["-0.1"]
     for percent in (2, 4, 6):  # what splits of a kilometre have
-        assert load.flat_metres_per_metre(percent / 100) == pytest.approx(elevates[str(percent)], rel=0.12)
-    uphills = load.flat_metres_per_metre(np.linspace(0, load.STEEPEST_GRADE, 50))
+        assert grades.flat_metres_per_metre(percent / 100) == pytest.approx(elevates[str(percent)], rel=0.12)
+    uphills = grades.flat_metres_per_metre(np.linspace(0, grades.STEEPEST_GRADE, 50))
     assert (np.diff(uphills) > 0).all()
 
 

@@ -18,7 +18,8 @@ from athlete_assets.features.rolling import rolling_features
 from athlete_assets.models import labels, training_set
 from athlete_assets.settings import Settings
 from athlete_assets.store.arrow import arrow_schema
-from athlete_assets_tests.features.rows import Activity, activity_table, day, frame, no_rows
+from athlete_assets_tests.features.rows import Activity, activity_table, day, no_rows
+from athlete_assets_tests.rows import frame
 
 DAY_FORM = 0.08
 """Standard deviation of the logarithm of a race time about the athlete's fitness."""

@@ -15,7 +15,8 @@ from athlete_assets import tables
 from athlete_assets.days import midnight
 from athlete_assets.models import labels
 from athlete_assets.store.arrow import arrow_schema
-from athlete_assets_tests.features.rows import Activity, activity_table, assert_same, collected, daily_rows, day, frame
+from athlete_assets_tests.features.rows import Activity, activity_table, assert_same, collected, daily_rows, day
+from athlete_assets_tests.rows import frame
 
 
 def efforts(spark: SparkSession, activities: list[Activity], **columns: list[Any]) -> pd.DataFrame:

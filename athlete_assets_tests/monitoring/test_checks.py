@@ -5,19 +5,14 @@ from __future__ import annotations
 import math
 from typing import Any
 
-import pyarrow as pa
 import pytest
-from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import SparkSession
 
 from athlete_assets import tables
 from athlete_assets.monitoring import checks
-from athlete_assets_tests.rows import rows
+from athlete_assets_tests.rows import frame, rows
 
 ZONES = [f"hr_zone_{zone}_pct" for zone in range(1, 6)]
-
-
-def frame(spark: SparkSession, arrow: pa.Table) -> DataFrame:
-    return spark.createDataFrame(arrow)
 
 
 def contract(spark: SparkSession, *given: dict[str, Any]) -> dict[str, checks.CheckOutcome]:

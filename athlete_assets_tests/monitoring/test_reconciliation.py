@@ -14,7 +14,7 @@ from athlete_assets import tables
 from athlete_assets.days import Days, midnight
 from athlete_assets.monitoring import reconciliation
 from athlete_assets.settings import Settings
-from athlete_assets_tests.rows import rows
+from athlete_assets_tests.rows import frame, rows
 
 MONDAY = date(2024, 5, 6)
 WEEK = Days(MONDAY, MONDAY + timedelta(days=6))
@@ -22,9 +22,9 @@ Frame = Callable[..., DataFrame]
 
 
 @pytest.fixture
-def frame(sail: SparkSession) -> Frame:
+def as_frame(sail: SparkSession) -> Frame:
     def made(table: tables.Table, *given: dict[str, Any]) -> DataFrame:
-        return sail.createDataFrame(rows(table, *given))
+        return frame(sail, rows(table, *given))
 
     return made
 
@@ -43,24 +43,24 @@ def daily(day: int, km: float, tss: float, activities: int = 1, athlete: str = "
     return {**values, "moving_time_min": km * 5, "activities": activities, "elevation_gain_m": 0.0}
 
 
-def test_daily_sums_that_are_those_of_the_activities_pass_and_others_fail(frame: Frame) -> None:
-    activities = frame(
+def test_daily_sums_that_are_those_of_the_activities_pass_and_others_fail(as_frame: Frame) -> None:
+    activities = as_frame(
         tables.ACTIVITY, activity(0, 1, 5.0, 40.0), activity(0, 2, 3.0, None), activity(2, 3, 10.0, 80.0)
     )
-    good = frame(tables.DAILY, daily(0, 8.0, 40.0, 2), daily(1, 0.0, 0.0, 0), daily(2, 10.0, 80.0))
+    good = as_frame(tables.DAILY, daily(0, 8.0, 40.0, 2), daily(1, 0.0, 0.0, 0), daily(2, 10.0, 80.0))
     assert reconciliation.activities_add_up(activities, good).passed
-    lost = reconciliation.activities_add_up(activities, frame(tables.DAILY, daily(0, 8.0, 40.0, 2)))
+    lost = reconciliation.activities_add_up(activities, as_frame(tables.DAILY, daily(0, 8.0, 40.0, 2)))
     assert not lost.passed
     assert (lost.numbers["activities_in"], lost.numbers["activities_out"]) == (3.0, 2.0)
     assert lost.numbers["daily_tss_out"] == 40.0
 
 
-def gaps(frame: Frame, days: list[tuple[str, int]], first: dict[str, int]) -> tuple[bool, Any, Any, Any]:
+def gaps(as_frame: Frame, days: list[tuple[str, int]], first: dict[str, int]) -> tuple[bool, Any, Any, Any]:
     """What no_gaps says of the athletes' days in the week, given the day of each one's first activity (0 = Monday)."""
-    calendar = frame(tables.DAILY, *(daily(day, 0.0, 0.0, 0, athlete) for athlete, day in days))
+    calendar = as_frame(tables.DAILY, *(daily(day, 0.0, 0.0, 0, athlete) for athlete, day in days))
     begun = [{**activity(day, 1, 5.0, 40.0), "athlete_id": athlete} for athlete, day in first.items()]
     later = [{**activity(9, 2, 5.0, 40.0), "athlete_id": athlete} for athlete in first]
-    found = reconciliation.no_gaps(calendar, frame(tables.ACTIVITY, *begun, *later), WEEK)
+    found = reconciliation.no_gaps(calendar, as_frame(tables.ACTIVITY, *begun, *later), WEEK)
     numbers = found.numbers
     return found.passed, numbers["athletes_with_gaps"], numbers["missing_days"], numbers["surplus_days"]
 
@@ -83,42 +83,42 @@ WHOLE = [("ann", day) for day in range(7)]
     ],
 )
 def test_each_day_from_the_first_activity_on_has_a_row(
-    frame: Frame, days: list[tuple[str, int]], first: dict[str, int], found: tuple[bool, int, int, int]
+    as_frame: Frame, days: list[tuple[str, int]], first: dict[str, int], found: tuple[bool, int, int, int]
 ) -> None:
-    assert gaps(frame, days, first) == found
+    assert gaps(as_frame, days, first) == found
 
 
-def test_a_week_that_is_not_the_sum_of_its_days_fails(frame: Frame) -> None:
-    days = frame(tables.DAILY, daily(0, 8.0, 40.0, 2), daily(6, 12.0, 90.0))
+def test_a_week_that_is_not_the_sum_of_its_days_fails(as_frame: Frame) -> None:
+    days = as_frame(tables.DAILY, daily(0, 8.0, 40.0, 2), daily(6, 12.0, 90.0))
     week = {"athlete_id": "ann", "week_start": at(0), "weekly_distance_km": 20.0, "weekly_activities": 3}
     week |= {"weekly_tss": 130.0, "weekly_elevation_m": 0.0, "weekly_moving_time_min": 100.0}
-    assert reconciliation.weekly_is_sum_of_daily(days, frame(tables.WEEKLY, week)).passed
+    assert reconciliation.weekly_is_sum_of_daily(days, as_frame(tables.WEEKLY, week)).passed
     for wrong in ({**week, "weekly_tss": 130.1}, {**week, "athlete_id": "bob"}, {**week, "week_start": at(7)}):
-        assert not reconciliation.weekly_is_sum_of_daily(days, frame(tables.WEEKLY, wrong)).passed
+        assert not reconciliation.weekly_is_sum_of_daily(days, as_frame(tables.WEEKLY, wrong)).passed
 
 
-def test_a_row_for_each_day_of_the_calendar(frame: Frame) -> None:
-    days = frame(tables.DAILY, *(daily(day, 0, 0, 0) for day in range(3)))
+def test_a_row_for_each_day_of_the_calendar(as_frame: Frame) -> None:
+    days = as_frame(tables.DAILY, *(daily(day, 0, 0, 0) for day in range(3)))
     states = [{"athlete_id": "ann", "as_of_date": at(day)} for day in range(4)]
-    assert reconciliation.one_row_a_day(days, frame(tables.ROLLING, *states[:3])).passed
-    short = reconciliation.one_row_a_day(days, frame(tables.ROLLING, *states[1:]))
+    assert reconciliation.one_row_a_day(days, as_frame(tables.ROLLING, *states[:3])).passed
+    short = reconciliation.one_row_a_day(days, as_frame(tables.ROLLING, *states[1:]))
     assert (short.passed, short.numbers["missing"], short.numbers["surplus"]) == (False, 1, 1)
 
 
-def test_fitness_ties_out_with_the_recursion_and_a_shifted_one_does_not(frame: Frame) -> None:
+def test_fitness_ties_out_with_the_recursion_and_a_shifted_one_does_not(as_frame: Frame) -> None:
     """Two days of 100 TSS from nothing: ctl = 100 (1 - e^(-2/42)), atl = 100 (1 - e^(-2/7))."""
-    days = frame(tables.DAILY, daily(5, 10, 100.0), daily(6, 10, 100.0))
+    days = as_frame(tables.DAILY, daily(5, 10, 100.0), daily(6, 10, 100.0))
     state = {"athlete_id": "ann", "as_of_date": at(6), "ctl_42d": 100 * (1 - math.exp(-2 / 42))}
     state["atl_7d"] = 100 * (1 - math.exp(-2 / 7))
-    found = reconciliation.fitness_recomputed(days, frame(tables.ROLLING, state), WEEK, Settings())
+    found = reconciliation.fitness_recomputed(days, as_frame(tables.ROLLING, state), WEEK, Settings())
     assert (found.passed, found.numbers["athletes"]) == (True, 1)
     shifted = {**state, "ctl_42d": 2.353}
-    assert not reconciliation.fitness_recomputed(days, frame(tables.ROLLING, shifted), WEEK, Settings()).passed
+    assert not reconciliation.fitness_recomputed(days, as_frame(tables.ROLLING, shifted), WEEK, Settings()).passed
 
 
-def test_an_athlete_without_a_prediction_is_counted_and_so_is_one_too_many(frame: Frame) -> None:
-    evenings = frame(tables.ROLLING, *({"athlete_id": name, "as_of_date": at(6)} for name in ("ann", "bob")))
+def test_an_athlete_without_a_prediction_is_counted_and_so_is_one_too_many(as_frame: Frame) -> None:
+    evenings = as_frame(tables.ROLLING, *({"athlete_id": name, "as_of_date": at(6)} for name in ("ann", "bob")))
     predicted = [{"athlete_id": name, "prediction_date": at(6)} for name in ("ann", "bob", "cleo")]
-    assert reconciliation.one_row_an_athlete(evenings, frame(tables.PREDICTIONS, *predicted[:2])).passed
-    found = reconciliation.one_row_an_athlete(evenings, frame(tables.PREDICTIONS, predicted[0], predicted[2]))
+    assert reconciliation.one_row_an_athlete(evenings, as_frame(tables.PREDICTIONS, *predicted[:2])).passed
+    found = reconciliation.one_row_an_athlete(evenings, as_frame(tables.PREDICTIONS, predicted[0], predicted[2]))
     assert (found.passed, found.numbers["missing"], found.numbers["surplus"]) == (False, 1, 1)

@@ -9,7 +9,6 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from pyspark.sql import DataFrame, SparkSession
 
 from athlete_assets import tables
 from athlete_assets.store.arrow import arrow_schema
@@ -75,10 +74,6 @@ def _changed(row: dict[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
 
 def arrow(rows: Iterable[Mapping[str, Any]], table: Table = tables.STRAVA_ACTIVITIES) -> pa.Table:
     return pa.Table.from_pylist(list(rows), schema=arrow_schema(table))
-
-
-def frame(spark: SparkSession, rows: pa.Table, table: Table = tables.STRAVA_ACTIVITIES) -> DataFrame:
-    return spark.createDataFrame(rows, table.ddl.replace(" NOT NULL", ""))
 
 
 def real_runs(path: Path) -> pa.Table:

@@ -22,7 +22,8 @@ from athlete_assets.silver import quality
 from athlete_assets.silver.quality import Limits, accepted, in_window, judged, rejects
 from athlete_assets.silver.sports import ANY_SPORT, family, strava_sport
 from athlete_assets_tests.conftest import shared_file
-from athlete_assets_tests.silver.rows import REAL_RUNS_AS_OF, activity, arrow, frame, real_runs
+from athlete_assets_tests.rows import frame
+from athlete_assets_tests.silver.rows import REAL_RUNS_AS_OF, activity, arrow, real_runs
 
 SETTINGS = Settings(start_date=date(2010, 1, 4), as_of=date(2024, 12, 31))
 LIMITS = Limits.of(SETTINGS)

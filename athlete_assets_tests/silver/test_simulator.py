@@ -150,6 +150,7 @@ for table in (batch.activities, batch.splits, batch.athletes):
 """
 
 
+@pytest.mark.slow
 def test_the_bytes_do_not_depend_on_the_processor_or_on_hash_randomisation() -> None:
     """NumPy's exp and log differ in the last bit between instruction sets: here with all optional ones switched off."""
     from numpy._core._multiarray_umath import __cpu_dispatch__, __cpu_features__  # type: ignore[import-not-found]

@@ -27,6 +27,7 @@ from athlete_assets.settings import Settings
 from athlete_assets.store.embedded import EmbeddedFeatureStore
 from athlete_assets.store.feature_store import FeatureStore, raw_model_folder
 from athlete_assets.store.local import LocalStore
+from athlete_assets_tests.rows import frame
 from athlete_assets_tests.store.rows import daily, span
 
 with pytest.MonkeyPatch.context() as quiet:
@@ -42,10 +43,6 @@ def at(hours: float) -> datetime:
     return START + timedelta(hours=hours)
 
 
-def frame(spark: SparkSession, schema: str, rows: list[tuple]) -> DataFrame:
-    return spark.createDataFrame(rows, schema)
-
-
 def with_shape(features: EmbeddedFeatureStore) -> EmbeddedFeatureStore:
     """A time-series table: fitness of two athletes at 0 h, 24 h and 48 h, with a null inside the newest row of one."""
     features.create_table(
@@ -54,13 +51,13 @@ def with_shape(features: EmbeddedFeatureStore) -> EmbeddedFeatureStore:
         timeseries_column="ts",
         df=frame(
             features.store.spark,
-            "athlete_id string, ts timestamp, ctl double, runs bigint, note string",
             [
                 ("a", at(0), 1.0, 10, "first"),
                 ("a", at(24), 2.0, 20, "second"),
                 ("a", at(48), None, 30, None),
                 ("b", at(24), 5.0, 50, "b"),
             ],
+            "athlete_id string, ts timestamp, ctl double, runs bigint, note string",
         ),
     )
     return features
@@ -102,8 +99,8 @@ def test_what_is_known_at_a_moment(engine_features: EmbeddedFeatureStore) -> Non
     shape = with_shape(engine_features)
     labels = frame(
         shape.store.spark,
-        "athlete_id string, when timestamp, y int",
         [(athlete, at(hours), y) for y, (athlete, hours, _) in enumerate(known)],
+        "athlete_id string, when timestamp, y int",
     )
     lookup = FeatureLookup(
         table_name=NAME,
@@ -129,7 +126,7 @@ def test_what_is_known_at_a_moment(engine_features: EmbeddedFeatureStore) -> Non
 def test_the_lookback_window_is_inclusive_to_the_microsecond(
     shape: EmbeddedFeatureStore, hours: float, lookback: timedelta, known: float | None
 ) -> None:
-    labels = frame(shape.store.spark, "athlete_id string, when timestamp", [("a", at(hours))])
+    labels = frame(shape.store.spark, [("a", at(hours))], "athlete_id string, when timestamp")
     lookup = FeatureLookup(
         table_name=NAME,
         lookup_key="athlete_id",
@@ -141,7 +138,7 @@ def test_the_lookback_window_is_inclusive_to_the_microsecond(
 
 
 def test_repeated_rows_survive(shape: EmbeddedFeatureStore) -> None:
-    labels = frame(shape.store.spark, "athlete_id string, when timestamp, y int", [("a", at(1), 7)] * 3)
+    labels = frame(shape.store.spark, [("a", at(1), 7)] * 3, "athlete_id string, when timestamp, y int")
     assert [row["ctl"] for row in looked_up(shape, labels, SHAPE, label="y")] == [1.0, 1.0, 1.0]
 
 
@@ -149,12 +146,12 @@ def test_columns_come_as_the_frame_then_features_by_lookup_then_labels(shape: Em
     shape.create_table(
         name=ATHLETES,
         primary_keys="athlete",
-        df=frame(shape.store.spark, "athlete string, sex string, born int", [("a", "F", 1980), ("c", "M", 1990)]),
+        df=frame(shape.store.spark, [("a", "F", 1980), ("c", "M", 1990)], "athlete string, sex string, born int"),
     )
     labels = frame(
         shape.store.spark,
-        "y2 double, athlete_id string, weight double, when timestamp, y1 double",
         [(2.0, "a", 60.0, at(1), 1.0), (2.0, "b", 70.0, at(30), 1.0)],
+        "y2 double, athlete_id string, weight double, when timestamp, y1 double",
     )
     lookups = [
         FeatureLookup(table_name=ATHLETES, lookup_key="athlete_id", rename_outputs={"born": "birth_year"}),
@@ -175,8 +172,8 @@ def test_columns_come_as_the_frame_then_features_by_lookup_then_labels(shape: Em
 def test_one_table_can_be_asked_by_two_keys(shape: EmbeddedFeatureStore) -> None:
     labels = frame(
         shape.store.spark,
-        "athlete_id string, rival string, when timestamp, before timestamp",
         [("a", "b", at(25), at(1))],
+        "athlete_id string, rival string, when timestamp, before timestamp",
     )
     rows = looked_up(
         shape,
@@ -209,7 +206,7 @@ def test_a_table_of_the_product_is_a_feature_table(features: EmbeddedFeatureStor
         )
     name = tables.DAILY.full_name("uc_athlete_data")
     assert features.get_table(name=name).primary_keys == ("athlete_id", "activity_date")
-    labels = frame(features.store.spark, "athlete_id string, evening timestamp", [("a", midnight(days.last))])
+    labels = frame(features.store.spark, [("a", midnight(days.last))], "athlete_id string, evening timestamp")
     lookup = FeatureLookup(
         table_name=name, lookup_key="athlete_id", timestamp_lookup_key="evening", feature_names="distance_km"
     )
@@ -242,11 +239,11 @@ def test_lookups_are_what_a_reader_of_the_table_would_find(
         timeseries_column="ts",
         df=frame(
             spark,
-            "athlete_id string, ts timestamp, x double, z double",
             [(who, at(hour), *values) for (who, hour), values in known.items()],
+            "athlete_id string, ts timestamp, x double, z double",
         ),
     )
-    labels = frame(spark, "athlete_id string, ts timestamp, y int", [(who, at(hour), y) for who, hour, y in asked])
+    labels = frame(spark, [(who, at(hour), y) for who, hour, y in asked], "athlete_id string, ts timestamp, y int")
     lookup = FeatureLookup(
         table_name=name,
         lookup_key="athlete_id",
@@ -306,7 +303,7 @@ def test_a_wrong_lookup_is_refused_in_one_sentence(
         **lookup,
     }
     with pytest.raises(ContractError, match=message):
-        looked_up(shape, frame(shape.store.spark, schema, []), FeatureLookup(**asked), **options)
+        looked_up(shape, frame(shape.store.spark, [], schema), FeatureLookup(**asked), **options)
 
 
 def test_two_lookback_windows_for_one_table_are_refused(shape: EmbeddedFeatureStore) -> None:
@@ -321,17 +318,17 @@ def test_two_lookback_windows_for_one_table_are_refused(shape: EmbeddedFeatureSt
         for feature, window in (("ctl", timedelta(days=1)), ("runs", None))
     ]
     with pytest.raises(ContractError, match="one and the same lookback_window"):
-        looked_up(shape, frame(shape.store.spark, LABELS, []), *lookups)
+        looked_up(shape, frame(shape.store.spark, [], LABELS), *lookups)
 
 
 def test_functions_are_refused(shape: EmbeddedFeatureStore) -> None:
     function = FeatureFunction(udf_name="a.b.c", output_name="x", input_bindings={})
     with pytest.raises(ContractError, match="functions are not supported"):
-        looked_up(shape, frame(shape.store.spark, LABELS, []), function)
+        looked_up(shape, frame(shape.store.spark, [], LABELS), function)
 
 
 def test_a_null_timestamp_raises(shape: EmbeddedFeatureStore) -> None:
-    labels = frame(shape.store.spark, LABELS, [("a", at(1), 1), ("a", None, 2)])
+    labels = frame(shape.store.spark, [("a", at(1), 1), ("a", None, 2)], LABELS)
     with pytest.raises(ContractError, match="timestamp lookup key when is null in some rows"):
         looked_up(shape, labels, SHAPE)
 
@@ -355,7 +352,7 @@ def test_a_table_that_databricks_would_not_serve_is_refused(
         ", local timestamp_ntz" if "local" in str(arguments) else ""
     )
     with pytest.raises(ContractError, match=message):
-        features.create_table(name=NAME, schema=frame(features.store.spark, schema, []).schema, **arguments)
+        features.create_table(name=NAME, schema=frame(features.store.spark, [], schema).schema, **arguments)
 
 
 # ---------------------------------------------------------------------------------------------------------- writing
@@ -369,7 +366,7 @@ def test_merge_updates_by_key_and_inserts(shape: EmbeddedFeatureStore) -> None:
     schema = "note string, athlete_id string, ts timestamp, runs bigint, ctl double"
     shape.write_table(
         name=NAME,
-        df=frame(shape.store.spark, schema, [("new", "b", at(24), 51, 5.5), ("more", "b", at(25), 52, None)]),
+        df=frame(shape.store.spark, [("new", "b", at(24), 51, 5.5), ("more", "b", at(25), 52, None)], schema),
     )
     assert [row for row in rows_of(shape) if row[0] == "b"] == [
         ("b", at(24), 5.5, 51, "new"),
@@ -380,7 +377,7 @@ def test_merge_updates_by_key_and_inserts(shape: EmbeddedFeatureStore) -> None:
 
 def test_overwrite_replaces_the_table(shape: EmbeddedFeatureStore) -> None:
     schema = "athlete_id string, ts timestamp, ctl double, runs bigint, note string"
-    shape.write_table(name=NAME, df=frame(shape.store.spark, schema, [("z", at(1), 1.0, 1, "z")]), mode="overwrite")
+    shape.write_table(name=NAME, df=frame(shape.store.spark, [("z", at(1), 1.0, 1, "z")], schema), mode="overwrite")
     assert rows_of(shape) == [("z", at(1), 1.0, 1, "z")]
 
 
@@ -400,12 +397,12 @@ def test_rows_that_do_not_belong_are_refused_before_a_write(
     before = rows_of(shape)
     schema = schema or "athlete_id string, ts timestamp, ctl double, runs bigint, note string"
     with pytest.raises(ContractError, match=message):
-        shape.write_table(name=NAME, df=frame(shape.store.spark, schema, rows), mode=mode)
+        shape.write_table(name=NAME, df=frame(shape.store.spark, rows, schema), mode=mode)
     assert rows_of(shape) == before
 
 
 def test_a_table_is_described_and_created_once(features: EmbeddedFeatureStore) -> None:
-    schema = frame(features.store.spark, "x double, ts timestamp, athlete_id string, month string", []).schema
+    schema = frame(features.store.spark, [], "x double, ts timestamp, athlete_id string, month string").schema
     made = features.create_table(
         name=NAME,
         primary_keys=["ts", "athlete_id"],
@@ -442,7 +439,7 @@ MODEL = "uc_athlete_data.models.time_estimator"
 
 def logged(store: FeatureStore, spark: SparkSession, model: Any = None, **options: Any) -> str:
     """Trains on labels with a weight of their own, logs and registers, and returns the champion's URI."""
-    labels = frame(spark, "athlete_id string, when timestamp, weight double, y double", [("a", at(1), 60.0, 1.0)])
+    labels = frame(spark, [("a", at(1), 60.0, 1.0)], "athlete_id string, when timestamp, weight double, y double")
     lookup = FeatureLookup(
         table_name=NAME,
         lookup_key="athlete_id",
@@ -472,7 +469,6 @@ def logged(store: FeatureStore, spark: SparkSession, model: Any = None, **option
 def to_score(spark: SparkSession) -> DataFrame:
     return frame(
         spark,
-        "when timestamp, athlete_id string, weight double, extra string",
         [
             (at(1), "a", 60.0, "first"),
             (at(49), "a", 61.0, "null inside"),
@@ -480,6 +476,7 @@ def to_score(spark: SparkSession) -> DataFrame:
             (at(30), "b", 63.0, "b"),
             (at(30), "nobody", None, "unknown"),
         ],
+        "when timestamp, athlete_id string, weight double, extra string",
     )
 
 
@@ -505,8 +502,8 @@ def test_features_that_the_frame_brings_are_taken_from_it(shape: EmbeddedFeature
     spark = shape.store.spark
     brought = frame(
         spark,
-        "athlete_id string, when timestamp, weight double, runs bigint, ctl double",
         [("a", at(1), 60.0, 7, 0.5)],
+        "athlete_id string, when timestamp, weight double, runs bigint, ctl double",
     )
     uri = logged(shape, spark)
     scored = shape.score_batch(model_uri=uri, df=brought).toArrow()
@@ -586,7 +583,7 @@ def test_a_frame_that_cannot_be_scored_is_refused(
 ) -> None:
     uri = logged(shape, shape.store.spark)
     with pytest.raises(ContractError, match=message):
-        shape.score_batch(model_uri=uri, df=frame(shape.store.spark, schema, []))
+        shape.score_batch(model_uri=uri, df=frame(shape.store.spark, [], schema))
 
 
 def test_models_that_are_missing_or_of_another_kind_are_refused(shape: EmbeddedFeatureStore, tracking: str) -> None:
@@ -599,7 +596,7 @@ def test_models_that_are_missing_or_of_another_kind_are_refused(shape: EmbeddedF
 
 
 def test_logging_outside_a_run_is_refused(shape: EmbeddedFeatureStore, tracking: str) -> None:
-    labels = frame(shape.store.spark, LABELS, [])
+    labels = frame(shape.store.spark, [], LABELS)
     training = shape.create_training_set(df=labels, feature_lookups=[SHAPE], label="y")
     with pytest.raises(ContractError, match="needs an active MLflow run"):
         shape.log_model(model=Weighted(), artifact_path="model", flavor=mlflow.pyfunc, training_set=training)

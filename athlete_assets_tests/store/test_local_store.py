@@ -304,6 +304,7 @@ def write_months(home: Path, writer: int, rounds: int, gate) -> None:
         store.replace_arrow(tables.DAILY, daily("a", window, distance_km=float(number)), window)
 
 
+@pytest.mark.slow
 def test_writers_in_several_processes_lose_nothing(settings: Settings, store: LocalStore) -> None:
     """Four processes write a table that none of them has seen before, and then go on writing beside each other."""
     writers, rounds = 4, 6
@@ -340,6 +341,7 @@ while True:
 """
 
 
+@pytest.mark.slow
 def test_a_writer_that_is_killed_leaves_a_whole_version(settings: Settings, store: LocalStore) -> None:
     """kill -9 at three points of the write: all 7,305 days are of one and the same round, the last one committed."""
     window = span("2001-01-01", "2020-12-31")

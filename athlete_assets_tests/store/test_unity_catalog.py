@@ -31,6 +31,7 @@ from athlete_assets_tests.fake_feature_store.endpoints import FeatureStoreEndpoi
 from athlete_assets_tests.fake_feature_store.local_client import local_client
 from athlete_assets_tests.fake_feature_store.server import served
 from athlete_assets_tests.fake_feature_store.unity_spark import UnityCatalog
+from athlete_assets_tests.rows import frame
 from athlete_assets_tests.store.rows import daily, rejects, span
 from athlete_assets_tests.store.test_conformance import weighted
 
@@ -107,10 +108,6 @@ def store(uc: UnityCatalog, monkeypatch: pytest.MonkeyPatch) -> UnityCatalogStor
     return UnityCatalogStore(Settings(), lambda: uc.spark)
 
 
-def frame(uc: UnityCatalog, rows: pa.Table, table: tables.Table = tables.DAILY) -> DataFrame:
-    return uc.spark.createDataFrame(rows, table.ddl.replace(" NOT NULL", ""))
-
-
 def content(uc: UnityCatalog, table: tables.Table = tables.DAILY) -> list[dict]:
     """The table's rows as delta-rs reads them."""
     path = uc.path(table.full_name(uc.catalog))
@@ -131,7 +128,7 @@ def test_windows_are_replaced_as_the_local_store_replaces_them(
     ]
     for rows, days in steps:
         before = store.version(tables.DAILY)
-        written = store.replace(tables.DAILY, frame(uc, rows), days)
+        written = store.replace(tables.DAILY, frame(uc.spark, rows, tables.DAILY), days)
         assert written.rows == local.replace_arrow(tables.DAILY, rows, days).rows == rows.num_rows
         if before is not None:
             assert written.version == before + 1, "one commit a replacement"
@@ -141,7 +138,7 @@ def test_windows_are_replaced_as_the_local_store_replaces_them(
     read = store.read(tables.DAILY, window)
     assert read.columns == list(tables.DAILY.column_names)
     assert read.count() == 2  # 30 January and 1 February: the second step emptied 31 January and the even days
-    store.replace(tables.DAILY, frame(uc, daily("c", [date(2020, 1, 1)])))
+    store.replace(tables.DAILY, frame(uc.spark, daily("c", [date(2020, 1, 1)]), tables.DAILY))
     assert [row["athlete_id"] for row in content(uc)] == ["c"]
 
 
@@ -151,7 +148,7 @@ def test_rejects_have_no_keys_and_are_replaced_by_window(uc: UnityCatalog, store
         (january, [(1, date(2024, 1, 5), "speed"), (1, date(2024, 1, 5), "speed"), (2, None, "no_date")]),
         (FEBRUARY, [(3, date(2024, 2, 5), "speed"), (2, None, "no_date")]),
     ):
-        store.replace(tables.REJECTS, frame(uc, rejects(rows), tables.REJECTS), days)
+        store.replace(tables.REJECTS, frame(uc.spark, rejects(rows), tables.REJECTS), days)
     assert sorted(row["id"] for row in content(uc, tables.REJECTS)) == [1, 1, 2, 3]
 
 
@@ -198,11 +195,11 @@ def test_rows_that_do_not_fit_are_refused_before_any_write(uc: UnityCatalog, sto
         with pytest.raises(ContractError, match=message):
             store.replace(tables.DAILY, uc.spark.createDataFrame(change(good)), FEBRUARY)
     with pytest.raises(ContractError, match="1 rows lie outside"):
-        store.replace(tables.DAILY, frame(uc, daily("a", [date(2024, 3, 1)])), FEBRUARY)
+        store.replace(tables.DAILY, frame(uc.spark, daily("a", [date(2024, 3, 1)]), tables.DAILY), FEBRUARY)
     with pytest.raises(ValueError, match="has no windows"):
         store.replace(
             tables.METRICS_SUMMARY,
-            frame(uc, arrow_schema(tables.METRICS_SUMMARY).empty_table(), tables.METRICS_SUMMARY),
+            frame(uc.spark, arrow_schema(tables.METRICS_SUMMARY).empty_table(), tables.METRICS_SUMMARY),
             FEBRUARY,
         )
     assert uc.statements[asked:] == []
@@ -220,9 +217,9 @@ def test_a_log_is_added_to(uc: UnityCatalog, store: UnityCatalogStore) -> None:
         "month": "2024-03",
     }
     rows = pa.Table.from_pylist([row], schema=arrow_schema(tables.INFERENCE_LOG))
-    assert store.append(tables.INFERENCE_LOG, frame(uc, rows, tables.INFERENCE_LOG)).rows == 1
+    assert store.append(tables.INFERENCE_LOG, frame(uc.spark, rows, tables.INFERENCE_LOG)).rows == 1
     uc.faults.append(("inference_log", "[DELTA_CONCURRENT_APPEND] ConcurrentAppendException: files were added"))
-    store.append(tables.INFERENCE_LOG, frame(uc, rows, tables.INFERENCE_LOG))
+    store.append(tables.INFERENCE_LOG, frame(uc.spark, rows, tables.INFERENCE_LOG))
     assert content(uc, tables.INFERENCE_LOG) == [row, row]
 
 
@@ -232,8 +229,8 @@ CONFLICT = (
 
 
 def test_a_conflict_is_tried_three_times(uc: UnityCatalog, store: UnityCatalogStore) -> None:
-    store.replace(tables.DAILY, frame(uc, daily("a", FEBRUARY)), FEBRUARY)
-    rows = frame(uc, daily("a", FEBRUARY, distance_km=2.0))
+    store.replace(tables.DAILY, frame(uc.spark, daily("a", FEBRUARY), tables.DAILY), FEBRUARY)
+    rows = frame(uc.spark, daily("a", FEBRUARY, distance_km=2.0), tables.DAILY)
     uc.faults += [("MERGE", CONFLICT)] * 3
     with pytest.raises(StoreError, match=r"athlete_daily_features: .*Files were added by a concurrent update"):
         store.replace(tables.DAILY, rows, FEBRUARY)
@@ -248,7 +245,7 @@ def test_other_errors_are_not_retried(uc: UnityCatalog, store: UnityCatalogStore
     store.create(tables.DAILY)
     uc.faults += [("MERGE", "[DIVIDE_BY_ZERO] Division by zero.")] * 2
     with pytest.raises(Exception, match="DIVIDE_BY_ZERO") as failure:
-        store.replace(tables.DAILY, frame(uc, daily("a", FEBRUARY)), FEBRUARY)
+        store.replace(tables.DAILY, frame(uc.spark, daily("a", FEBRUARY), tables.DAILY), FEBRUARY)
     assert not isinstance(failure.value, StoreError)
     assert len(uc.faults) == 1
 
@@ -259,7 +256,7 @@ def test_missing_rights_are_named_and_never_read_as_an_empty_table(uc: UnityCata
     for action in (
         lambda: store.read(tables.DAILY),
         lambda: store.exists(tables.DAILY),
-        lambda: store.replace(tables.DAILY, frame(uc, daily("a", FEBRUARY)), FEBRUARY),
+        lambda: store.replace(tables.DAILY, frame(uc.spark, daily("a", FEBRUARY), tables.DAILY), FEBRUARY),
     ):
         with pytest.raises(
             AccessError, match=f"{DAILY_NAME}: the deployment's principal lacks a right: .*databricks check"

@@ -1,0 +1,47 @@
+"""What comes from others is named exactly: actions by commit, packages by version, and each with its licence."""
+
+from __future__ import annotations
+
+import re
+import runpy
+from importlib.metadata import distributions
+from pathlib import Path
+
+import yaml
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+ROOT = Path(__file__).parents[1]
+
+
+def test_each_action_of_the_workflows_is_pinned_by_commit_and_says_its_version() -> None:
+    for workflow in (ROOT / ".github" / "workflows").glob("*.yml"):
+        used = re.findall(r"uses: (.*)", workflow.read_text())
+        assert used
+        for action in used:
+            assert re.fullmatch(r"[\w.-]+/[\w.-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+", action), action
+
+
+def test_the_workflow_looks_for_known_weaknesses_before_it_ships() -> None:
+    jobs = yaml.safe_load((ROOT / ".github/workflows/deploy.yml").read_text())["jobs"]
+    assert [step["run"] for step in jobs["audit"]["steps"] if "run" in step] == ["make audit"]
+    shipping = [job for name, job in jobs.items() if name not in ("test", "audit")]
+    assert shipping
+    assert all(set(job["needs"]) == {"test", "audit"} for job in shipping)
+
+
+def test_every_package_that_is_installed_is_pinned_to_its_version() -> None:
+    pinned = [Requirement(line) for line in (ROOT / "constraints.txt").read_text().splitlines() if line[:1].isalnum()]
+    here = {canonicalize_name(each.name): each for each in pinned if each.marker is None or each.marker.evaluate()}
+    tools = {"athlete-assets", "pip", "setuptools", "uv", "wheel"}
+    wrong = [
+        f"{name} {found.version}"
+        for found in distributions()
+        if (name := canonicalize_name(found.metadata["Name"])) not in tools
+        and (name not in here or not here[name].specifier.contains(found.version, prereleases=True))
+    ]
+    assert not wrong
+
+
+def test_the_page_of_licences_is_that_of_what_is_installed_and_holds_allowed_ones_alone() -> None:
+    assert runpy.run_path(str(ROOT / "docs" / "licences.py"))["faults"]() == []
