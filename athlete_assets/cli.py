@@ -99,8 +99,12 @@ def _evaluate(options: argparse.Namespace, settings: Settings) -> int:
 
 
 def _rollback(options: argparse.Namespace, settings: Settings) -> int:
+    from athlete_assets.errors import InputError
     from athlete_assets.models.promotion import rollback
+    from athlete_assets.models.specs import MODELS
 
+    if options.model not in MODELS:
+        raise InputError(f"there is no model {options.model}; the models are: {', '.join(MODELS)}")
     before, now = rollback(options.model, settings)
     print(f"{options.model}: version {now} serves again in place of {before}")
     return 0
@@ -143,7 +147,7 @@ def _parser() -> argparse.ArgumentParser:
     judge.add_argument("--json", type=Path, metavar="OUT", help="also write the figures here")
     judge.set_defaults(command=_evaluate)
     back = commands.add_parser("rollback", help="let the champion before the present one serve again")
-    back.add_argument("model", choices=["time_estimator", "overtraining_detector"])
+    back.add_argument("model", help="time_estimator, overtraining_detector ...: the name of its asset")
     back.set_defaults(command=_rollback)
     ui = commands.add_parser("ui", help="open the Dagster UI (webserver and daemon) on this home")
     ui.add_argument("--port", type=int, default=3000)

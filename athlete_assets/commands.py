@@ -13,10 +13,11 @@ import dagster as dg
 
 from athlete_assets import partitions, tables
 from athlete_assets.assets.builder import asset_key
-from athlete_assets.assets.models import OVERTRAINING_DETECTOR, TIME_ESTIMATOR
+from athlete_assets.assets.models import model_key
 from athlete_assets.deployments.instance import prepare_dagster_home
 from athlete_assets.errors import AthleteAssetsError
 from athlete_assets.gold.report import summary_text
+from athlete_assets.models.specs import MODELS
 from athlete_assets.orchestration.maintenance import MAINTENANCE_JOB
 from athlete_assets.orchestration.run_requests import GOLD_TABLES
 from athlete_assets.orchestration.run_tags import RANGE_END, RANGE_START
@@ -86,7 +87,7 @@ def steps(settings: Settings) -> list[tuple[str, list[dg.AssetKey], tuple[str, s
         ("daily features", _keys(*tables.DAILY_TABLES, *tables.STATE_TABLES), days),
         ("weekly features", _keys(*tables.WEEKLY_TABLES), weeks),
         ("labels", _keys(*tables.LABELS), None),
-        ("models", [TIME_ESTIMATOR, OVERTRAINING_DETECTOR], None),
+        ("models", [model_key(spec) for spec in MODELS.values()], None),
         ("predictions and summary", _keys(*GOLD_TABLES), (days[1], days[1])),
     ]
 

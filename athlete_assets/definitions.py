@@ -9,10 +9,11 @@ import dagster as dg
 from athlete_assets.assets.features import feature_assets
 from athlete_assets.assets.freshness import freshness_checks, unfinished_write_checks
 from athlete_assets.assets.gold import gold_assets
-from athlete_assets.assets.models import OVERTRAINING_DETECTOR, TIME_ESTIMATOR, model_assets
+from athlete_assets.assets.models import model_assets, model_key
 from athlete_assets.assets.monitoring import monitoring_assets
 from athlete_assets.assets.silver import silver_assets
 from athlete_assets.assets.silver_content import content_checks
+from athlete_assets.models import specs
 from athlete_assets.orchestration.alert_sensor import alert_sensors
 from athlete_assets.orchestration.follow_sensor import follow_sensors
 from athlete_assets.orchestration.jobs import jobs
@@ -21,9 +22,9 @@ from athlete_assets.orchestration.schedules import schedules
 from athlete_assets.orchestration.silver_sensors import silver_sensors
 from athlete_assets.settings import Settings
 
-__all__ = ["MODELS", "TIME_ESTIMATOR", "build", "defs"]
+__all__ = ["MODELS", "build", "defs"]
 
-MODELS = (TIME_ESTIMATOR, OVERTRAINING_DETECTOR)
+MODELS = tuple(model_key(spec) for spec in specs.MODELS.values())
 
 
 def build(settings: Settings) -> dg.Definitions:

@@ -112,6 +112,27 @@ class Settings(BaseModel):
         "predictive", description="Unity Catalog optimises tables by itself, or the weekly maintenance does"
     )
 
+    # models; what else a training may be started with stands in its options (models/specs)
+    training_holdout_share: float = Field(0.2, gt=0, lt=1, description="share of the labels, the newest, that judge")
+    training_embargo_days: int = Field(
+        43, ge=0, description="days without labels before the judging ones: one more than the longest time constant"
+    )
+    training_max_labels_for_folds: int = Field(
+        20_000, ge=0, description="labels above which no training by folds of athletes is added: it would cost hours"
+    )
+    time_estimator_min_holdout_10k: int = Field(
+        20, ge=1, description="judging efforts at 10 km below which a time estimator does not serve"
+    )
+    time_estimator_max_mae_10k_s: float = Field(
+        180.0, gt=0, description="s; mean absolute error at 10 km from which a time estimator does not serve"
+    )
+    overtraining_detector_max_auc: float = Field(
+        0.8, gt=0.5, le=1, description="AUC above which leakage is the likelier explanation: does not serve"
+    )
+    race_distance_tolerance: float = Field(
+        0.03, gt=0, lt=0.5, description="share by which a race may miss a distance and still measure the formula there"
+    )
+
     # work
     store_retries: int = Field(3, ge=0, description="further attempts of a step whose store failed")
     store_retry_s: float = Field(5.0, gt=0, description="s before the first of them; each further one waits twice that")

@@ -427,6 +427,10 @@ EFFORT_DISTANCES_M: dict[str, float] = {
 """The distances at which efforts are collected: those between the race distances teach how speed falls with length."""
 
 
+TIME_COLUMNS = {name: (f"predicted_{name}_s", f"p10_{name}_s", f"p90_{name}_s") for name in DISTANCES_M}
+"""By race distance, the columns of its predicted time: p50, and the fast and slow end of the 80 % interval."""
+
+
 def _equivalent(name: str, comment: str) -> Column:
     return Column(name, DOUBLE, f"{comment}, as a 10 km time by Riegel's exponent 1.06.", "s", low=0)
 
@@ -572,11 +576,11 @@ DISRUPTIONS = Table(
 def _prediction_columns() -> tuple[Column, ...]:
     return tuple(
         column
-        for name in DISTANCES_M
+        for name, (predicted, fast, slow) in TIME_COLUMNS.items()
         for column in (
-            Column(f"predicted_{name}_s", DOUBLE, f"Predicted {name} time (p50).", "s"),
-            Column(f"p10_{name}_s", DOUBLE, f"Fast end of the 80 % interval of the {name} time.", "s"),
-            Column(f"p90_{name}_s", DOUBLE, f"Slow end of the 80 % interval of the {name} time.", "s"),
+            Column(predicted, DOUBLE, f"Predicted {name} time (p50).", "s"),
+            Column(fast, DOUBLE, f"Fast end of the 80 % interval of the {name} time.", "s"),
+            Column(slow, DOUBLE, f"Slow end of the 80 % interval of the {name} time.", "s"),
         )
     )
 

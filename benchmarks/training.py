@@ -60,7 +60,7 @@ def main() -> None:
 
     def train() -> Any:
         line = time_estimator.fit_line(matrix, target, weight)
-        return time_estimator._models(matrix, target - line.log_ratios(matrix), weight, None)
+        return time_estimator.fit_quantiles(matrix, target - line.log_ratios(matrix), weight)
 
     trained, _ = measured(f"train the line, p10, p50, p90 on {options.labels:,} x {options.features}", train)
     dense = np.ascontiguousarray(random.normal(size=(options.rows, options.features)).astype(np.float32))
@@ -69,7 +69,7 @@ def main() -> None:
     sample = wide_rows(20_000)
     columns = design_matrix(sample, ["10k"] * len(sample))
     ratios, even = random.normal(0, 0.1, len(sample)), np.ones(len(sample))
-    models = time_estimator._models(columns, ratios, even, None)
+    models = time_estimator.fit_quantiles(columns, ratios, even)
     names = tuple(tables.EFFORT_DISTANCES_M)
     estimator = time_estimator.TimeEstimator(
         line=time_estimator.fit_line(columns, ratios, even),

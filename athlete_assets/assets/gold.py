@@ -18,13 +18,13 @@ from athlete_assets.assets.builder import (
     table_asset,
     table_spec,
 )
-from athlete_assets.assets.models import OVERTRAINING_DETECTOR, TIME_ESTIMATOR
+from athlete_assets.assets.models import model_key
 from athlete_assets.days import Days
 from athlete_assets.gold import scoring
 from athlete_assets.gold.metrics_summary import metrics_summary
 from athlete_assets.gold.predictions import log_entries, predictions
 from athlete_assets.models import registry
-from athlete_assets.models.training import DETECTOR_OUTPUTS, TIME_OUTPUTS
+from athlete_assets.models.specs import MODELS
 from athlete_assets.monitoring import anomalies, charts, checks, drift, reconciliation
 from athlete_assets.partitions import days_of
 from athlete_assets.settings import Settings
@@ -35,7 +35,11 @@ from athlete_assets.store.feature_store import FeatureStore
 if TYPE_CHECKING:
     import pandas as pd
 
-SCORED_FROM = [asset_key(tables.ROLLING), asset_key(tables.PERFORMANCE), TIME_ESTIMATOR, OVERTRAINING_DETECTOR]
+SERVING = [spec for spec in MODELS.values() if spec.in_gold]
+SCORED_FROM = [
+    *dict.fromkeys(asset_key(table) for spec in SERVING for table in spec.features),
+    *(model_key(spec) for spec in SERVING),
+]
 SUMMARISED = (tables.ACTIVITY, tables.DAILY, tables.ROLLING)
 
 
@@ -79,23 +83,26 @@ def predictions_asset(settings: Settings) -> dg.AssetsDefinition:
                 "materialise models/time_estimator first",
                 allow_retries=False,
             )
-        detector = registry.serving("overtraining_detector", settings)
+        others = {spec.name: registry.serving(spec.name, settings) for spec in SERVING if spec.name != "time_estimator"}
         features: FeatureStore = context.resources.feature_store
         window = days_of(context)
         inputs: pd.DataFrame | None = None
         written, logged = list[Written](), list[Written]()
         for days in commit_windows(context, store, window):
             asked = scoring.evenings(store.read(tables.ROLLING, days))
-            times = scoring.scored(features, champion, asked, TIME_OUTPUTS)
-            disruptions = scoring.scored(features, detector, asked, DETECTOR_OUTPUTS) if detector else None
-            rows = predictions(times, champion, disruptions)
+            times = scoring.scored(features, champion, asked, MODELS["time_estimator"])
+            scored = {
+                name: scoring.scored(features, serving, asked, MODELS[name]) if serving else None
+                for name, serving in others.items()
+            }
+            rows = predictions(times, champion, scored)
             log = log_entries(rows, times.features, champion, datetime.now(timezone.utc), context.run.run_id)
             written.append(store.replace(tables.PREDICTIONS, store.frame(tables.PREDICTIONS, rows), days))
             logged.append(store.append(tables.INFERENCE_LOG, store.frame(tables.INFERENCE_LOG, log)))
             inputs = times.features
         if inputs is None:  # a run of checks alone
             last_day = scoring.evenings(store.read(tables.ROLLING, Days(window.last, window.last)))
-            inputs = scoring.scored(features, champion, last_day, TIME_OUTPUTS).features
+            inputs = scoring.scored(features, champion, last_day, MODELS["time_estimator"]).features
         stored = store.read(tables.PREDICTIONS, window)
         outcomes = [
             checks.times_ordered(stored),

@@ -1,11 +1,13 @@
 """The models as assets: trained, tracked and registered in MLflow, served through the `champion` alias."""
 
-from collections.abc import Callable, Iterator
+# No `from __future__ import annotations`: Dagster reads the annotation of a step's config as it stands.
+
+from collections.abc import Iterable, Iterator
+from copy import copy
 from typing import Any
 
 import dagster as dg
-import numpy as np
-from pyspark.sql import functions as F
+from pydantic import create_model
 
 from athlete_assets import tables
 from athlete_assets.assets.builder import (
@@ -24,27 +26,32 @@ from athlete_assets.assets.builder import (
 )
 from athlete_assets.assets.freshness import training_policy
 from athlete_assets.assets.source_code import code_references, code_version
-from athlete_assets.formulas.race_times import riegel
-from athlete_assets.models import baseline, labels, promotion, registry, training
+from athlete_assets.models import labels, promotion, registry, training
 from athlete_assets.models.mlflow_resource import end_mlflow_run
-from athlete_assets.models.overtraining_detector import TooLittleToWarnFrom
-from athlete_assets.models.time_estimator import TooLittleToLearnFrom
-from athlete_assets.models.training import Trained, Training
+from athlete_assets.models.model_spec import ModelSpec, Options
+from athlete_assets.models.specs import MODELS
+from athlete_assets.models.splits import TooLittleToLearnFrom
+from athlete_assets.models.training import Training
 from athlete_assets.monitoring import charts
 from athlete_assets.monitoring.checks import CONTRACT_CHECKS
 from athlete_assets.settings import Settings
 from athlete_assets.silver.rights import refuse_api_data
-from athlete_assets.store.base import Store, Written
-from athlete_assets.tables import Table
+from athlete_assets.store.base import Written
 
-TIME_ESTIMATOR = dg.AssetKey(["models", "time_estimator"])
-OVERTRAINING_DETECTOR = dg.AssetKey(["models", "overtraining_detector"])
 GATE = "gate"
 GATE_DESCRIPTION = "The candidate beats the formulas and the present champion on the same holdout, and may serve."
 
 
-def model_assets(settings: Settings) -> list[dg.AssetsDefinition]:
-    """The label tables, time_estimator and overtraining_detector."""
+def model_key(spec: ModelSpec) -> dg.AssetKey:
+    return dg.AssetKey(["models", spec.name])
+
+
+TIME_ESTIMATOR = model_key(MODELS["time_estimator"])
+"""Without it there are no predictions."""
+
+
+def model_assets(settings: Settings, specs: Iterable[ModelSpec] = MODELS.values()) -> list[dg.AssetsDefinition]:
+    """The label tables, and an asset for each model."""
 
     @table_asset(
         settings,
@@ -66,79 +73,75 @@ def model_assets(settings: Settings) -> list[dg.AssetsDefinition]:
         yield materialize_result(store, tables.RACE_EFFORTS, written=efforts)
         yield materialize_result(store, tables.DISRUPTIONS, written=disruptions)
 
-    def model_asset(key: dg.AssetKey, description: str, label_table: Table) -> Any:
-        def decorate(train: Callable[[dg.AssetExecutionContext], dg.MaterializeResult]) -> dg.AssetsDefinition:
-            return dg.asset(
-                key=key,
-                description=description,
-                deps=[asset_key(table) for table in (label_table, tables.ROLLING, tables.PERFORMANCE)],
-                check_specs=[dg.AssetCheckSpec(GATE, asset=key, description=GATE_DESCRIPTION)],
-                group_name="models",
-                kinds={"mlflow", "python"},
-                owners=OWNERS,
-                freshness_policy=training_policy(settings),
-                pool=key.path[-1],  # two trainings at once would move one alias
-                code_version=code_version(train, settings),
-                metadata={
-                    "registered_model": registry.model_name(key.path[-1], settings),
-                    **code_references(train, settings),
-                },
-                required_resource_keys={STORE, FEATURE_STORE, STEP_LAUNCHER, "mlflow"},
-                hooks={end_mlflow_run},
-            )(train)
+    return [model_labels, *(_model_asset(spec, settings) for spec in specs)]
 
-        return decorate
 
-    @model_asset(
-        TIME_ESTIMATOR,
-        "Race times at 5 k, 10 k, half and marathon, registered in MLflow; the champion serves.",
-        tables.RACE_EFFORTS,
-    )
-    def time_estimator(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
+def _model_asset(spec: ModelSpec, settings: Settings) -> dg.AssetsDefinition:
+    key, launchpad = model_key(spec), _launchpad(spec, settings)
+
+    def trained_model(
+        context: dg.AssetExecutionContext,
+        config: launchpad,  # type: ignore[valid-type]
+    ) -> dg.MaterializeResult:
+        options = spec.options(**config.model_dump())  # type: ignore[attr-defined]
         with store_retries(context, settings):
-            run = _training(context, settings)
-            serving = promotion.champion_version("time_estimator", settings)
-            if serving is None or promotion.kind_of("time_estimator", serving, settings) == promotion.FORMULA:
-                # the formula, measured anew: it serves until something beats it
-                _serve_formula(run)
-            return _trained(run, "time_estimator", training.train_time_estimator)
+            store = store_of(context)
+            refuse_api_data(store.read(tables.ACTIVITY), "training", settings)
+            resources = context.resources
+            run = Training(store, resources.feature_store, settings, resources.mlflow, context.run.run_id)
+            return trained(spec, run, options)
 
-    @model_asset(
-        OVERTRAINING_DETECTOR,
-        "Probability that a week without any activity begins within 14 days; not an injury, not a diagnosis.",
-        tables.DISRUPTIONS,
-    )
-    def overtraining_detector(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
-        with store_retries(context, settings):
-            return _trained(_training(context, settings), "overtraining_detector", training.train_overtraining_detector)
+    return dg.asset(
+        key=key,
+        description=spec.description,
+        deps=[asset_key(table) for table in dict.fromkeys((spec.labels, tables.ROLLING, *spec.looked_up))],
+        check_specs=[dg.AssetCheckSpec(GATE, asset=key, description=GATE_DESCRIPTION)],
+        group_name="models",
+        kinds={"mlflow", "python"},
+        owners=OWNERS,
+        freshness_policy=training_policy(settings) if spec.cadence == "weekly" else None,
+        pool=spec.name,  # two trainings at once would move one alias
+        code_version=code_version(trained_model, settings),
+        metadata={
+            "registered_model": registry.model_name(spec.name, settings),
+            **code_references(trained_model, settings),
+        },
+        required_resource_keys={STORE, FEATURE_STORE, STEP_LAUNCHER, "mlflow"},
+        hooks={end_mlflow_run},
+    )(trained_model)
 
-    return [model_labels, time_estimator, overtraining_detector]
+
+def _launchpad(spec: ModelSpec, settings: Settings) -> type[dg.Config]:
+    """The model's options as Dagster's launchpad shows them: with the deployment's defaults."""
+    defaults = spec.options.of(settings)
+    fields: dict[str, Any] = {}
+    for name, option in spec.options.model_fields.items():
+        shown = copy(option)
+        shown.default = getattr(defaults, name)
+        fields[name] = (option.annotation, shown)
+    return create_model(spec.options.__name__, __base__=dg.Config, **fields)
 
 
-def _training(context: dg.AssetExecutionContext, settings: Settings) -> Training:
-    store = store_of(context)
-    refuse_api_data(store.read(tables.ACTIVITY), "training", settings)
-    return Training(store, context.resources.feature_store, settings, context.resources.mlflow, context.run.run_id)
-
-
-def _trained(run: Training, model: str, train: Callable[[Training], Trained]) -> dg.MaterializeResult:
+def trained(spec: ModelSpec, run: Training, options: Options) -> dg.MaterializeResult:
     """Trains, gates, and says what serves now. Too little data to learn from fails the gate, not the asset."""
     metadata: dict[str, Any] = {}
+    reasons: tuple[str, ...]
+    training.serve_formula(spec, run)
     try:
-        trained = train(run)
-    except (TooLittleToLearnFrom, TooLittleToWarnFrom) as error:
-        approved = False
-        reasons: tuple[str, ...] = (f"no candidate: {error}",)
+        found = training.train(spec, run, options)
+    except TooLittleToLearnFrom as error:
+        approved, reasons = False, (f"no candidate: {error}",)
     else:
-        approved, reasons = trained.decision.approved, trained.decision.reasons
+        judgement = found.judgement
+        approved, reasons = judgement.decision.approved, judgement.decision.reasons
         metadata = {
-            "candidate_version": trained.version,
-            "mlflow_run_id": trained.run_id,
-            "evaluation": dg.MetadataValue.md(f"```\n{trained.text}\n```"),
-            **{name: charts.markdown(plot, name.replace("_", " ")) for name, plot in trained.plots.items()},
+            "candidate_version": found.version,
+            "mlflow_run_id": found.run_id,
+            "evaluation": dg.MetadataValue.md(f"```\n{judgement.text}\n```"),
+            **{name: charts.markdown(plot, name.replace("_", " ")) for name, plot in judgement.plots.items()},
         }
-    serving = promotion.champion_version(model, run.settings)
-    kind = promotion.kind_of(model, serving, run.settings) if serving else "nothing"
+    serving = promotion.champion_version(spec.name, run.settings)
+    kind = promotion.kind_of(spec.name, serving, run.settings) if serving else "nothing"
     return dg.MaterializeResult(
         metadata={"model_version": serving or "none", "serves": kind, **metadata},
         check_results=[
@@ -152,53 +155,3 @@ def _trained(run: Training, model: str, train: Callable[[Training], Trained]) ->
         ],
         data_version=dg.DataVersion(serving) if serving else None,
     )
-
-
-def _race_intervals(store: Store) -> dict[str, baseline.Interval]:
-    """How far marked races end from Riegel, as predicted on the evening before them."""
-    evening_before = (F.col("activity_date") - F.expr("INTERVAL 1 DAY")).alias("as_of_date")
-    races = store.read(tables.ACTIVITY).where("is_race and distance_km > 0")
-    races = races.select("athlete_id", evening_before, "distance_km", "moving_time_min")
-    known = store.read(tables.ROLLING).select("athlete_id", "as_of_date", *baseline.INPUTS)
-    frame = races.join(known, ["athlete_id", "as_of_date"], how="inner").toPandas()
-    metres = frame["distance_km"].to_numpy() * 1000
-    intervals = {}
-    for name, distance in tables.DISTANCES_M.items():
-        near = np.abs(metres / distance - 1) <= 0.03
-        efforts = frame[near]
-        run = efforts["moving_time_min"].to_numpy() * 60 * distance / metres[near]
-        predicted = riegel(efforts["best_effort_distance_m"], efforts["best_effort_time_s"], distance)
-        intervals[name] = baseline.interval_of(np.log(run / predicted))
-    return intervals
-
-
-def _serve_formula(run: Training) -> None:
-    """Registers Riegel's formula, with intervals as wide as it missed marked races, and lets it serve."""
-    intervals = _race_intervals(run.store)
-    evenings = run.store.read(tables.ROLLING).select(
-        "athlete_id", F.col("as_of_date").alias(training.EFFORT_EVENING), F.lit(0.0).alias("label")
-    )
-    with run.mlflow.start_run(run_name="time_estimator (formula)", nested=True), registry.quietly():
-        run.mlflow.set_tags(
-            {
-                "dagster_run_id": run.dagster_run_id,
-                **{
-                    f"delta_version.{table.name}": str(run.store.version(table))
-                    for table in (tables.ACTIVITY, tables.ROLLING)
-                },
-            }
-        )
-        run.mlflow.log_params({f"log_p10.{name}": interval.log_p10 for name, interval in intervals.items()})
-        run.mlflow.log_params({f"log_p90.{name}": interval.log_p90 for name, interval in intervals.items()})
-        run.mlflow.log_metrics({f"races.{name}": interval.races for name, interval in intervals.items()})
-        version = run.registered(
-            "time_estimator",
-            lambda: baseline.as_mlflow_model(intervals),
-            evenings,
-            training.FORMULA_FEATURES,
-            training.EFFORT_EVENING,
-            training.TIME_OUTPUTS,
-        )
-    reasons = ("the formula serves until a learned model beats it",)
-    decision = promotion.Decision(True, reasons)
-    promotion.apply("time_estimator", version, decision, run.settings, kind=promotion.FORMULA)

@@ -28,6 +28,13 @@ def _positive(*values: ArrayLike) -> list[Floats]:
     return [np.where(array > 0, array, np.nan) for array in arrays]
 
 
+def clock(seconds: float) -> str:
+    """48:05, or 1:45:20 from an hour on."""
+    whole = round(float(seconds))
+    hours, rest = divmod(whole, 3_600)
+    return f"{hours}:{rest // 60:02d}:{rest % 60:02d}" if hours else f"{rest // 60}:{rest % 60:02d}"
+
+
 def riegel(distance_m: ArrayLike, time_s: ArrayLike, target_m: ArrayLike, exponent: float = RIEGEL_EXPONENT) -> Floats:
     """Time at the target (s): t x (D / d)^1.06 (Riegel, American Scientist 69, 1981)."""
     distance, time, target = _positive(distance_m, time_s, target_m)

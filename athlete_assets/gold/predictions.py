@@ -3,54 +3,60 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import pyarrow as pa
 
 from athlete_assets import tables
 from athlete_assets.gold.scoring import Scored
+from athlete_assets.models.model_spec import ModelSpec
 from athlete_assets.models.registry import Serving
-from athlete_assets.store.arrow import arrow_schema, fitted
+from athlete_assets.models.specs import MODELS
+from athlete_assets.models.specs.time_estimator import SPEC
+from athlete_assets.store.arrow import ARROW_TYPES, arrow_schema, fitted
 
 if TYPE_CHECKING:
     import pandas as pd
 
-NO_DETECTOR = "no detector serves: none has passed its gate"
 
+def predictions(times: Scored, time_estimator: Serving, others: Mapping[str, Scored | None]) -> pa.Table:
+    """PREDICTIONS rows, one a row of `times`; `others`: the same evenings by further model, None where none serves.
 
-def predictions(times: Scored, time_estimator: Serving, disruptions: Scored | None) -> pa.Table:
-    """PREDICTIONS rows, one a row of `times`; `disruptions` holds the same evenings, None where no detector serves.
-
-    Times are null, and served_by with them, for an athlete without an effort to predict from; the probability of a
-    disruption is null where the detector abstains or none serves, and its reason says so.
+    Times are null, and served_by with them, for an athlete without an effort to predict from. The outputs of a model
+    are null where it abstains, or does not serve, which a reason of its own says.
     """
-    states, rows = times.states, times.outputs
-    served_by = [row["served_by"] for row in rows]
-    abstained = {"p_disruption_14d": None, "p_disruption_reason": NO_DETECTOR}
-    warned = disruptions.outputs if disruptions else [abstained] * len(rows)
+    states = times.states
+    served_by = [row["served_by"] for row in times.outputs]
     columns = {
         "athlete_id": states["athlete_id"],
         "prediction_date": states["as_of_date"],
-        "served_by": pa.array(served_by, pa.string()),
         "model_version": pa.array([served and time_estimator.version for served in served_by], pa.string()),
-        "p_disruption_14d": pa.array([row["p_disruption_14d"] for row in warned], pa.float64(), from_pandas=True),
-        "p_disruption_reason": pa.array([row["p_disruption_reason"] for row in warned], pa.string()),
         "is_overtraining_risk": states["is_overtraining_risk"],
         "risk_reasons": states["risk_reasons"],
-        "top_reasons": pa.array(
-            [row["top_reasons"].splitlines() if row["top_reasons"] else None for row in rows], pa.list_(pa.string())
-        ),
         "features_as_of": states["as_of_date"],
         "month": states["month"],
+        **_outputs(SPEC, times.outputs),
     }
-    for name in tables.DISTANCES_M:
-        for column in (f"{kind}_{name}_s" for kind in ("predicted", "p10", "p90")):
-            seconds = np.array([row[column] for row in rows], dtype=np.float64)
-            columns[column] = pa.array(seconds, pa.float64(), from_pandas=True)
+    for name, scored in others.items():
+        spec = MODELS[name]
+        unserved = {**dict.fromkeys(spec.outputs), **spec.unserved}
+        columns |= _outputs(spec, scored.outputs if scored else [unserved] * states.num_rows)
     schema = arrow_schema(tables.PREDICTIONS)
     return fitted(pa.table({field.name: columns[field.name] for field in schema}), tables.PREDICTIONS)
+
+
+def _outputs(spec: ModelSpec, rows: Sequence[Mapping[str, Any]]) -> dict[str, pa.Array]:
+    """A model's outputs as columns of PREDICTIONS; the lines of a text become the sentences of a list."""
+    columns = {}
+    for name in spec.outputs:
+        kind = ARROW_TYPES[tables.PREDICTIONS.column(name).type]
+        values = [row[name] for row in rows]
+        if pa.types.is_list(kind):
+            values = [value.splitlines() if value else None for value in values]
+        columns[name] = pa.array(values, kind, from_pandas=True)
+    return columns
 
 
 def log_entries(

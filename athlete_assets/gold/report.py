@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from athlete_assets import tables
-from athlete_assets.models.reasons import clock
+from athlete_assets.formulas.race_times import clock
 from athlete_assets.store.local import LocalStore
 from athlete_assets.tables import Table
 
@@ -48,7 +48,7 @@ def _form(summary: pa.Table, predictions: pa.Table) -> list[str]:
         )
         if row["days_since_activity"] > QUIET_DAYS:
             lines.append(f"  {'':<12} last activity {row['last_activity_date']:%Y-%m-%d}")
-        known = [name for name in tables.DISTANCES_M if times.get(f"predicted_{name}_s") is not None]
+        known = [name for name, (p50, _, _) in tables.TIME_COLUMNS.items() if times.get(p50) is not None]
         if known:
             spans = "  ".join(_span(times, name) for name in known)
             lines.append(f"  {'':<12} {spans}  [{times['served_by']}]")
@@ -60,7 +60,7 @@ def _form(summary: pa.Table, predictions: pa.Table) -> list[str]:
 
 
 def _span(row: dict[str, float], name: str) -> str:
-    predicted, fast, slow = (clock(row[f"{kind}_{name}_s"]) for kind in ("predicted", "p10", "p90"))
+    predicted, fast, slow = (clock(row[column]) for column in tables.TIME_COLUMNS[name])
     return f"{name} {predicted} ({fast}–{slow})"
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -10,8 +9,8 @@ import pyarrow as pa
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from athlete_assets.models.registry import Serving
-from athlete_assets.models.training import EFFORT_EVENING
+from athlete_assets.models.model_spec import ModelSpec
+from athlete_assets.models.registry import LOOKUP_KEYS, Serving
 from athlete_assets.store.feature_store import PREDICTION, FeatureStore
 
 if TYPE_CHECKING:
@@ -31,12 +30,13 @@ class Scored:
 
 def evenings(rolling: DataFrame) -> DataFrame:
     """What is scored: ROLLING's keys and rule, with the evening under each name that the models look it up by."""
-    return rolling.select(*STATE, F.col("as_of_date").alias(EFFORT_EVENING))
+    names = [name for name in LOOKUP_KEYS if name not in STATE]
+    return rolling.select(*STATE, *(F.col("as_of_date").alias(name) for name in names))
 
 
-def scored(features: FeatureStore, serving: Serving, asked: DataFrame, outputs: Mapping[str, str]) -> Scored:
+def scored(features: FeatureStore, serving: Serving, asked: DataFrame, spec: ModelSpec) -> Scored:
     """The evenings with the model's inputs, looked up as in its training, and its outputs."""
-    result_type = ", ".join(f"{name} {kind}" for name, kind in outputs.items())
+    result_type = ", ".join(f"{name} {kind}" for name, kind in spec.outputs.items())
     rows = features.score_batch(model_uri=serving.uri, df=asked, result_type=result_type).toArrow()
     rows = rows.sort_by([("athlete_id", "ascending"), ("as_of_date", "ascending")])
     inputs = rows.select(serving.inputs).to_pandas()

@@ -18,7 +18,9 @@ from athlete_assets.days import ONE_DAY, Days, monday_of
 from athlete_assets.errors import InputError
 from athlete_assets.features import activity, daily, performance, rolling
 from athlete_assets.models import detector_evaluation, labels, overtraining_detector, time_evaluation, training_set
-from athlete_assets.models.overtraining_detector import TooLittleToWarnFrom
+from athlete_assets.models.overtraining_detector import OvertrainingDetectorOptions
+from athlete_assets.models.splits import TooLittleToLearnFrom
+from athlete_assets.models.time_estimator import TimeEstimatorOptions
 from athlete_assets.settings import Settings
 from athlete_assets.silver import imports, landing, quality
 from athlete_assets.silver.rights import refuse_api_data
@@ -51,30 +53,31 @@ def evaluate(
     what is missing where the file does not carry a time estimator.
     """
     scored = labelled_file(runs, settings, say)
+    times, risks = TimeEstimatorOptions.of(settings), OvertrainingDetectorOptions.of(settings)
     report: dict[str, Any] = {"runs": {"file": runs.name, **scored.summary}}
     if train_runs is None:
         say("Training on other athletes, fold by fold ...")
-        parts = {"unseen_athletes": time_evaluation.unseen_athletes(scored.efforts)}
+        parts = {"unseen_athletes": time_evaluation.unseen_athletes(scored.efforts, options=times)}
         say("Training on the past, cut by cut ...")
-        parts["forward_in_time"] = time_evaluation.forward_in_time(scored.efforts)
+        parts["forward_in_time"] = time_evaluation.forward_in_time(scored.efforts, times)
         evenings = scored.disruptions
         detector = {
-            "unseen_athletes": _detector(lambda: detector_evaluation.unseen_athletes(evenings)),
-            "forward_in_time": _detector(lambda: detector_evaluation.forward(evenings)),
+            "unseen_athletes": _detector(lambda: detector_evaluation.unseen_athletes(evenings, options=risks), risks),
+            "forward_in_time": _detector(lambda: detector_evaluation.forward_in_time(evenings, risks), risks),
         }
     else:
         training = labelled_file(train_runs, settings, say)
         report["train_runs"] = {"file": train_runs.name, **training.summary}
         say("Training on the one file, scoring the other ...")
-        parts = {"other_athletes": time_evaluation.other_athletes(training.efforts, scored.efforts)}
+        parts = {"other_athletes": time_evaluation.other_athletes(training.efforts, scored.efforts, times)}
         detector = {
             "other_athletes": _detector(
-                lambda: detector_evaluation.other_athletes(training.disruptions, scored.disruptions)
+                lambda: detector_evaluation.other_athletes(training.disruptions, scored.disruptions, risks), risks
             )
         }
     report["time_estimator"] = {name: time_evaluation.figures(part) for name, part in parts.items()}
     report["goals"] = {
-        name: [vars(verdict) for verdict in time_evaluation.goal_outcomes(part)]
+        name: [vars(outcome) for outcome in time_evaluation.goal_outcomes(part, times)]
         for name, part in report["time_estimator"].items()
     }
     report["overtraining_detector"] = detector
@@ -82,10 +85,10 @@ def evaluate(
     return report
 
 
-def _detector(predicted: Callable[[], pd.DataFrame]) -> dict[str, Any]:
+def _detector(predicted: Callable[[], pd.DataFrame], options: OvertrainingDetectorOptions) -> dict[str, Any]:
     try:
-        return detector_evaluation.figures(predicted())
-    except TooLittleToWarnFrom as error:
+        return detector_evaluation.figures(predicted(), options)
+    except TooLittleToLearnFrom as error:
         return {"abstained": str(error)}
 
 

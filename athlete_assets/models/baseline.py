@@ -11,11 +11,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from athlete_assets import tables
 from athlete_assets.formulas.race_times import riegel
+from athlete_assets.models.model_spec import Formula
 from athlete_assets.tables import DISTANCES_M
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from athlete_assets.store.base import Store
 
 INPUTS = ("best_effort_distance_m", "best_effort_time_s")
 
@@ -57,10 +61,42 @@ def predictions(
     columns = {}
     for name, distance in DISTANCES_M.items():
         time = riegel(best_effort_distance_m, best_effort_time_s, distance)
-        columns[f"predicted_{name}_s"] = time
-        columns[f"p10_{name}_s"] = time * np.exp(intervals[name].log_p10)
-        columns[f"p90_{name}_s"] = time * np.exp(intervals[name].log_p90)
+        predicted, fast, slow = tables.TIME_COLUMNS[name]
+        columns[predicted] = time
+        columns[fast] = time * np.exp(intervals[name].log_p10)
+        columns[slow] = time * np.exp(intervals[name].log_p90)
     return columns
+
+
+def measured(store: Store) -> dict[str, Interval]:
+    """By distance, how far marked races end from Riegel, as predicted on the evening before them."""
+    from pyspark.sql import functions as F
+
+    evening_before = (F.col("activity_date") - F.expr("INTERVAL 1 DAY")).alias("as_of_date")
+    races = store.read(tables.ACTIVITY).where("is_race and distance_km > 0")
+    races = races.select("athlete_id", evening_before, "distance_km", "moving_time_min")
+    known = store.read(tables.ROLLING).select("athlete_id", "as_of_date", *INPUTS)
+    frame = races.join(known, ["athlete_id", "as_of_date"], how="inner").toPandas()
+    metres = frame["distance_km"].to_numpy() * 1000
+    intervals = {}
+    for name, distance in DISTANCES_M.items():
+        near = np.abs(metres / distance - 1) <= store.settings.race_distance_tolerance
+        efforts = frame[near]
+        run = efforts["moving_time_min"].to_numpy() * 60 * distance / metres[near]
+        predicted = riegel(efforts["best_effort_distance_m"], efforts["best_effort_time_s"], distance)
+        intervals[name] = interval_of(np.log(run / predicted))
+    return intervals
+
+
+def _params(intervals: dict[str, Interval]) -> dict[str, float]:
+    return {
+        **{f"log_p10.{name}": interval.log_p10 for name, interval in intervals.items()},
+        **{f"log_p90.{name}": interval.log_p90 for name, interval in intervals.items()},
+    }
+
+
+def _metrics(intervals: dict[str, Interval]) -> dict[str, float]:
+    return {f"races.{name}": float(interval.races) for name, interval in intervals.items()}
 
 
 def as_mlflow_model(intervals: dict[str, Interval]) -> Any:
@@ -79,3 +115,13 @@ def as_mlflow_model(intervals: dict[str, Interval]) -> Any:
             return frame
 
     return FormulaBaseline()
+
+
+FORMULA = Formula(
+    features={tables.ROLLING: INPUTS},
+    measured=measured,
+    params=_params,
+    metrics=_metrics,
+    pyfunc=as_mlflow_model,
+    tables=(tables.ACTIVITY, tables.ROLLING),
+)

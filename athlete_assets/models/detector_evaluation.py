@@ -2,81 +2,109 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from athlete_assets.models import overtraining_detector
-from athlete_assets.models.time_estimator import athlete_folds
-from athlete_assets.models.time_evaluation import ATHLETE_FOLDS, BOOTSTRAPS, EMBARGO_DAYS, FORWARD_CUTS
+from athlete_assets.models import overtraining_detector, plots, promotion, splits
+from athlete_assets.models.model_spec import Candidate, Judgement
+from athlete_assets.models.overtraining_detector import DEFAULTS, OvertrainingDetector, OvertrainingDetectorOptions
+from athlete_assets.models.promotion import Decision
+from athlete_assets.models.splits import ATHLETE_FOLDS
 
 if TYPE_CHECKING:
     import pandas as pd
 
 Floats = NDArray[np.float64]
 
-SUSPICIOUS_AUC = 0.8
-"""Above it, leakage is the likelier explanation until shown otherwise."""
 BINS = 10
+BOOTSTRAPS = 200
 
 
-def unseen_athletes(rows: pd.DataFrame, folds: int = ATHLETE_FOLDS) -> pd.DataFrame:
-    """Each evening with the probability of a detector that saw none of its athlete."""
-    overtraining_detector.check_enough(rows)
-    fold = athlete_folds(rows["athlete_id"].to_numpy(), folds)
-    return _in_parts(rows, [(fold != number, fold == number) for number in np.unique(fold)])
-
-
-def forward(rows: pd.DataFrame) -> pd.DataFrame:
-    """Each evening after a cut with the probability of a detector that saw what lay EMBARGO_DAYS before the cut."""
-    import pandas as pd
-
-    overtraining_detector.check_enough(rows)
-    day = rows["as_of_date"]
-    cuts = [day.sort_values().iloc[int(share * len(day))] for share in FORWARD_CUTS]
-    ends = [*cuts[1:], day.max() + pd.Timedelta(days=1)]
-    embargo = pd.Timedelta(days=EMBARGO_DAYS)
-    return _in_parts(
-        rows,
-        [
-            ((day < cut - embargo).to_numpy(), ((day >= cut) & (day < end)).to_numpy())
-            for cut, end in zip(cuts, ends, strict=True)
-        ],
-    )
-
-
-def other_athletes(training: pd.DataFrame, rows: pd.DataFrame) -> pd.DataFrame:
-    """Each evening of the one data set with the probability of a detector trained on the other."""
-    return scored(training, rows)
-
-
-def _in_parts(rows: pd.DataFrame, parts: list[tuple[Any, Any]]) -> pd.DataFrame:
-    import pandas as pd
-
-    done, problem = [], None
-    for train, test in parts:
-        if not test.any():
-            continue
-        try:
-            done.append(scored(rows[train].reset_index(drop=True), rows[test].reset_index(drop=True)))
-        except overtraining_detector.TooLittleToWarnFrom as error:
-            problem = error
-    if not done:
-        assert problem is not None
-        raise problem
-    return pd.concat(done, ignore_index=True)
-
-
-def scored(
-    train: pd.DataFrame, test: pd.DataFrame, detector: overtraining_detector.OvertrainingDetector | None = None
+def unseen_athletes(
+    rows: pd.DataFrame, folds: int = ATHLETE_FOLDS, options: OvertrainingDetectorOptions = DEFAULTS
 ) -> pd.DataFrame:
-    """The test evenings with the probability of the detector given, or of one fitted here on `train`."""
-    detector = detector or overtraining_detector.fit(train)
+    """Each evening with the probability of a detector that saw none of its athlete."""
+    overtraining_detector.usable_rows(rows, options)
+    return splits.scored_in_parts(rows, splits.by_athlete(rows, folds), _fitted_and_scored(options))
+
+
+def forward_in_time(rows: pd.DataFrame, options: OvertrainingDetectorOptions = DEFAULTS) -> pd.DataFrame:
+    """Each evening after a cut with the probability of a detector that saw what lay embargo_days before the cut."""
+    overtraining_detector.usable_rows(rows, options)
+    parts = splits.forward(rows, "as_of_date", options.embargo_days)
+    return splits.scored_in_parts(rows, parts, _fitted_and_scored(options))
+
+
+def other_athletes(
+    training: pd.DataFrame, rows: pd.DataFrame, options: OvertrainingDetectorOptions = DEFAULTS
+) -> pd.DataFrame:
+    """Each evening of the one data set with the probability of a detector trained on the other."""
+    return scored(training, rows, overtraining_detector.fit(training, options))
+
+
+def _fitted_and_scored(options: OvertrainingDetectorOptions) -> Callable[[pd.DataFrame, pd.DataFrame], pd.DataFrame]:
+    return lambda train, test: scored(train, test, overtraining_detector.fit(train, options))
+
+
+def scored(train: pd.DataFrame, test: pd.DataFrame, detector: OvertrainingDetector) -> pd.DataFrame:
+    """The test evenings with the probability of the detector, and the base rate of what it was fitted on."""
     return test.assign(probability=detector.probabilities(test), base_rate=float(train["disrupted"].mean()))
 
 
-def figures(predictions: pd.DataFrame) -> dict[str, Any]:
+# -------------------------------------------------------------------------------------------------------------- gate
+
+
+def judged(candidate: Candidate, options: OvertrainingDetectorOptions) -> Judgement:
+    """A candidate on its holdout."""
+    found = figures(scored(candidate.train, candidate.holdout, candidate.fitted), options)
+    return Judgement(
+        decision=verdict(found, _champion_auc(candidate)),
+        figures=found,
+        text=as_text("holdout", found),
+        metrics={name: value for name, value in found.items() if isinstance(value, float) and name != "max_auc"},
+        plots={"probability_calibration": plots.probability_calibration(found)},
+        rows=len(candidate.holdout),
+    )
+
+
+def verdict(figures: dict[str, Any], champion_auc: float | None) -> Decision:
+    """The gate: above ACWR alone and chance, Brier below the base rate's, not suspicious, the champion not better."""
+    value = figures["auc"]
+    if value is None:
+        return Decision(False, ("the holdout holds evenings of one outcome only",))
+    workload = figures["auc_acwr_alone"] or 0.5
+    found = [
+        (value > max(workload, 0.5), f"AUC {value:.3f} against {workload:.3f} of ACWR alone"),
+        (
+            figures["brier"] < figures["brier_base_rate"],
+            f"Brier {figures['brier']:.4f} against {figures['brier_base_rate']:.4f} of the base rate",
+        ),
+        (
+            not figures["suspicious"],
+            f"AUC {value:.3f}; above {figures['max_auc']:g} leakage is likelier than skill",
+        ),
+    ]
+    if champion_auc is not None:
+        found.append((value >= champion_auc, f"AUC {value:.3f} against {champion_auc:.3f} of the champion"))
+    return promotion.decided(found)
+
+
+def _champion_auc(candidate: Candidate) -> float | None:
+    champion, holdout = candidate.champion, candidate.holdout
+    if champion is None:
+        return None
+    theirs = champion.model.predict(holdout[champion.inputs].astype(float))["p_disruption_14d"].to_numpy(float)
+    answered = np.isfinite(theirs)
+    return auc(theirs[answered], holdout["disrupted"].to_numpy(dtype=bool)[answered]) if answered.any() else None
+
+
+# ---------------------------------------------------------------------------------------------------------- figures
+
+
+def figures(predictions: pd.DataFrame, options: OvertrainingDetectorOptions = DEFAULTS) -> dict[str, Any]:
     """AUC with a 90 % interval by resampling athletes, PR-AUC, Brier and calibration, beside base rate and ACWR."""
     outcome = predictions["disrupted"].to_numpy(dtype=bool)
     probability = predictions["probability"].to_numpy(np.float64)
@@ -99,31 +127,23 @@ def figures(predictions: pd.DataFrame) -> dict[str, Any]:
         "brier": float(((probability - outcome) ** 2).mean()),
         "brier_base_rate": float(((predictions["base_rate"].to_numpy(np.float64) - outcome) ** 2).mean()),
         "calibration": calibration(probability, outcome),
-        "suspicious": bool(value is not None and value > SUSPICIOUS_AUC),
+        "suspicious": bool(value is not None and value > options.max_auc),
+        "max_auc": options.max_auc,
     }
 
 
 def auc(score: Floats, outcome: NDArray[np.bool_]) -> float | None:
     """Probability that a positive scores above a negative, ties half; None where a class is missing."""
-    from scipy.stats import rankdata
+    from sklearn.metrics import roc_auc_score
 
-    positive, negative = int(outcome.sum()), int((~outcome).sum())
-    if not positive or not negative:
-        return None
-    ranks = rankdata(score)
-    return float((ranks[outcome].sum() - positive * (positive + 1) / 2) / (positive * negative))
+    return float(roc_auc_score(outcome, score)) if outcome.any() and not outcome.all() else None
 
 
 def average_precision(score: Floats, outcome: NDArray[np.bool_]) -> float | None:
     """Mean precision over the positives, from the highest score down; equal scores are taken together."""
-    if not outcome.any():
-        return None
-    order = np.argsort(-score, kind="stable")
-    ordered, hits = score[order], np.cumsum(outcome[order])
-    last_of_equals = np.append(ordered[1:] != ordered[:-1], True)
-    precision = hits[last_of_equals] / (np.flatnonzero(last_of_equals) + 1)
-    recall = hits[last_of_equals] / hits[-1]
-    return float((np.diff(recall, prepend=0.0) * precision).sum())
+    from sklearn.metrics import average_precision_score
+
+    return float(average_precision_score(outcome, score)) if outcome.any() else None
 
 
 def calibration(probability: Floats, outcome: NDArray[np.bool_]) -> list[dict[str, float]]:
@@ -142,7 +162,7 @@ def _auc_interval(rows: pd.DataFrame, score: str) -> tuple[float | None, float |
     index = [np.flatnonzero(rows["athlete_id"].to_numpy() == name) for name in rows["athlete_id"].unique()]
     random = np.random.default_rng(0)
     drawn = []
-    for _ in range(BOOTSTRAPS // 2):
+    for _ in range(BOOTSTRAPS):
         chosen = np.concatenate([index[n] for n in random.integers(0, len(index), len(index))])
         value = auc(values[chosen], outcome[chosen])
         if value is not None:
@@ -168,5 +188,5 @@ def as_text(title: str, report: dict[str, Any]) -> str:
         + " ".join(f"{part['predicted']:.2f}/{part['observed']:.2f}" for part in report["calibration"]),
     ]
     if report["suspicious"]:
-        lines.append(f"  AUC above {SUSPICIOUS_AUC}: look for leakage before believing it")
+        lines.append(f"  AUC above {report['max_auc']:g}: look for leakage before believing it")
     return "\n".join(lines)

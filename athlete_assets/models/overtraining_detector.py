@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field
 
-from athlete_assets.errors import AthleteAssetsError
+from athlete_assets.models.model_spec import Options, setting
+from athlete_assets.models.splits import TooLittleToLearnFrom
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -53,28 +55,41 @@ PERFORMANCE_INPUTS = (
 INPUTS = (*ROLLING_INPUTS, *PERFORMANCE_INPUTS)
 OUTPUTS = ("p_disruption_14d", "p_disruption_reason")
 
-MIN_EVENINGS, MIN_ATHLETES, MIN_OF_A_CLASS = 300, 5, 30
-CALIBRATION_SHARE, EMBARGO_DAYS = 0.2, 43
+CALIBRATION_SHARE, MIN_CALIBRATION_OF_A_CLASS = 0.2, 5
 ATHLETE_POWER = 0.5
 TOO_LITTLE_HISTORY = "fewer than 28 days of training history"
 NOT_IN_TRAINING = "not in training: fewer than 4 activities in the last 30 days"
 MIN_ACTIVITIES_30D = 4
-PARAMETERS: dict[str, Any] = {
-    "iterations": 250,
-    "depth": 4,
-    "learning_rate": 0.04,
-    "l2_leaf_reg": 20.0,
-    "rsm": 0.5,
-    "loss_function": "Logloss",
-    "random_seed": 7,
-    "thread_count": 2,
-    "allow_writing_files": False,
-    "verbose": False,
-}
 
 
-class TooLittleToWarnFrom(AthleteAssetsError):
-    """The labels do not carry a detector: too few evenings, athletes, or disruptions."""
+class OvertrainingDetectorOptions(Options):
+    """What a training of the overtraining detector can be started with."""
+
+    iterations: int = Field(default=250, gt=0, description="trees")
+    depth: int = Field(default=4, ge=1, le=10, description="levels of a tree")
+    learning_rate: float = Field(default=0.04, gt=0, le=1, description="share of each tree that is added")
+    rsm: float = Field(default=0.5, gt=0, le=1, description="share of the features that each split may choose from")
+    l2_leaf_reg: float = Field(default=20.0, ge=0, description="penalty of a leaf's value")
+    random_seed: int = Field(default=7, ge=0, description="of the trees")
+    min_evenings: int = Field(default=300, ge=20, description="evenings; fewer do not carry a model")
+    min_athletes: int = Field(default=5, ge=2, description="evenings of fewer do not carry a model")
+    min_of_a_class: int = Field(default=30, ge=5, description="evenings with, and as many without a disruption")
+    max_auc: float = setting("overtraining_detector_max_auc")
+
+    @property
+    def catboost(self) -> dict[str, Any]:
+        """The parameters of the trees."""
+        chosen = ("iterations", "depth", "learning_rate", "rsm", "l2_leaf_reg", "random_seed")
+        return {
+            **{name: getattr(self, name) for name in chosen},
+            "loss_function": "Logloss",
+            "thread_count": 2,
+            "allow_writing_files": False,
+            "verbose": False,
+        }
+
+
+DEFAULTS = OvertrainingDetectorOptions()
 
 
 @dataclass
@@ -112,48 +127,51 @@ def labelled(disruptions: DataFrame, rolling: DataFrame, performance: DataFrame)
     return disruptions.join(state, keys, how="left").join(seen, keys, how="left")
 
 
-def fit(rows: pd.DataFrame) -> OvertrainingDetector:
-    """Fits on labelled rows (DISRUPTIONS columns with INPUTS). Raises TooLittleToWarnFrom that says what is missing."""
+def fit(rows: pd.DataFrame, options: OvertrainingDetectorOptions = DEFAULTS) -> OvertrainingDetector:
+    """Fits on labelled rows (DISRUPTIONS columns with INPUTS). Raises TooLittleToLearnFrom with what is missing."""
+    import pandas as pd
     from catboost import CatBoostClassifier
 
-    check_enough(rows)
-    import pandas as pd
+    usable_rows(rows, options)
 
     day = rows["as_of_date"]
     cut = day.sort_values().iloc[int((1 - CALIBRATION_SHARE) * len(rows))]
     late = (day >= cut).to_numpy()
-    early = (day < cut - pd.Timedelta(days=EMBARGO_DAYS)).to_numpy()
+    early = (day < cut - pd.Timedelta(days=options.embargo_days)).to_numpy()
     outcome = rows["disrupted"].to_numpy(dtype=bool)
-    if min(outcome[early].sum(), (~outcome[early]).sum(), outcome[late].sum(), (~outcome[late]).sum()) < 5:
-        raise TooLittleToWarnFrom(
-            "the older or the newest evenings hold fewer than 5 disruptions, or fewer than 5 evenings without one: "
-            "a detector could not be calibrated"
+    least = MIN_CALIBRATION_OF_A_CLASS
+    if min(outcome[early].sum(), (~outcome[early]).sum(), outcome[late].sum(), (~outcome[late]).sum()) < least:
+        raise TooLittleToLearnFrom(
+            f"the older or the newest evenings hold fewer than {least} disruptions, or fewer than {least} evenings "
+            "without one: a detector could not be calibrated"
         )
     matrix = rows[list(INPUTS)].astype(np.float64)
-    model = CatBoostClassifier(**PARAMETERS).fit(matrix[early], outcome[early], sample_weight=_weights(rows[early]))
+    model = CatBoostClassifier(**options.catboost)
+    model.fit(matrix[early], outcome[early], sample_weight=_weights(rows[early]))
     score = np.asarray(model.predict(matrix[late], prediction_type="RawFormulaVal"))
     slope, intercept = platt(score, outcome[late])
     return OvertrainingDetector(model, slope, intercept)
 
 
-def check_enough(rows: pd.DataFrame) -> None:
-    """Raises TooLittleToWarnFrom where the rows cannot carry a detector."""
+def usable_rows(rows: pd.DataFrame, options: OvertrainingDetectorOptions = DEFAULTS) -> pd.DataFrame:
+    """The rows, all of them; raises TooLittleToLearnFrom where they cannot carry a detector."""
     disrupted = int(rows["disrupted"].sum())
-    if len(rows) < MIN_EVENINGS or rows["athlete_id"].nunique() < MIN_ATHLETES:
-        raise TooLittleToWarnFrom(
+    if len(rows) < options.min_evenings or rows["athlete_id"].nunique() < options.min_athletes:
+        raise TooLittleToLearnFrom(
             f"{len(rows)} evenings of {rows['athlete_id'].nunique()} athletes in training with a known outcome; "
-            f"at least {MIN_EVENINGS} of {MIN_ATHLETES} are needed"
+            f"at least {options.min_evenings} of {options.min_athletes} are needed"
         )
-    if min(disrupted, len(rows) - disrupted) < MIN_OF_A_CLASS:
-        raise TooLittleToWarnFrom(
+    if min(disrupted, len(rows) - disrupted) < options.min_of_a_class:
+        raise TooLittleToLearnFrom(
             f"{disrupted} of {len(rows)} evenings were followed by a disruption; "
-            f"at least {MIN_OF_A_CLASS} with and {MIN_OF_A_CLASS} without one are needed"
+            f"at least {options.min_of_a_class} with and {options.min_of_a_class} without one are needed"
         )
     if rows[list(INPUTS)].isna().all(axis=None):
-        raise TooLittleToWarnFrom(
+        raise TooLittleToLearnFrom(
             "all features of all evenings are null: athlete_rolling_features does not reach the labels' days; "
             "materialise it for them first"
         )
+    return rows
 
 
 def _weights(rows: pd.DataFrame) -> Floats:
@@ -163,37 +181,21 @@ def _weights(rows: pd.DataFrame) -> Floats:
 
 
 def platt(score: Floats, outcome: NDArray[np.bool_]) -> tuple[float, float]:
-    """Slope and intercept of the logistic curve of outcome on score, by Newton's method (Platt, 1999).
+    """Slope and intercept of the logistic curve of outcome on score (Platt, 1999).
 
     His smoothed targets keep the curve finite where the classes separate; a slope below 0 (a score that tells the
     wrong way round on the newest evenings) becomes 0: then the probability is the base rate.
     """
+    from sklearn.linear_model import LogisticRegression
+
     positive, negative = int(outcome.sum()), int((~outcome).sum())
     target = np.where(outcome, (positive + 1) / (positive + 2), 1 / (negative + 2))
-    design = np.column_stack([score, np.ones(len(score))])
-    beta = np.array([1.0, 0.0])
-    for _ in range(50):
-        probability = 1 / (1 + np.exp(-design @ beta))
-        gradient = design.T @ (target - probability)
-        curvature = design.T @ (design * (probability * (1 - probability))[:, None]) + 1e-9 * np.eye(2)
-        step = np.linalg.solve(curvature, gradient)
-        beta = beta + np.clip(step, -2, 2)
-        if np.abs(step).max() < 1e-10:
-            break
-    if beta[0] <= 0:
+    # a target between 0 and 1 is a row of each class, weighted; no penalty, and Newton's method to the last digits
+    curve = LogisticRegression(C=np.inf, solver="newton-cholesky", tol=1e-12, max_iter=100)
+    twice = np.concatenate([score, score])[:, None]
+    curve.fit(twice, np.repeat([True, False], len(score)), sample_weight=np.concatenate([target, 1 - target]))
+    slope, intercept = float(curve.coef_[0, 0]), float(curve.intercept_[0])
+    if slope <= 0:
         share = target.mean()
         return 0.0, float(np.log(share / (1 - share)))
-    return float(beta[0]), float(beta[1])
-
-
-def as_mlflow_model(detector: OvertrainingDetector) -> Any:
-    """The detector as a pyfunc: a frame with INPUTS gives one with OUTPUTS."""
-    import mlflow
-
-    class LearnedOvertrainingDetector(mlflow.pyfunc.PythonModel):  # type: ignore[name-defined]
-        def predict(
-            self, context: Any, model_input: pd.DataFrame, params: dict[str, Any] | None = None
-        ) -> pd.DataFrame:
-            return detector.predict(model_input)
-
-    return LearnedOvertrainingDetector()
+    return slope, intercept

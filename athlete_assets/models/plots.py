@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from athlete_assets.models.time_estimator import DISTANCES, TimeEstimator
-from athlete_assets.models.time_evaluation import MODEL, RECENT_CORRECTED
+from athlete_assets.models.time_estimator import DISTANCES, MODEL, TimeEstimator
 from athlete_assets.models.training_set import design_matrix
 
 if TYPE_CHECKING:
@@ -59,13 +59,13 @@ def interval_calibration(scored: pd.DataFrame) -> Figure:
     return figure
 
 
-def residual_by_history(scored: pd.DataFrame) -> Figure:
-    """Error (%) of model and bias-corrected Riegel by how much the athlete ran in the 90 days before."""
+def residual_by_history(scored: pd.DataFrame, methods: Sequence[str]) -> Figure:
+    """Error (%) of each method (a column of seconds) by how much the athlete ran in the 90 days before."""
     figure, axes = _figure("Error by training history", "days with a run among the last 90", "mean absolute error (%)")
     edges = np.array([0, 15, 30, 45, 60, 91])
     days = scored["run_days_90d"].to_numpy(np.float64)
     centres = (edges[:-1] + edges[1:]) / 2
-    for method in (MODEL, RECENT_CORRECTED):
+    for method in methods:
         error = (scored[method] / scored["time_s"] - 1).abs().to_numpy(np.float64) * 100
         means = [
             float(np.nanmean(error[chosen])) if chosen.any() else np.nan

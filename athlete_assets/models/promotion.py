@@ -1,30 +1,19 @@
 """Which model serves: a candidate is registered as `challenger`, passes the gate or not, and becomes `champion` or not.
 
 The gate compares figures on one holdout: the newest labels, which neither the candidate nor any earlier champion has
-seen, since each is registered as it was evaluated, fitted on what lay 43 days and more before its own holdout. The
+seen, since each is registered as it was evaluated, fitted on what lay an embargo and more before its own holdout. The
 verdict and its reasons are tags of the version, and the alias alone decides what serves; nothing is ever deleted.
 """
 
 from __future__ import annotations
 
-import logging
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
-
-import numpy as np
 
 from athlete_assets.errors import AthleteAssetsError
-from athlete_assets.models import detector_evaluation, registry, time_estimator, time_evaluation
-from athlete_assets.models.registry import CHALLENGER, CHAMPION, Serving
-from athlete_assets.models.time_evaluation import EMBARGO_DAYS
+from athlete_assets.models import registry
+from athlete_assets.models.registry import CHALLENGER, CHAMPION
 from athlete_assets.settings import Settings
-
-if TYPE_CHECKING:
-    import pandas as pd
-
-HOLDOUT_SHARE = 0.2
-MIN_HOLDOUT_10K = 20
-"""Fewer efforts at 10 km cannot say whether its error is below the limit."""
 
 STATUS, REASONS, KIND, PREVIOUS = "validation_status", "validation_reasons", "kind", "previous_champion"
 APPROVED, REJECTED = "approved", "rejected"
@@ -45,106 +34,12 @@ class NothingToRollBackTo(AthleteAssetsError):
     """The serving version names no champion before it."""
 
 
-# ----------------------------------------------------------------------------------------------------------- holdout
-
-
-def split(rows: pd.DataFrame, day: str) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """What to fit on, and the newest fifth to judge on; between them lie EMBARGO_DAYS without any row."""
-    import pandas as pd
-
-    days = rows[day]
-    cut = days.sort_values().iloc[int((1 - HOLDOUT_SHARE) * len(rows))]
-    train = rows[days < cut - pd.Timedelta(days=EMBARGO_DAYS)].reset_index(drop=True)
-    return train, rows[days >= cut].reset_index(drop=True)
-
-
-def champion_times(champion: Serving, holdout: pd.DataFrame) -> np.ndarray:
-    """The champion's p50 (s) for each row of the holdout at the row's distance; NaN where it predicts nothing.
-
-    A champion that fails (its stored code met another version of a library) predicts nothing: it must not be in the
-    way of the one that replaces it.
-    """
-    times = np.full(len(holdout), np.nan)
-    try:
-        predicted = champion.model.predict(holdout[champion.inputs].astype(np.float64))
-    except Exception as error:
-        logging.getLogger(__name__).warning(
-            "version %s of %s cannot predict: %s", champion.version, champion.name, error
-        )
-        return times
-    for name in time_estimator.DISTANCES:
-        at = (holdout["distance"] == name).to_numpy()
-        times[at] = predicted[f"predicted_{name}_s"].to_numpy(np.float64)[at]
-    return times
-
-
-# -------------------------------------------------------------------------------------------------------------- gate
-
-
-def judge_times(scored: pd.DataFrame, champion: np.ndarray | None) -> Decision:
-    """The time estimator's gate on a scored holdout (time_evaluation.scored).
-
-    Approved where the mean APE lies below both bias-corrected formulas', the 10 km MAE below 180 s on at least
-    MIN_HOLDOUT_10K efforts, and the champion, where it is another than the formulas, is not better on the same rows.
-    """
-    run = scored["time_s"].to_numpy(np.float64)
-    ours = scored[time_evaluation.MODEL].to_numpy(np.float64)
-    found: list[tuple[bool, str]] = []
-    rivals = {
-        name: scored[name].to_numpy(np.float64)
-        for name in (time_evaluation.BEST_180D_CORRECTED, time_evaluation.RECENT_CORRECTED)
-    }
-    if champion is not None:
-        rivals[CHAMPION] = champion
-    for name, theirs in rivals.items():
-        both = np.isfinite(ours) & np.isfinite(theirs)
-        if not both.any():
-            found.append((name == CHAMPION, f"{name} predicts none of the holdout's efforts"))
-            continue
-        error, other = (float(np.abs(times[both] / run[both] - 1).mean()) for times in (ours, theirs))
-        # the champion goes only for a better one; a formula has to be beaten
-        better = error <= other if name == CHAMPION else error < other
-        found.append((better, f"mean APE {error:.2%} against {other:.2%} of {name} on {int(both.sum())} efforts"))
-    at_10k = (scored["distance"] == "10k").to_numpy() & np.isfinite(ours)
-    if at_10k.sum() < MIN_HOLDOUT_10K:
-        found.append((False, f"only {int(at_10k.sum())} efforts at 10 km to judge by; {MIN_HOLDOUT_10K} are needed"))
-    else:
-        mae = float(np.abs(ours - run)[at_10k].mean())
-        limit = time_evaluation.GOAL_10K_MAE_S
-        found.append((mae < limit, f"10 km MAE {mae:.0f} s (below {limit:.0f} s is needed)"))
-    return _decision(found)
-
-
-def judge_detector(figures: dict[str, Any], champion_auc: float | None) -> Decision:
-    """The detector's gate: above ACWR alone and chance, Brier below the base rate's, and the champion not better."""
-    value = figures["auc"]
-    if value is None:
-        return Decision(False, ("the holdout holds evenings of one outcome only",))
-    workload = figures["auc_acwr_alone"] or 0.5
-    found = [
-        (value > max(workload, 0.5), f"AUC {value:.3f} against {workload:.3f} of ACWR alone"),
-        (
-            figures["brier"] < figures["brier_base_rate"],
-            f"Brier {figures['brier']:.4f} against {figures['brier_base_rate']:.4f} of the base rate",
-        ),
-        (
-            not figures["suspicious"],
-            f"AUC {value:.3f}; above {detector_evaluation.SUSPICIOUS_AUC} leakage is likelier than skill",
-        ),
-    ]
-    if champion_auc is not None:
-        found.append((value >= champion_auc, f"AUC {value:.3f} against {champion_auc:.3f} of the champion"))
-    return _decision(found)
-
-
-def _decision(found: list[tuple[bool, str]]) -> Decision:
+def decided(found: Sequence[tuple[bool, str]]) -> Decision:
+    """The verdict on a candidate: every sentence with whether it speaks for it; one that does not keeps it out."""
     return Decision(
         all(passed for passed, _ in found),
         tuple(f"{'passed' if passed else 'FAILED'}: {sentence}" for passed, sentence in found),
     )
-
-
-# ---------------------------------------------------------------------------------------------------------- registry
 
 
 def apply(model: str, version: str, decision: Decision, settings: Settings, kind: str = LEARNED) -> None:

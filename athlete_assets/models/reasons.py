@@ -13,11 +13,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from athlete_assets import tables
+from athlete_assets.errors import ContractError
+from athlete_assets.formulas.race_times import clock
+from athlete_assets.models.time_estimator import TimeEstimator
+from athlete_assets.models.training_set import baseline_seconds, design_matrix
 
 if TYPE_CHECKING:
     import pandas as pd
-
-    from athlete_assets.models.time_estimator import TimeEstimator
 
 DISTANCE = "10k"
 """The distance that the reasons are given for: the one that most athletes have run."""
@@ -26,13 +28,6 @@ SMALLEST_EFFECT = 0.003
 """A theme that moves the time by less (0.3 %) is not worth a sentence."""
 
 Row = Mapping[str, Any]
-
-
-def clock(seconds: float) -> str:
-    """48:05, or 1:45:20 from an hour on."""
-    whole = round(float(seconds))
-    hours, rest = divmod(whole, 3_600)
-    return f"{hours}:{rest // 60:02d}:{rest % 60:02d}" if hours else f"{rest // 60}:{rest % 60:02d}"
 
 
 def _known(row: Row, *names: str) -> bool:
@@ -96,25 +91,72 @@ def _effort(row: Row) -> str:
     )
 
 
-def theme_of(feature: str) -> Callable[[Row], str]:
-    """The sentence maker of the theme that a feature of the design matrix belongs to."""
-    if feature.startswith("same_"):
-        return _same_distance
-    if feature.startswith(("shorter_", "longer_")):
-        return _other_distances
-    if "hr_" in feature or feature.startswith(("hard_", "usual_")):
-        return _heart_rate
-    if feature.startswith("longest_run"):
-        return _long_runs
-    if feature.startswith("run_distance"):
-        return _volume
-    if feature.startswith("run_days") or feature in ("days_since_run", "run_history_days"):
-        return _regularity
-    if feature in ("ctl_42d", "tsb", "pace_trend_30d"):
-        return _load
-    if feature.endswith("_10k_s") and not feature.startswith("baseline"):
-        return _level
-    return _effort
+Theme = Callable[[Row], str]
+
+FEATURES_OF_THEMES: dict[Theme, tuple[str, ...]] = {
+    _effort: ("target_log_m", "baseline_log_10k_s", "effort_to_target_log", "recent_effort_age_days"),
+    _level: (
+        "best_14d_10k_s",
+        "best_30d_10k_s",
+        "best_90d_10k_s",
+        "best_180d_10k_s",
+        "best_365d_10k_s",
+        "quarter_60d_10k_s",
+        "median_60d_10k_s",
+        "tenth_180d_10k_s",
+        "median_180d_10k_s",
+    ),
+    _heart_rate: (
+        "usual_120d_10k_s",
+        "usual_30d_10k_s",
+        "hard_best_180d_10k_s",
+        "hard_median_180d_10k_s",
+        "hr_predicted_10k_s",
+        "hard_hr_bpm",
+        "usual_hr_share",
+        "hr_slope",
+        "hard_days_180d",
+    ),
+    _volume: ("run_distance_7d_km", "run_distance_28d_km", "run_distance_90d_km", "run_distance_365d_km"),
+    _regularity: (
+        "run_days_60d",
+        "run_days_14d",
+        "run_days_28d",
+        "run_days_90d",
+        "days_since_run",
+        "run_history_days",
+    ),
+    _long_runs: (
+        "longest_run_28d_km",
+        "longest_run_90d_km",
+        "longest_run_28d_of_target",
+        "longest_run_90d_of_target",
+    ),
+    _load: ("ctl_42d", "tsb", "pace_trend_30d"),
+    _same_distance: (
+        "same_best_60d_s",
+        "same_best_before_s",
+        "same_best_365d_s",
+        "same_median_365d_s",
+        "same_latest_s",
+        "same_latest_age_days",
+        "same_days_with_60d",
+        "same_days_with_365d",
+    ),
+    _other_distances: ("shorter_best_60d_s", "longer_best_60d_s", "shorter_best_365d_s", "longer_best_365d_s"),
+}
+"""The columns of the design matrix by what is said of them, each once: a test says that none is missing."""
+THEMES = {feature: theme for theme, features in FEATURES_OF_THEMES.items() for feature in features}
+
+
+def theme_of(feature: str) -> Theme:
+    """The sentence maker of a column of the design matrix; raises ContractError for one that has no theme."""
+    if feature not in THEMES:
+        raise ContractError(
+            f"{feature} is a feature of the time estimator without a theme: enter it in FEATURES_OF_THEMES "
+            "(athlete_assets/models/reasons.py), so that what it does to a prediction can be said"
+        )
+    return THEMES[feature]
 
 
 def top_reasons(estimator: TimeEstimator, wide: pd.DataFrame) -> list[list[str]]:
@@ -122,8 +164,6 @@ def top_reasons(estimator: TimeEstimator, wide: pd.DataFrame) -> list[list[str]]
 
     A row without a baseline, or one that nothing moved, has none. Each sentence ends with its effect.
     """
-    from athlete_assets.models.training_set import baseline_seconds, design_matrix
-
     reasons: list[list[str]] = [[] for _ in range(len(wide))]
     target = np.full(len(wide), tables.DISTANCES_M[DISTANCE])
     baseline = baseline_seconds(wide, target)

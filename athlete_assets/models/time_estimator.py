@@ -15,9 +15,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field
 
 from athlete_assets import tables
-from athlete_assets.errors import AthleteAssetsError
+from athlete_assets.models.model_spec import Options, setting
+from athlete_assets.models.splits import TooLittleToLearnFrom, athlete_folds
 from athlete_assets.models.training_set import INPUTS, baseline_seconds, design_matrix
 
 if TYPE_CHECKING:
@@ -28,13 +30,9 @@ Floats = NDArray[np.float64]
 
 DISTANCES = tuple(tables.DISTANCES_M)
 QUANTILES = (0.1, 0.5, 0.9)
-OUTPUTS = tuple(
-    column.name for column in tables.PREDICTIONS.columns if column.name.startswith(("predicted_", "p10_", "p90_"))
-)
+OUTPUTS = tuple(column for columns in tables.TIME_COLUMNS.values() for column in columns)
 MODEL, BASELINE = "model", "baseline"
 
-MIN_LABELS, MIN_ATHLETES = 100, 5
-"""Fewer labels of fewer athletes teach a model their own noise."""
 MIN_RUN_DAYS_90D = 5
 """An athlete with fewer is served by the baseline."""
 LABELS_TO_TRUST = 30
@@ -48,27 +46,45 @@ FEWEST_OF_A_DISTANCE = 20
 """A distance with fewer calibration labels takes the offsets of all distances together."""
 WIDER = 1.25
 """The baseline's own interval is wider than it measured: it serves athletes of whom little is known."""
-RIDGE_PENALTY = 20.0
-"""In labels: a feature that only so many labels speak for counts half."""
 FARTHEST_SD = 3.0
 """A feature farther from the usual counts as this far: a line must not follow a faulty run to where nobody is."""
 ROBUST_STEPS, ROBUST_LOG_RATIO = 8, 0.03
 """Labels farther from the line than 3 % pull by sign, not by distance: efforts have heavy tails."""
-PARAMETERS: dict[str, Any] = {
-    "iterations": 100,
-    "depth": 3,
-    "learning_rate": 0.05,
-    "rsm": 0.3,
-    "l2_leaf_reg": 10.0,
-    "random_seed": 7,
-    "thread_count": 2,
-    "allow_writing_files": False,
-    "verbose": False,
-}
 
 
-class TooLittleToLearnFrom(AthleteAssetsError):
-    """The labels or features do not carry a model: too few, too few athletes, or features that are all null."""
+class TimeEstimatorOptions(Options):
+    """What a training of the time estimator can be started with."""
+
+    iterations: int = Field(default=100, gt=0, description="trees of each quantile model")
+    depth: int = Field(default=3, ge=1, le=10, description="levels of a tree")
+    learning_rate: float = Field(default=0.05, gt=0, le=1, description="share of each tree that is added")
+    rsm: float = Field(default=0.3, gt=0, le=1, description="share of the features that each split may choose from")
+    l2_leaf_reg: float = Field(default=10.0, ge=0, description="penalty of a leaf's value")
+    random_seed: int = Field(default=7, ge=0, description="of the trees")
+    ridge_penalty: float = Field(
+        default=20.0,
+        gt=0,
+        description="labels: a feature that so many speak for counts half in the line",
+    )
+    min_labels: int = Field(default=100, ge=20, description="fewer teach a model their own noise")
+    min_athletes: int = Field(default=5, ge=2, description="labels of fewer do not carry a model")
+    min_holdout_10k: int = setting("time_estimator_min_holdout_10k")
+    max_mae_10k_s: float = setting("time_estimator_max_mae_10k_s")
+    max_labels_for_folds: int = setting("training_max_labels_for_folds")
+
+    @property
+    def catboost(self) -> dict[str, Any]:
+        """The parameters of each quantile model."""
+        chosen = ("iterations", "depth", "learning_rate", "rsm", "l2_leaf_reg", "random_seed")
+        return {
+            **{name: getattr(self, name) for name in chosen},
+            "thread_count": 2,
+            "allow_writing_files": False,
+            "verbose": False,
+        }
+
+
+DEFAULTS = TimeEstimatorOptions()
 
 
 @dataclass(frozen=True)
@@ -163,10 +179,10 @@ class TimeEstimator:
         wide = wide[list(INPUTS)].astype(np.float64)
         scored = [self.times(wide, [name] * len(wide)) for name in DISTANCES]
         times = np.maximum.accumulate(np.stack([seconds for seconds, _ in scored], axis=1), axis=1)
-        columns = {}
+        columns: dict[str, Floats] = {}
         for number, name in enumerate(DISTANCES):
-            for quantile, kind in enumerate(("p10", "predicted", "p90")):
-                columns[f"{kind}_{name}_s"] = times[:, number, quantile]
+            predicted, fast, slow = tables.TIME_COLUMNS[name]
+            columns |= {fast: times[:, number, 0], predicted: times[:, number, 1], slow: times[:, number, 2]}
         frame = pd.DataFrame({name: columns[name] for name in OUTPUTS}, index=wide.index)
         served = np.where(scored[0][1], MODEL, BASELINE).astype(object)
         served[~np.isfinite(times[:, 0, 1])] = None
@@ -174,26 +190,26 @@ class TimeEstimator:
         return frame
 
 
-def fit(labelled: pd.DataFrame, parameters: dict[str, Any] | None = None) -> TimeEstimator:
+def fit(labelled: pd.DataFrame, options: TimeEstimatorOptions = DEFAULTS) -> TimeEstimator:
     """Fits on labelled rows (RACE_EFFORTS columns with INPUTS as known on the evening before).
 
     Rows without a recent effort cannot be learned from and are left out. Raises TooLittleToLearnFrom.
     """
-    usable = usable_rows(labelled)
+    usable = usable_rows(labelled, options)
     log_ratio = log_ratios_of(usable)
-    estimator = _without_offsets(usable, log_ratio, parameters)
-    estimator.offsets = _offsets(usable, log_ratio, parameters)
+    estimator = _without_offsets(usable, log_ratio, options)
+    estimator.offsets = _offsets(usable, log_ratio, options)
     return estimator
 
 
-def _without_offsets(usable: pd.DataFrame, log_ratio: Floats, parameters: dict[str, Any] | None) -> TimeEstimator:
+def _without_offsets(usable: pd.DataFrame, log_ratio: Floats, options: TimeEstimatorOptions) -> TimeEstimator:
     matrix = design_matrix(usable, list(usable["distance"]))
     weight = _weights(usable)
     bias = _bias(usable, log_ratio)
-    line = fit_line(matrix, log_ratio, weight)
+    line = fit_line(matrix, log_ratio, weight, options.ridge_penalty)
     return TimeEstimator(
         line=line,
-        models=_models(matrix, log_ratio - line.log_ratios(matrix), weight, parameters),
+        models=fit_quantiles(matrix, log_ratio - line.log_ratios(matrix), weight, options),
         bias=bias,
         trust={name: _count(usable, name) / (_count(usable, name) + LABELS_TO_TRUST) for name in DISTANCES},
         offsets={},
@@ -202,7 +218,7 @@ def _without_offsets(usable: pd.DataFrame, log_ratio: Floats, parameters: dict[s
     )
 
 
-def fit_line(matrix: pd.DataFrame, log_ratio: Floats, weight: Floats) -> Line:
+def fit_line(matrix: pd.DataFrame, log_ratio: Floats, weight: Floats, penalty: float = DEFAULTS.ridge_penalty) -> Line:
     """Weighted ridge regression, reweighted towards the least absolute error (iteratively, Huber's weights)."""
     known = matrix.notna().any()
     centre = matrix.median().where(known, 0.0).to_numpy(np.float64)
@@ -215,7 +231,7 @@ def fit_line(matrix: pd.DataFrame, log_ratio: Floats, weight: Floats) -> Line:
         mean, mean_ratio = np.average(values, axis=0, weights=pull), np.average(log_ratio, weights=pull)
         about = values - mean
         weighted = about * pull[:, None]
-        curvature = weighted.T @ about + RIDGE_PENALTY * np.eye(values.shape[1])
+        curvature = weighted.T @ about + penalty * np.eye(values.shape[1])
         slopes = np.linalg.solve(curvature, weighted.T @ (log_ratio - mean_ratio))
         intercept = float(mean_ratio - mean @ slopes)
         missed = np.abs(log_ratio - intercept - values @ slopes)
@@ -232,7 +248,7 @@ def _standardised(matrix: pd.DataFrame, centre: Floats, scale: Floats) -> tuple[
     return np.where(is_missing, 0.0, values), is_missing.astype(np.float64)
 
 
-def usable_rows(labelled: pd.DataFrame) -> pd.DataFrame:
+def usable_rows(labelled: pd.DataFrame, options: TimeEstimatorOptions = DEFAULTS) -> pd.DataFrame:
     """The rows that have a baseline; raises TooLittleToLearnFrom that says what is missing."""
     if labelled.empty:
         raise TooLittleToLearnFrom("there is not one effort to learn from: no race, hard run or block best was found")
@@ -244,10 +260,10 @@ def usable_rows(labelled: pd.DataFrame) -> pd.DataFrame:
         )
     usable = labelled[inputs["recent_effort_time_s"].notna()].reset_index(drop=True)
     known = usable[usable["distance"].isin(DISTANCES)]
-    if len(known) < MIN_LABELS or known["athlete_id"].nunique() < MIN_ATHLETES:
+    if len(known) < options.min_labels or known["athlete_id"].nunique() < options.min_athletes:
         raise TooLittleToLearnFrom(
             f"{len(known)} labels of {known['athlete_id'].nunique()} athletes with features; "
-            f"at least {MIN_LABELS} of {MIN_ATHLETES} are needed"
+            f"at least {options.min_labels} of {options.min_athletes} are needed"
         )
     return usable
 
@@ -291,28 +307,26 @@ def _baseline_interval(
     return intervals
 
 
-def _models(
-    matrix: pd.DataFrame, left_over: Floats, weight: Floats, parameters: dict[str, Any] | None
+def fit_quantiles(
+    matrix: pd.DataFrame, left_over: Floats, weight: Floats, options: TimeEstimatorOptions = DEFAULTS
 ) -> dict[float, CatBoostRegressor]:
     """One model a quantile. (CatBoost's MultiQuantile takes monotone constraints without a word and ignores them.)"""
     from catboost import CatBoostRegressor
 
     models = {}
     for quantile in QUANTILES:
-        model = CatBoostRegressor(loss_function=f"Quantile:alpha={quantile}", **{**PARAMETERS, **(parameters or {})})
+        model = CatBoostRegressor(loss_function=f"Quantile:alpha={quantile}", **options.catboost)
         models[quantile] = model.fit(matrix, left_over, sample_weight=weight)
     return models
 
 
-def _offsets(
-    usable: pd.DataFrame, log_ratio: Floats, parameters: dict[str, Any] | None
-) -> dict[str, tuple[float, float]]:
+def _offsets(usable: pd.DataFrame, log_ratio: Floats, options: TimeEstimatorOptions) -> dict[str, tuple[float, float]]:
     """How far each end of the interval has to move, per distance, from predictions of athletes left out of the fit."""
     fold = athlete_folds(usable["athlete_id"].to_numpy(), CALIBRATION_FOLDS)
     unseen = np.full((len(usable), len(QUANTILES)), np.nan)
     for number in np.unique(fold):
         held_out, rest = fold == number, usable[fold != number].reset_index(drop=True)
-        partial = _without_offsets(rest, log_ratio[fold != number], parameters)
+        partial = _without_offsets(rest, log_ratio[fold != number], options)
         unseen[held_out] = partial.log_ratios(usable[held_out], list(usable["distance"][held_out]))
     misses = np.column_stack([unseen[:, 0] - log_ratio, log_ratio - unseen[:, 2]])
     distance, day = usable["distance"].to_numpy(), usable["activity_date"].to_numpy()
@@ -334,36 +348,3 @@ def _moved(misses: Floats) -> tuple[float, float]:
     level = min((1 + 1 / len(misses)) * QUANTILES[-1], 1.0)
     low, high = np.quantile(misses, level, axis=0)
     return float(low), float(high)
-
-
-def athlete_folds(athletes: NDArray[Any], folds: int, seed: int = 0) -> NDArray[np.int64]:
-    """A fold for each row, all rows of an athlete in the same one; the athletes dealt out in a random order."""
-    names, index = np.unique(athletes.astype(str), return_inverse=True)
-    of_name = np.arange(len(names)) % min(folds, len(names))
-    np.random.default_rng(seed).shuffle(of_name)
-    result: NDArray[np.int64] = of_name[index]
-    return result
-
-
-def as_mlflow_model(estimator: TimeEstimator) -> Any:
-    """The estimator as a pyfunc: a frame with INPUTS gives one with OUTPUTS, `served_by` and `top_reasons`.
-
-    The reasons are the lines of one string, so that each output is one column of one plain type.
-    """
-    import mlflow
-    import pandas as pd
-
-    class LearnedTimeEstimator(mlflow.pyfunc.PythonModel):  # type: ignore[name-defined]
-        def predict(
-            self, context: Any, model_input: pd.DataFrame, params: dict[str, Any] | None = None
-        ) -> pd.DataFrame:
-            from athlete_assets.models.reasons import top_reasons
-
-            frame = estimator.predict(model_input)
-            is_model = (frame["served_by"] == MODEL).to_numpy()
-            reasons = iter(top_reasons(estimator, model_input[is_model]))
-            lines = ["\n".join(next(reasons)) if served else None for served in is_model]
-            frame["top_reasons"] = pd.Series(lines, frame.index, dtype=object)
-            return frame
-
-    return LearnedTimeEstimator()

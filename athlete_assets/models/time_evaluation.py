@@ -1,12 +1,13 @@
 """Evaluation that cannot flatter: unseen athletes, forward in time, and the formulas beside the model on the same runs.
 
 Every number is of efforts that the model, its bias corrections and its interval have not seen: either all labels of
-their athletes were left out, or everything from 43 days before them on.
+their athletes were left out, or everything from the embargo before them on.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import logging
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -15,19 +16,20 @@ from numpy.typing import NDArray
 
 from athlete_assets import tables
 from athlete_assets.formulas import race_times
-from athlete_assets.models import time_estimator
-from athlete_assets.models.time_estimator import DISTANCES, athlete_folds
+from athlete_assets.models import plots, promotion, splits, time_estimator
+from athlete_assets.models.model_spec import Candidate, Judgement
+from athlete_assets.models.promotion import Decision
+from athlete_assets.models.registry import CHAMPION, Serving
+from athlete_assets.models.splits import ATHLETE_FOLDS
+from athlete_assets.models.time_estimator import DEFAULTS, DISTANCES, TimeEstimatorOptions
 from athlete_assets.models.training_set import baseline_seconds
 
 if TYPE_CHECKING:
     import pandas as pd
 
-EMBARGO_DAYS = 43
-"""One day more than the longest time constant of the load features (42 days)."""
-ATHLETE_FOLDS = 8
-FORWARD_CUTS = (0.4, 0.55, 0.7, 0.85)
-"""Shares of the labels, by date, at which a forward fit ends."""
 BOOTSTRAPS = 400
+HOLDOUT_FOLDS = 4
+"""Folds of athletes beside the holdout, in a training."""
 
 MODEL = "model"
 RECENT, RECENT_CORRECTED = "riegel_recent", "riegel_recent_corrected"
@@ -47,68 +49,46 @@ DESCRIPTIONS = {
 
 GOALS: dict[str, float] = {"5k": 0.30, "10k": 0.30, "half": 0.20, "marathon": 0.0}
 """By how much the model's mean APE is to lie below bias-corrected Riegel's."""
-GOAL_10K_MAE_S = 180.0
 GOAL_COVERAGE = (0.75, 0.85)
 
 
-def unseen_athletes(labelled: pd.DataFrame, folds: int = ATHLETE_FOLDS) -> pd.DataFrame:
+def unseen_athletes(
+    labelled: pd.DataFrame, folds: int = ATHLETE_FOLDS, options: TimeEstimatorOptions = DEFAULTS
+) -> pd.DataFrame:
     """Each effort predicted by a model that saw none of its athlete: the usable rows with a column a method (s)."""
-    usable = time_estimator.usable_rows(labelled)
-    fold = athlete_folds(usable["athlete_id"].to_numpy(), folds)
-    return _scored_in_parts(usable, [(fold != number, fold == number) for number in np.unique(fold)])
+    usable = time_estimator.usable_rows(labelled, options)
+    return splits.scored_in_parts(usable, splits.by_athlete(usable, folds), _fitted_and_scored(options))
 
 
-def forward_in_time(labelled: pd.DataFrame) -> pd.DataFrame:
-    """Each effort after a cut predicted by a model that saw only what lay EMBARGO_DAYS and more before the cut."""
-    import pandas as pd
-
-    usable = time_estimator.usable_rows(labelled)
-    day = usable["activity_date"]
-    cuts: list[pd.Timestamp] = [day.sort_values().iloc[int(share * len(day))] for share in FORWARD_CUTS]
-    ends = [*cuts[1:], day.max() + pd.Timedelta(days=1)]
-    parts = []
-    for cut, end in zip(cuts, ends, strict=True):
-        train, test = day < cut - pd.Timedelta(days=EMBARGO_DAYS), (day >= cut) & (day < end)
-        parts.append((train.to_numpy(), test.to_numpy()))
-    return _scored_in_parts(usable, parts)
+def forward_in_time(labelled: pd.DataFrame, options: TimeEstimatorOptions = DEFAULTS) -> pd.DataFrame:
+    """Each effort after a cut predicted by a model that saw only what lay embargo_days and more before the cut."""
+    usable = time_estimator.usable_rows(labelled, options)
+    parts = splits.forward(usable, "activity_date", options.embargo_days)
+    return splits.scored_in_parts(usable, parts, _fitted_and_scored(options))
 
 
-def other_athletes(training: pd.DataFrame, labelled: pd.DataFrame) -> pd.DataFrame:
+def other_athletes(
+    training: pd.DataFrame, labelled: pd.DataFrame, options: TimeEstimatorOptions = DEFAULTS
+) -> pd.DataFrame:
     """Each effort of the one data set predicted by a model trained on the other."""
-    return scored(time_estimator.usable_rows(training), _with_baseline(labelled))
+    train = time_estimator.usable_rows(training, options)
+    return scored(train, _with_baseline(labelled), time_estimator.fit(train, options))
 
 
 def _with_baseline(labelled: pd.DataFrame) -> pd.DataFrame:
     return labelled[labelled["recent_effort_time_s"].notna()].reset_index(drop=True)
 
 
-def _scored_in_parts(usable: pd.DataFrame, parts: list[tuple[NDArray[np.bool_], NDArray[np.bool_]]]) -> pd.DataFrame:
-    """Parts whose training side is too small to learn from are left out; raises where that is all of them."""
-    import pandas as pd
-
-    done, problem = [], None
-    for train, test in parts:
-        if not test.any():
-            continue
-        try:
-            done.append(scored(usable[train].reset_index(drop=True), usable[test].reset_index(drop=True)))
-        except time_estimator.TooLittleToLearnFrom as error:
-            problem = error
-    if not done:
-        assert problem is not None
-        raise problem
-    return pd.concat(done, ignore_index=True)
+def _fitted_and_scored(options: TimeEstimatorOptions) -> Callable[[pd.DataFrame, pd.DataFrame], pd.DataFrame]:
+    return lambda train, test: scored(train, test, time_estimator.fit(train, options))
 
 
-def scored(
-    train: pd.DataFrame, test: pd.DataFrame, estimator: time_estimator.TimeEstimator | None = None
-) -> pd.DataFrame:
+def scored(train: pd.DataFrame, test: pd.DataFrame, estimator: time_estimator.TimeEstimator) -> pd.DataFrame:
     """The test rows at the race distances with a column a method, and the model's p10 and p90 (all s).
 
-    The estimator is the one given, which must have been fitted on `train`, or is fitted here.
+    The estimator must have been fitted on `train`, whose labels also correct the formulas.
     """
     test = test[test["distance"].isin(DISTANCES)].reset_index(drop=True)
-    estimator = estimator or time_estimator.fit(train)
     times, is_model = estimator.times(test, list(test["distance"]))
     columns = {MODEL: times[:, 1], "p10": times[:, 0], "p90": times[:, 2], "is_model": is_model}
     for name, predict in _PREDICTORS.items():
@@ -153,6 +133,93 @@ _PREDICTORS: dict[str, Callable[[Any], NDArray[np.float64]]] = {
     "daniels": lambda rows: race_times.daniels(*_effort(rows), _target(rows)),
     "critical_speed": _critical_speed,
 }
+
+
+# -------------------------------------------------------------------------------------------------------------- gate
+
+
+def judged(candidate: Candidate, options: TimeEstimatorOptions) -> Judgement:
+    """A candidate on its holdout, and, where there are not too many labels, on athletes left out of a fit."""
+    holdout = scored(candidate.train, candidate.holdout, candidate.fitted)
+    champion = champion_times(candidate.champion, holdout) if candidate.champion else None
+    report = {"holdout": figures(holdout)}
+    if len(candidate.usable) <= options.max_labels_for_folds:
+        report["unseen_athletes"] = figures(unseen_athletes(candidate.usable, HOLDOUT_FOLDS, options))
+    return Judgement(
+        decision=verdict(holdout, champion, options),
+        figures=report,
+        text="\n\n".join(as_text(name, part) for name, part in report.items()),
+        metrics={key: value for name, part in report.items() for key, value in _metrics(name, part).items()},
+        plots={
+            "predicted_against_run": plots.predicted_against_run(holdout),
+            "interval_calibration": plots.interval_calibration(holdout),
+            "residual_by_history": plots.residual_by_history(holdout, (MODEL, RECENT_CORRECTED)),
+            "feature_effect": plots.feature_effect(candidate.fitted, candidate.train),
+        },
+        rows=len(holdout),
+    )
+
+
+def verdict(scored: pd.DataFrame, champion: NDArray[np.float64] | None, options: TimeEstimatorOptions) -> Decision:
+    """The gate on a scored holdout; `champion` holds the learned champion's times (s), if one serves.
+
+    Approved where the mean APE lies below both bias-corrected formulas', the 10 km MAE below max_mae_10k_s on at least
+    min_holdout_10k efforts, and the champion is not better on the same rows.
+    """
+    run = scored["time_s"].to_numpy(np.float64)
+    ours = scored[MODEL].to_numpy(np.float64)
+    found: list[tuple[bool, str]] = []
+    rivals = {name: scored[name].to_numpy(np.float64) for name in (BEST_180D_CORRECTED, RECENT_CORRECTED)}
+    if champion is not None:
+        rivals[CHAMPION] = champion
+    for name, theirs in rivals.items():
+        both = np.isfinite(ours) & np.isfinite(theirs)
+        if not both.any():
+            found.append((name == CHAMPION, f"{name} predicts none of the holdout's efforts"))
+            continue
+        error, other = (float(np.abs(times[both] / run[both] - 1).mean()) for times in (ours, theirs))
+        # the champion goes only for a better one; a formula has to be beaten
+        better = error <= other if name == CHAMPION else error < other
+        found.append((better, f"mean APE {error:.2%} against {other:.2%} of {name} on {int(both.sum())} efforts"))
+    at_10k = (scored["distance"] == "10k").to_numpy() & np.isfinite(ours)
+    efforts, needed = int(at_10k.sum()), options.min_holdout_10k
+    if efforts < needed:
+        found.append((False, f"only {efforts} efforts at 10 km to judge by; {needed} are needed"))
+    else:
+        mae, limit = float(np.abs(ours - run)[at_10k].mean()), options.max_mae_10k_s
+        found.append((mae < limit, f"10 km MAE {mae:.0f} s (below {limit:.0f} s is needed)"))
+    return promotion.decided(found)
+
+
+def champion_times(champion: Serving, holdout: pd.DataFrame) -> NDArray[np.float64]:
+    """The champion's p50 (s) for each row of the holdout at the row's distance; NaN where it predicts nothing.
+
+    A champion that fails (its stored code met another version of a library) predicts nothing: it must not be in the
+    way of the one that replaces it.
+    """
+    times = np.full(len(holdout), np.nan)
+    try:
+        predicted = champion.model.predict(holdout[champion.inputs].astype(np.float64))
+    except Exception as error:
+        logging.getLogger(__name__).warning(
+            "version %s of %s cannot predict: %s", champion.version, champion.name, error
+        )
+        return times
+    for name, (p50, _, _) in tables.TIME_COLUMNS.items():
+        at = (holdout["distance"] == name).to_numpy()
+        times[at] = predicted[p50].to_numpy(np.float64)[at]
+    return times
+
+
+def _metrics(part: str, figures: Mapping[str, Any]) -> dict[str, float]:
+    metrics: dict[str, float] = {}
+    for name, found in figures.items():
+        metrics |= {f"{part}.{name}.coverage": found["coverage"], f"{part}.{name}.width": found["width"]}
+        for method, errors in found["methods"].items():
+            metrics |= {
+                f"{part}.{name}.{method}.{error}": float(value) for error, value in errors.items() if value is not None
+            }
+    return metrics
 
 
 # ---------------------------------------------------------------------------------------------------------- figures
@@ -223,8 +290,8 @@ class GoalOutcome:
     sentence: str
 
 
-def goal_outcomes(report: dict[str, Any]) -> list[GoalOutcome]:
-    """The goals of the time estimator against one evaluation's figures; a distance without efforts has no verdict."""
+def goal_outcomes(report: dict[str, Any], options: TimeEstimatorOptions = DEFAULTS) -> list[GoalOutcome]:
+    """The goals of the time estimator against one evaluation's figures; a distance without efforts has no outcome."""
     found = []
     for name, goal in GOALS.items():
         if name not in report:
@@ -238,9 +305,8 @@ def goal_outcomes(report: dict[str, Any]) -> list[GoalOutcome]:
         sentence = f"{name}: the 80 % interval holds {covered:.0%} of the efforts (goal {low:.0%} to {high:.0%})"
         found.append(GoalOutcome(f"coverage_{name}", low <= covered <= high, sentence))
     if "10k" in report:
-        error = report["10k"]["methods"][MODEL]["mae_s"]
-        sentence = f"10k: MAE {error:.0f} s (goal below {GOAL_10K_MAE_S:.0f} s)"
-        found.append(GoalOutcome("mae_10k", error < GOAL_10K_MAE_S, sentence))
+        error, goal = report["10k"]["methods"][MODEL]["mae_s"], options.max_mae_10k_s
+        found.append(GoalOutcome("mae_10k", error < goal, f"10k: MAE {error:.0f} s (goal below {goal:.0f} s)"))
     return found
 
 

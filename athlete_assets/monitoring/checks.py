@@ -126,13 +126,11 @@ TIMES_ORDERED = Check("times_ordered", "Predicted times increase with distance, 
 
 def times_ordered(predictions: DataFrame) -> CheckOutcome:
     """Predicted times increase with distance, and each lies within its own interval (p10 <= p50 <= p90)."""
-    names = list(tables.DISTANCES_M)
     wrong = F.lit(False)
-    for name in names:
-        time = F.col(f"predicted_{name}_s")
-        wrong = wrong | (F.col(f"p10_{name}_s") > time) | (F.col(f"p90_{name}_s") < time)
-    for shorter, longer in pairwise(names):
-        wrong = wrong | (F.col(f"predicted_{shorter}_s") >= F.col(f"predicted_{longer}_s"))
+    for predicted, fast, slow in tables.TIME_COLUMNS.values():
+        wrong = wrong | (F.col(fast) > F.col(predicted)) | (F.col(slow) < F.col(predicted))
+    for (shorter, _, _), (longer, _, _) in pairwise(tables.TIME_COLUMNS.values()):
+        wrong = wrong | (F.col(shorter) >= F.col(longer))
     row = predictions.agg(_count(wrong).alias("wrong"), F.count(F.lit(1)).alias("rows")).collect()[0]
     return TIMES_ORDERED.outcome(
         row["wrong"] == 0,

@@ -42,11 +42,14 @@ def prediction_outcomes(efforts: DataFrame, predictions: DataFrame) -> DataFrame
 
 
 def _of_distance(predictions: DataFrame, name: str) -> DataFrame:
-    return predictions.where(F.col(f"predicted_{name}_s").isNotNull()).select(
+    predicted, fast, slow = tables.TIME_COLUMNS[name]
+    return predictions.where(F.col(predicted).isNotNull()).select(
         "athlete_id",
         "prediction_date",
         F.lit(name).alias("distance"),
-        *(F.col(f"{kind}_{name}_s").alias(f"{kind}_s") for kind in ("predicted", "p10", "p90")),
+        F.col(predicted).alias("predicted_s"),
+        F.col(fast).alias("p10_s"),
+        F.col(slow).alias("p90_s"),
         "served_by",
         "model_version",
     )

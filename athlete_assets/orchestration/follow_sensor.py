@@ -12,14 +12,17 @@ from pydantic import BaseModel
 
 from athlete_assets import partitions, tables
 from athlete_assets.assets.builder import asset_key
-from athlete_assets.assets.models import OVERTRAINING_DETECTOR, TIME_ESTIMATOR
+from athlete_assets.assets.models import model_key
 from athlete_assets.days import Days, DaysText, merged, monday_of, windows_of, without
+from athlete_assets.models.specs import MODELS
 from athlete_assets.orchestration.jobs import DAILY_JOB
 from athlete_assets.orchestration.run_requests import GOLD_TABLES, gold_tables, run_request
 from athlete_assets.orchestration.run_tags import BACKFILL, CAUSE
 from athlete_assets.settings import Settings
 
 RUNS_A_TICK = 50
+SERVED_FROM = {model_key(spec) for spec in MODELS.values() if spec.in_gold}
+"""The models whose outputs stand in the predictions."""
 
 ENDED = (
     dg.DagsterEventType.RUN_SUCCESS,
@@ -84,9 +87,7 @@ class FollowCursor(BaseModel):
         if self.state and not any(without([Days(self.state, today)], known) for known in states):
             self.state = None
         is_of_today = any(window.last == today for known in states for window in known)
-        if asset_key(tables.PREDICTIONS) not in written and (
-            is_of_today or {TIME_ESTIMATOR, OVERTRAINING_DETECTOR} & set(written)
-        ):
+        if asset_key(tables.PREDICTIONS) not in written and (is_of_today or SERVED_FROM & set(written)):
             self.gold = True
         self.cause = run.run_id[:8]
 

@@ -9,7 +9,9 @@ import dagster as dg
 from athlete_assets import tables
 from athlete_assets.assets.builder import asset_key
 from athlete_assets.assets.freshness import FRESHNESS_JOB, freshness_checks, unfinished_write_checks
+from athlete_assets.assets.models import model_key
 from athlete_assets.assets.silver_content import content_checks
+from athlete_assets.models.specs import MODELS
 from athlete_assets.orchestration.maintenance import maintenance_job
 from athlete_assets.orchestration.run_requests import GOLD_TABLES
 from athlete_assets.settings import Settings
@@ -30,7 +32,10 @@ def jobs(settings: Settings) -> list[Any]:
         ),
         dg.define_asset_job(
             TRAINING_JOB,
-            selection=dg.AssetSelection.groups("models"),
+            selection=[
+                *(asset_key(table) for table in tables.LABELS),
+                *(model_key(spec) for spec in MODELS.values() if spec.cadence == "weekly"),
+            ],
             description="Trains, gates and registers the models.",
             tags={"athlete_assets/stage": "training"},
         ),

@@ -19,10 +19,10 @@ import dagster as dg
 
 from athlete_assets import tables
 from athlete_assets.assets.builder import STEP_LAUNCHER, STORE, store_of
-from athlete_assets.assets.models import OVERTRAINING_DETECTOR, TIME_ESTIMATOR
 from athlete_assets.errors import StoreError
 from athlete_assets.models import registry
 from athlete_assets.models.old_versions import remove_old_versions
+from athlete_assets.models.specs import MODELS
 from athlete_assets.orchestration.old_runs import compact_databases, remove_old_runs, remove_old_ticks
 from athlete_assets.settings import Settings
 from athlete_assets.store.base import Size
@@ -98,7 +98,7 @@ def maintenance_job(settings: Settings) -> dg.JobDefinition:
             context.log.info("no model was trained yet")
             return
         before = Size.of(database, artifacts)
-        names = [registry.model_name(key.path[-1], settings) for key in (TIME_ESTIMATOR, OVERTRAINING_DETECTOR)]
+        names = [registry.model_name(model, settings) for model in MODELS]
         removed = remove_old_versions(names, _days_ago(settings.keep_runs_days), settings)
         compact_databases([database])
         note = f"{len(removed.versions)} versions and {removed.runs} runs removed"

@@ -13,6 +13,7 @@ import pytest
 from athlete_assets import definitions, tables
 from athlete_assets.assets.builder import asset_key
 from athlete_assets.assets.freshness import FRESHNESS_JOB
+from athlete_assets.assets.models import TIME_ESTIMATOR
 from athlete_assets.days import midnight
 from athlete_assets.features import activity
 from athlete_assets.models import registry
@@ -182,7 +183,7 @@ def test_a_step_that_ends_between_two_tables_waits_for_a_repair_by_name(
 
 
 def test_the_champion_serves_and_each_prediction_is_logged(world: World) -> None:
-    world.run(*tables.LABELS, definitions.TIME_ESTIMATOR, tables.METRICS_SUMMARY)
+    world.run(*tables.LABELS, TIME_ESTIMATOR, tables.METRICS_SUMMARY)
     serving = registry.serving("time_estimator", world.settings)
     assert serving is not None
     world.run(tables.PREDICTIONS, tables.INFERENCE_LOG, first=LAST)
@@ -206,7 +207,7 @@ def test_api_rows_fail_the_training_and_leave_the_champion(world: World) -> None
     stored = world.store.delta(tables.ACTIVITY)
     stored.update({"source": "'strava_api'"}, predicate=f"activity_id = {row['activity_id']}")
     try:
-        failed = world.run(definitions.TIME_ESTIMATOR, fails=True)
+        failed = world.run(TIME_ESTIMATOR, fails=True)
         message = failed.failure_data_for_node("models__time_estimator").error.to_string()  # type: ignore[union-attr]
         assert "ATHLETE_ALLOW_API_DATA" in message
         runs = registry.client(world.settings).search_runs(["1"], f"tags.dagster_run_id = '{failed.run_id}'")

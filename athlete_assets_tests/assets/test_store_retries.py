@@ -7,6 +7,7 @@ import dagster as dg
 from athlete_assets import tables
 from athlete_assets.assets import builder
 from athlete_assets.assets.builder import STEP_LAUNCHER, STORE, asset_key, table_spec
+from athlete_assets.assets.models import TIME_ESTIMATOR
 from athlete_assets.errors import ContractError, StoreError
 from athlete_assets.settings import Settings
 
@@ -46,9 +47,7 @@ def test_each_step_that_writes_has_the_pool_of_its_table() -> None:
 
     built = definitions.build(Settings())
     written = [asset_key(table) for table in (tables.ACTIVITY, tables.REJECTS, tables.DAILY, tables.PREDICTIONS)]
-    pools = {
-        key.to_user_string(): built.resolve_assets_def(key).op.pool for key in (*written, definitions.TIME_ESTIMATOR)
-    }
+    pools = {key.to_user_string(): built.resolve_assets_def(key).op.pool for key in (*written, TIME_ESTIMATOR)}
     assert pools == {
         "feature_store/activity_features": "activity_features",
         "silver_rejects/strava_activities": "activity_features",

@@ -131,3 +131,7 @@ def test_speed_is_the_inverse_of_oxygen_cost(speed: float) -> None:
 def test_longer_takes_longer(predict: Any, speed: float, distance: float) -> None:
     times = predict(distance, distance / speed, np.array([5_000, 10_000, 21_097.5, 42_195]))
     assert (np.diff(times) > 0).all()
+
+
+def test_clock() -> None:
+    assert [race_times.clock(seconds) for seconds in (59.6, 2_885.0, 6_320.0)] == ["1:00", "48:05", "1:45:20"]

@@ -5,9 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.optimize import minimize
 
 from athlete_assets.models import detector_evaluation, overtraining_detector, plots
-from athlete_assets.models.overtraining_detector import INPUTS, TooLittleToWarnFrom
+from athlete_assets.models.overtraining_detector import INPUTS
+from athlete_assets.models.splits import TooLittleToLearnFrom
 from athlete_assets.monitoring import charts
 from athlete_assets_tests.monitoring.test_charts import drawn, picture
 
@@ -30,7 +32,7 @@ def test_a_signal_is_found_on_unseen_athletes_and_forward_in_time() -> None:
     rows = evenings()
     best = detector_evaluation.auc(rows["rest_days_14d"].to_numpy(), rows["disrupted"].to_numpy())
     assert best is not None
-    for split in (detector_evaluation.unseen_athletes, detector_evaluation.forward):
+    for split in (detector_evaluation.unseen_athletes, detector_evaluation.forward_in_time):
         figures = detector_evaluation.figures(split(rows))
         assert figures["auc"] > best - 0.04
         assert figures["brier"] < figures["brier_base_rate"]
@@ -73,7 +75,7 @@ def test_it_abstains_with_a_reason() -> None:
     ids=["few", "none disrupted", "all disrupted", "no features"],
 )
 def test_too_little_to_learn_from_is_named(rows: pd.DataFrame, message: str) -> None:
-    with pytest.raises(TooLittleToWarnFrom, match=message):
+    with pytest.raises(TooLittleToLearnFrom, match=message):
         overtraining_detector.fit(rows)
 
 
@@ -98,6 +100,24 @@ def test_platt_recovers_a_logistic_curve() -> None:
     outcome = random.uniform(size=60_000) < 1 / (1 + np.exp(-(0.7 * score - 1.0)))
     slope, intercept = overtraining_detector.platt(score, outcome)
     assert (slope, intercept) == (pytest.approx(0.7, abs=0.04), pytest.approx(-1.0, abs=0.04))
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_platt_is_the_most_likely_curve(seed: int) -> None:
+    """Against a general minimiser of the same likelihood, with 40 evenings, where Newton's steps alone may swing."""
+    random = np.random.default_rng(seed)
+    score = random.normal(size=40) * random.uniform(0.1, 3)
+    outcome = random.uniform(size=40) < 1 / (1 + np.exp(-(random.uniform(0.5, 3) * score - 1)))
+    positive, negative = outcome.sum(), (~outcome).sum()
+    target = np.where(outcome, (positive + 1) / (positive + 2), 1 / (negative + 2))
+
+    def unlikelihood(curve: np.ndarray) -> float:
+        odds = curve[0] * score + curve[1]
+        return float(np.sum(np.logaddexp(0, odds) - target * odds))
+
+    best = minimize(unlikelihood, [0.0, 0.0], tol=1e-12)
+    assert best.x[0] > 0
+    assert overtraining_detector.platt(score, outcome) == pytest.approx(tuple(best.x), abs=1e-4)
 
 
 def test_a_score_that_tells_the_wrong_way_round_gives_the_base_rate() -> None:

@@ -18,9 +18,23 @@ from athlete_assets.features.daily import daily_features
 from athlete_assets.features.performance import performance_features
 from athlete_assets.features.rolling import rolling_features
 from athlete_assets.gold import scoring
-from athlete_assets.gold.predictions import NO_DETECTOR, predictions
-from athlete_assets.models import baseline, labels, promotion, reasons, registry, time_evaluation, training
+from athlete_assets.gold.predictions import predictions
+from athlete_assets.models import (
+    baseline,
+    detector_evaluation,
+    labels,
+    promotion,
+    reasons,
+    registry,
+    splits,
+    time_evaluation,
+    training,
+)
 from athlete_assets.models.promotion import CHALLENGER, CHAMPION, Decision, NothingToRollBackTo
+from athlete_assets.models.specs import MODELS
+from athlete_assets.models.specs.overtraining_detector import NO_DETECTOR
+from athlete_assets.models.splits import TooLittleToLearnFrom
+from athlete_assets.models.time_estimator import TimeEstimatorOptions
 from athlete_assets.settings import Settings
 from athlete_assets.store.arrow import arrow_schema
 from athlete_assets.store.embedded import EmbeddedFeatureStore
@@ -30,6 +44,7 @@ from athlete_assets_tests.models import cohort
 from athlete_assets_tests.models.cohort import WEEKS
 from athlete_assets_tests.monitoring.test_charts import drawn, picture
 
+TIMES, RISKS = MODELS["time_estimator"], MODELS["overtraining_detector"]
 PLOTS = {"predicted_against_run", "interval_calibration", "residual_by_history", "feature_effect"}
 YES, NO = Decision(True, ("passed: it is better",)), Decision(False, ("FAILED: it is worse",))
 
@@ -143,23 +158,30 @@ def holdout(model: float, formula: float, efforts: int = 40) -> pd.DataFrame:
 )
 def test_the_gate(scored: pd.DataFrame, champion_error: float | None, approved: bool, said: str) -> None:
     champion = None if champion_error is None else np.full(len(scored), 2_400 * (1 + champion_error))
-    decision = promotion.judge_times(scored, champion)
+    decision = time_evaluation.verdict(scored, champion, TimeEstimatorOptions())
     assert decision.approved == approved
     assert any(said in reason for reason in decision.reasons)
 
 
 def test_an_auc_too_good_to_be_true_does_not_pass() -> None:
-    figures = {"auc": 0.97, "auc_acwr_alone": 0.5, "brier": 0.1, "brier_base_rate": 0.2, "suspicious": True}
-    decision = promotion.judge_detector(figures, None)
+    figures = {
+        "auc": 0.97,
+        "auc_acwr_alone": 0.5,
+        "brier": 0.1,
+        "brier_base_rate": 0.2,
+        "suspicious": True,
+        "max_auc": 0.8,
+    }
+    decision = detector_evaluation.verdict(figures, None)
     assert not decision.approved
     assert "leakage is likelier than skill" in "\n".join(decision.reasons)
-    assert promotion.judge_detector({**figures, "auc": 0.7, "suspicious": False}, 0.6).approved
-    assert not promotion.judge_detector({**figures, "auc": 0.7, "suspicious": False}, 0.75).approved
+    assert detector_evaluation.verdict({**figures, "auc": 0.7, "suspicious": False}, 0.6).approved
+    assert not detector_evaluation.verdict({**figures, "auc": 0.7, "suspicious": False}, 0.75).approved
 
 
 def test_the_holdout_is_the_newest_fifth_behind_an_embargo() -> None:
     rows = pd.DataFrame({"day": pd.date_range("2024-01-01", periods=500, tz="UTC")})
-    train, test = promotion.split(rows, "day")
+    train, test = splits.newest(rows, "day", 0.2, 43)
     assert len(test) == 100
     assert (test["day"].min() - train["day"].max()).days == 44  # 43 days between them
 
@@ -195,7 +217,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory, sail: SparkSession) -> Ite
     store.replace(tables.RACE_EFFORTS, labels.race_efforts(activities))
     store.replace(tables.DISRUPTIONS, labels.training_disruptions(daily))
     for mlflow in _tracking(settings):
-        yield store, training.train_time_estimator(_training(store, mlflow)), mlflow
+        yield store, training.train(TIMES, _training(store, mlflow), TimeEstimatorOptions()), mlflow
 
 
 def test_a_better_model_becomes_champion_with_all_that_it_rests_on(trained: tuple[LocalStore, Any, Any]) -> None:
@@ -212,9 +234,12 @@ def test_a_better_model_becomes_champion_with_all_that_it_rests_on(trained: tupl
     assert artifacts == {f"plots/{name}.png" for name in PLOTS}
 
 
-def test_the_plots_hang_on_the_materialisation_too(trained: tuple[LocalStore, Any, Any]) -> None:
+def test_the_plots_hang_on_the_materialisation_too(
+    trained: tuple[LocalStore, Any, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
     store, result, mlflow = trained
-    reported = models._trained(_training(store, mlflow), "time_estimator", lambda _: result)
+    monkeypatch.setattr(training, "train", lambda *_: result)
+    reported = models.trained(TIMES, _training(store, mlflow), TimeEstimatorOptions())
     assert set(reported.metadata or {}) >= PLOTS
     for name in PLOTS:
         assert drawn(picture((reported.metadata or {})[name])) > 0.02
@@ -226,8 +251,8 @@ def test_the_champion_serves_gold_with_reasons_in_words(trained: tuple[LocalStor
     champion = registry.serving("time_estimator", store.settings)
     assert champion is not None
     evenings = scoring.evenings(store.read(tables.ROLLING, last))
-    scored = scoring.scored(EmbeddedFeatureStore(store), champion, evenings, training.TIME_OUTPUTS)
-    rows = predictions(scored, champion, None).to_pylist()
+    scored = scoring.scored(EmbeddedFeatureStore(store), champion, evenings, TIMES)
+    rows = predictions(scored, champion, {"overtraining_detector": None}).to_pylist()
     assert {row["served_by"] for row in rows} == {"model"}
     assert {row["model_version"] for row in rows} == {result.version}
     assert {row["p_disruption_reason"] for row in rows} == {NO_DETECTOR}
@@ -244,7 +269,7 @@ def test_features_that_end_before_the_labels_are_named(trained: tuple[LocalStore
     store.delta(tables.PERFORMANCE).delete("as_of_date >= '2024-06-01T00:00:00+00:00'")
     try:
         with pytest.raises(training.FeaturesBehindLabels, match=r"athlete_performance_features ends on 2024-05-31"):
-            training.train_time_estimator(_training(store, mlflow))
+            training.train(TIMES, _training(store, mlflow), TimeEstimatorOptions())
         assert alias(store.settings, CHAMPION) == served
     finally:
         store.delta(tables.PERFORMANCE).restore(before)
@@ -253,10 +278,6 @@ def test_features_that_end_before_the_labels_are_named(trained: tuple[LocalStore
 def test_too_few_evenings_train_no_detector(trained: tuple[LocalStore, Any, Any]) -> None:
     """Nobody in the cohort ever stops: one class is nothing to learn from, and nothing is registered."""
     store, _, mlflow = trained
-    with pytest.raises(training.overtraining_detector.TooLittleToWarnFrom, match="0 of"):
-        training.train_overtraining_detector(_training(store, mlflow))
+    with pytest.raises(TooLittleToLearnFrom, match="0 of"):
+        training.train(RISKS, _training(store, mlflow), RISKS.options())
     assert registry.serving("overtraining_detector", store.settings) is None
-
-
-def test_clock() -> None:
-    assert [reasons.clock(seconds) for seconds in (59.6, 2_885.0, 6_320.0)] == ["1:00", "48:05", "1:45:20"]

@@ -9,11 +9,13 @@ from pyspark.sql import SparkSession
 
 from athlete_assets import tables
 from athlete_assets.models import time_estimator, time_evaluation
-from athlete_assets.models.time_estimator import TooLittleToLearnFrom, athlete_folds
+from athlete_assets.models.specs.time_estimator import as_mlflow_model
+from athlete_assets.models.splits import FORWARD_CUTS, TooLittleToLearnFrom, athlete_folds
+from athlete_assets.models.time_estimator import TimeEstimatorOptions
 from athlete_assets.models.training_set import INPUTS, design_matrix
 from athlete_assets_tests.models.cohort import DAY_FORM, Plant, labelled_efforts
 
-QUICK = {"iterations": 120, "learning_rate": 0.1}
+QUICK = TimeEstimatorOptions(iterations=120, learning_rate=0.1)
 
 
 @pytest.fixture(scope="module")
@@ -62,17 +64,18 @@ def test_evaluation_by_athlete_and_forward_keeps_its_promise(
     """No athlete is on both sides; nothing later than 43 days before a cut is trained on."""
     seen: list[tuple[pd.DataFrame, pd.DataFrame]] = []
 
-    def spy(train: pd.DataFrame, test: pd.DataFrame, estimator: object = None) -> pd.DataFrame:
+    def spy(train: pd.DataFrame, test: pd.DataFrame, estimator: object) -> pd.DataFrame:
         seen.append((train, test))
         return test.assign(**dict.fromkeys((*time_evaluation.METHODS, "p10", "p90"), 1.0), is_model=True)
 
     monkeypatch.setattr(time_evaluation, "scored", spy)
+    monkeypatch.setattr(time_estimator, "fit", lambda train, options: None)
     everyone = time_evaluation.unseen_athletes(cohort, folds=4)
     assert len(everyone) == len(time_estimator.usable_rows(cohort))
     assert all(not set(train["athlete_id"]) & set(test["athlete_id"]) for train, test in seen)
     seen.clear()
     time_evaluation.forward_in_time(cohort)
-    assert len(seen) == len(time_evaluation.FORWARD_CUTS)
+    assert len(seen) == len(FORWARD_CUTS)
     for train, test in seen:
         assert test["activity_date"].min() - train["activity_date"].max() > pd.Timedelta(days=43)
 
@@ -199,7 +202,7 @@ def test_each_athlete_has_reasons_of_his_own_one_a_line(
     """Also beside an athlete whom the baseline serves, who has none."""
     rows = time_estimator.usable_rows(cohort).head(6)[list(INPUTS)].astype(float)
     rows.loc[2, "run_days_90d"] = 0.0
-    reasons = time_estimator.as_mlflow_model(estimator).predict(None, rows)["top_reasons"]
+    reasons = as_mlflow_model(estimator).predict(None, rows)["top_reasons"]
     assert reasons[2] is None
     assert all(line.endswith(".") for why in reasons.drop(index=2) for line in why.splitlines())
 

@@ -19,8 +19,8 @@ CLUSTER_LIBRARIES = (
     "deltalake",
     "tenacity",
 )
-"""What the code location imports on the cluster, in the versions that are installed here. Spark, pandas, NumPy, Arrow
-and SciPy are the runtime's own: another build of them beside the runtime's breaks Spark's Arrow functions."""
+"""What the code location imports on the cluster, in the versions that are installed here. Spark, pandas, NumPy, Arrow,
+SciPy and scikit-learn are the runtime's own: another build beside the runtime's breaks Spark's Arrow functions."""
 FEATURE_CLIENT = {"databricks-feature-engineering": "0.12.1"}
 """The oldest feature store client that the code runs with, where it is the cluster's own."""
 WITH_FEATURE_CLIENT = (*FEATURE_CLIENT, "databricks-sdk", "dagster-databricks")

@@ -1,0 +1,49 @@
+"""The overtraining detector as the product knows it; what it learns is in models/overtraining_detector.py."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from athlete_assets import tables
+from athlete_assets.models import detector_evaluation, overtraining_detector
+from athlete_assets.models.model_spec import ModelSpec
+from athlete_assets.models.overtraining_detector import OvertrainingDetector, OvertrainingDetectorOptions
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+NO_DETECTOR = "no detector serves: none has passed its gate"
+
+
+def as_mlflow_model(detector: OvertrainingDetector) -> Any:
+    """The detector as a pyfunc: a frame with its inputs gives its outputs."""
+    import mlflow
+
+    class LearnedOvertrainingDetector(mlflow.pyfunc.PythonModel):  # type: ignore[name-defined]
+        def predict(
+            self, context: Any, model_input: pd.DataFrame, params: dict[str, Any] | None = None
+        ) -> pd.DataFrame:
+            return detector.predict(model_input)
+
+    return LearnedOvertrainingDetector()
+
+
+SPEC = ModelSpec(
+    name="overtraining_detector",
+    description="Probability that a week without any activity begins within 14 days; not an injury, not a diagnosis.",
+    labels=tables.DISRUPTIONS,
+    label="disrupted",
+    evening="as_of_date",
+    day="as_of_date",
+    features={
+        tables.PERFORMANCE: overtraining_detector.PERFORMANCE_INPUTS,
+        tables.ROLLING: overtraining_detector.ROLLING_INPUTS,
+    },
+    outputs={"p_disruption_14d": "double", "p_disruption_reason": "string"},
+    usable=overtraining_detector.usable_rows,
+    fit=overtraining_detector.fit,
+    judge=detector_evaluation.judged,
+    pyfunc=as_mlflow_model,
+    options=OvertrainingDetectorOptions,
+    unserved={"p_disruption_reason": NO_DETECTOR},
+)

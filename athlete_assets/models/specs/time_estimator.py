@@ -1,0 +1,55 @@
+"""The time estimator as the product knows it; what it learns is in models/time_estimator.py."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from athlete_assets import tables
+from athlete_assets.models import baseline, time_estimator, time_evaluation, training_set
+from athlete_assets.models.model_spec import ModelSpec
+from athlete_assets.models.reasons import top_reasons
+from athlete_assets.models.time_estimator import MODEL, TimeEstimator, TimeEstimatorOptions
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def as_mlflow_model(estimator: TimeEstimator) -> Any:
+    """The estimator as a pyfunc: a frame with its inputs gives its times, `served_by` and `top_reasons`.
+
+    The reasons are the lines of one string, so that each output is one column of one plain type.
+    """
+    import mlflow
+    import pandas as pd
+
+    class LearnedTimeEstimator(mlflow.pyfunc.PythonModel):  # type: ignore[name-defined]
+        def predict(
+            self, context: Any, model_input: pd.DataFrame, params: dict[str, Any] | None = None
+        ) -> pd.DataFrame:
+            frame = estimator.predict(model_input)
+            is_model = (frame["served_by"] == MODEL).to_numpy()
+            reasons = iter(top_reasons(estimator, model_input[is_model]))
+            lines = ["\n".join(next(reasons)) if served else None for served in is_model]
+            frame["top_reasons"] = pd.Series(lines, frame.index, dtype=object)
+            return frame
+
+    return LearnedTimeEstimator()
+
+
+SPEC = ModelSpec(
+    name="time_estimator",
+    description="Race times at 5 k, 10 k, half and marathon, registered in MLflow; the champion serves.",
+    labels=tables.RACE_EFFORTS,
+    label="time_s",
+    evening="lookup_timestamp",
+    day="activity_date",
+    features={tables.PERFORMANCE: training_set.PERFORMANCE_INPUTS, tables.ROLLING: training_set.ROLLING_INPUTS},
+    reference={tables.ROLLING: training_set.REFERENCE_INPUTS},
+    outputs={**dict.fromkeys(time_estimator.OUTPUTS, "double"), "served_by": "string", "top_reasons": "string"},
+    usable=time_estimator.usable_rows,
+    fit=time_estimator.fit,
+    judge=time_evaluation.judged,
+    pyfunc=as_mlflow_model,
+    options=TimeEstimatorOptions,
+    formula=baseline.FORMULA,
+)
