@@ -98,6 +98,13 @@ def _evaluate(options: argparse.Namespace, settings: Settings) -> int:
     return 0
 
 
+def _forget(options: argparse.Namespace, settings: Settings) -> int:
+    from athlete_assets import commands
+
+    _of_the_local_deployment(settings)
+    return commands.forget_athlete(options.athlete, options.retrain, settings)
+
+
 def _rollback(options: argparse.Namespace, settings: Settings) -> int:
     from athlete_assets.errors import InputError
     from athlete_assets.models.promotion import rollback
@@ -149,6 +156,10 @@ def _parser() -> argparse.ArgumentParser:
     back = commands.add_parser("rollback", help="let the champion before the present one serve again")
     back.add_argument("model", help="time_estimator, overtraining_detector ...: the name of its asset")
     back.set_defaults(command=_rollback)
+    forget = commands.add_parser("forget", help="take an athlete out of everything below ATHLETE_HOME, and prove it")
+    forget.add_argument("--athlete", required=True, metavar="ID", help="the athlete's id, as silver has it")
+    forget.add_argument("--retrain", action="store_true", help="train the models anew, without the athlete")
+    forget.set_defaults(command=_forget)
     ui = commands.add_parser("ui", help="open the Dagster UI (webserver and daemon) on this home")
     ui.add_argument("--port", type=int, default=3000)
     ui.set_defaults(command=_ui)

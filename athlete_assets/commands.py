@@ -15,7 +15,7 @@ from athlete_assets import partitions, tables
 from athlete_assets.assets.builder import asset_key
 from athlete_assets.assets.models import model_key
 from athlete_assets.deployments.instance import prepare_dagster_home
-from athlete_assets.errors import AthleteAssetsError
+from athlete_assets.errors import AthleteAssetsError, StoreError
 from athlete_assets.gold.report import summary_text
 from athlete_assets.models.specs import MODELS
 from athlete_assets.orchestration.maintenance import MAINTENANCE_JOB
@@ -137,6 +137,55 @@ def judge_models(runs: Path, train_runs: Path | None, out: Path | None, settings
     if out is not None:
         out.write_text(json.dumps(report, indent=2) + "\n")
         say(f"Figures written to {out}")
+
+
+def forget_athlete(athlete: str, retrain: bool, settings: Settings) -> int:
+    """Takes an athlete out of the home. 0 where no file holds the id any more, 1 where one does or training failed."""
+    from athlete_assets.forgetting.athlete import SHOWN, forget
+
+    say(f"Forgetting {athlete} ...")
+    try:
+        done = forget(athlete, settings, say)
+    except StoreError as error:
+        say(f"Not completed: {error}")
+        return 1
+    say(f"{sum(done.rows.values())} rows taken out; earlier versions of those tables are gone.")
+    if done.versions:
+        say("Trained or judged with the athlete, and kept:")
+        for version in done.versions:
+            say(f"  {version}")
+        if not retrain:
+            say("  --retrain trains the models anew.")
+    if done.left:
+        say(f"The id still stands in {len(done.left)} places below {settings.home}:")
+        for place in done.left[:SHOWN]:
+            say(f"  {place}")
+        say("Remove these files, or what holds the id in them, and run forget again.")
+        return 1
+    say(f"Proved: no file below {settings.home} holds the id.")
+    return _retrained(settings) if retrain else 0
+
+
+def _retrained(settings: Settings) -> int:
+    from athlete_assets import definitions
+
+    os.environ["DAGSTER_HOME"] = str(prepare_dagster_home(settings))
+    built = definitions.build(settings)
+    keys = {*definitions.MODELS, *(asset_key(table) for table in tables.LABELS)}
+    say("Training the models anew ...")
+    with dg.DagsterInstance.get() as instance:
+        result = (
+            built.resolve_implicit_global_asset_job_def()
+            .get_subset(asset_selection=keys)
+            .execute_in_process(instance=instance, raise_on_error=False, run_config={"loggers": {"progress": {}}})
+        )
+    if not result.success:
+        say(f"  failed; look at run {result.run_id} in the UI (make ui)")
+        return 1
+    for check in result.get_asset_check_evaluations():
+        if check.check_name == "gate":
+            say(f"  {check.asset_key.path[-1]}: {'serves' if check.passed else 'does not serve'}; {check.description}")
+    return 0
 
 
 def open_ui(settings: Settings, port: int) -> int:

@@ -18,6 +18,7 @@ LAYERS = (
     ("assets",),
     ("orchestration",),
     ("deployments",),
+    ("forgetting",),
     ("definitions",),
     ("commands",),
     ("cli",),

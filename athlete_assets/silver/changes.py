@@ -11,7 +11,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from typing import ClassVar, NamedTuple
 
@@ -155,6 +155,10 @@ class Silver(ABC):
     @abstractmethod
     def has_change_feed(self, table: Table) -> bool: ...
 
+    def erasures(self, table: Table) -> list[tuple[int, int]]:
+        """The versions, first and last, that took out a forgotten athlete, whose derived rows are gone, too."""
+        return []
+
     def without_rows(self, table: Table, first: int, last: int) -> bool:
         """Whether the commits after `first`, up to `last`, are known to have changed no row."""
         return False
@@ -185,6 +189,11 @@ class Silver(ABC):
         self, table: Table, before: Position | None, after: Position | None, touched: Touched
     ) -> Iterable[Difference]:
         if after is None or after.same_version(before):
+            return ()
+        for first, last in self.erasures(table) if before is not None and before.id == after.id else ():
+            if before is not None and first - 1 <= before.version < last:
+                before = replace(before, version=min(last, after.version))
+        if after.same_version(before):
             return ()
         for way in self._ways(table, before, after, touched):
             try:

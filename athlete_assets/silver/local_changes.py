@@ -25,7 +25,7 @@ from athlete_assets.silver.changes import (
     Position,
     Silver,
 )
-from athlete_assets.store.local import LocalStore
+from athlete_assets.store.local import LocalStore, erased_spans
 from athlete_assets.store.sql import delta_literal
 from athlete_assets.tables import Table
 
@@ -49,6 +49,11 @@ class LocalSilver(Silver):
                 delta = self.store.delta(table)
                 found[table.name] = Position(str(delta.metadata().id), delta.version())
         return found
+
+    def erasures(self, table: Table) -> list[tuple[int, int]]:
+        delta = self.store.delta(table)
+        spans = (span.split("-") for span in erased_spans(delta))
+        return [(int(first), int(last or delta.version())) for first, last in spans]
 
     def newest_ingestion(self, table: Table) -> str | None:
         if not self.store.exists(table) or INGESTED not in table.column_names:

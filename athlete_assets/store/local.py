@@ -37,6 +37,8 @@ PRIMARY_KEYS_PROPERTY = "feature_store.primary_keys"
 TIMESTAMP_KEY_PROPERTY = "feature_store.timestamp_key"
 """Delta table properties in which a feature table's keys are recorded: comma-separated names; the timestamp key is
 among the primary keys, as in Unity Catalog."""
+ERASED_PROPERTY = "athlete_assets.erased"
+"""Delta table property: the versions, as first-last by commas, that took out a forgotten athlete and nothing else."""
 Result = TypeVar("Result")
 
 
@@ -108,6 +110,12 @@ class LocalStore(Store):
             partition_by=["month"] if "month" in table.column_names else [],
             properties=feature_table_properties(table),
         )
+
+
+def erased_spans(table: DeltaTable) -> list[str]:
+    """The versions that only took out forgotten athletes: first-last, or first- while that is being done."""
+    stated = table.metadata().configuration.get(ERASED_PROPERTY)
+    return stated.split(",") if stated else []
 
 
 def feature_table_properties(table: Table) -> dict[str, str]:

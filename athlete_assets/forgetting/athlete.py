@@ -1,0 +1,162 @@
+"""Forgets an athlete: everything below ATHLETE_HOME that holds the id, and the proof that nothing does any more.
+
+What is not named by the id stays: the coefficients of a model that also learned from the athlete (such versions are
+listed, and can be trained anew), and what was sent out of the home, such as alerts.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+from deltalake import DeltaTable, QueryBuilder
+
+from athlete_assets.deployments.instance import prepare_dagster_home
+from athlete_assets.errors import AthleteAssetsError, InputError
+from athlete_assets.forgetting import delta_tables, files, proof
+from athlete_assets.forgetting.occurrences import Wanted
+from athlete_assets.forgetting.trained import TrainedWith, mark, trained_with
+from athlete_assets.settings import HOME_FILE, Settings
+from athlete_assets.store.local import LocalStore
+
+MARKER = "forgetting.json"
+"""Below the home while an athlete is being forgotten: whom, and which models were trained with whom."""
+NEAREST = 5
+SHOWN = 20
+IN_WORK = [
+    dg.DagsterRunStatus.QUEUED,
+    dg.DagsterRunStatus.NOT_STARTED,
+    dg.DagsterRunStatus.STARTING,
+    dg.DagsterRunStatus.STARTED,
+    dg.DagsterRunStatus.CANCELING,
+]
+
+
+class RunsInWork(AthleteAssetsError):
+    """A run could write again what is being taken out."""
+
+
+@dataclass(frozen=True)
+class Forgotten:
+    """What was taken out, and where the id still stands."""
+
+    rows: dict[str, int]
+    versions: list[TrainedWith]
+    left: list[str]
+
+
+def forget(athlete: str, settings: Settings, say: Callable[[str], None] = lambda line: None) -> Forgotten:
+    """Takes the athlete out of the home, and searches every file of it for the id.
+
+    Raises InputError with the nearest ids for one that stands nowhere, RunsInWork, and StoreError while another
+    process holds a database. A call that was killed is completed by the next one.
+    """
+    home = settings.home.resolve()
+    store = LocalStore(settings)
+    ids = known_ids(home / settings.catalog)
+    wanted = Wanted(athlete, tuple(sorted(ids - {athlete})))
+    marker = home / MARKER
+    begun = _begun(marker, athlete)
+    if begun is None and athlete not in ids and next(proof.offenders(home, wanted), None) is None:
+        raise InputError(_unknown(athlete, ids, home))
+    _refuse_runs(settings)
+    if begun is None:
+        versions = list(trained_with(athlete, store)) if (home / "mlflow.db").is_file() else []
+        _begin(marker, athlete, versions)
+    else:
+        versions = begun
+        say("Goes on where an earlier call ended.")
+
+    rows = {}
+    for path in _silver_first(delta_tables.tables_below(home / settings.catalog)):
+        name = f"{path.parent.name}.{path.name}"
+        rows[name] = delta_tables.erase(path, wanted)
+        if rows[name]:
+            say(f"  {name}: {rows[name]} rows")
+    for version in versions:
+        say(f"  {version}: {mark(version, settings)} pictures of its evaluation")
+    for path in files.databases(home):
+        changed = files.clean_database(path, wanted)
+        if changed:
+            say(f"  {path.relative_to(home)}: {changed} values")
+    _clean_settings(home / HOME_FILE, wanted)
+    texts = files.clean_texts(home, wanted, but=[marker])
+    if texts:
+        say(f"  {texts} logs and other texts")
+    return Forgotten(rows, versions, prove(wanted, home))
+
+
+def prove(wanted: Wanted, home: Path) -> list[str]:
+    """Where the id still stands, the marker aside, which is then removed."""
+    marker = home / MARKER
+    left = list(proof.offenders(home, wanted, but=[marker]))
+    marker.unlink(missing_ok=True)
+    return left
+
+
+def known_ids(catalog: Path) -> set[str]:
+    """The athletes of all tables, as their newest versions have them."""
+    ids: set[str] = set()
+    for path in delta_tables.tables_below(catalog):
+        table = DeltaTable(str(path))
+        if any(field.name == "athlete_id" for field in table.schema().fields):
+            found = QueryBuilder().register("t", table).execute("SELECT DISTINCT athlete_id FROM t").read_all()
+            ids |= {str(value) for value in found.column(0).to_pylist() if value is not None}
+    return ids
+
+
+def _unknown(athlete: str, ids: set[str], home: Path) -> str:
+    near = difflib.get_close_matches(athlete, ids, n=NEAREST, cutoff=0.4) or sorted(ids)[:NEAREST]
+    return f"there is no athlete {athlete!r} in {home}; the nearest ids: {', '.join(near) or 'there is none at all'}"
+
+
+def _refuse_runs(settings: Settings) -> None:
+    if not (settings.home / "dagster" / "history" / "runs.db").is_file():
+        return
+    with dg.DagsterInstance.from_config(str(prepare_dagster_home(settings))) as instance:
+        runs = instance.get_runs(dg.RunsFilter(statuses=IN_WORK), limit=3)
+    if runs:
+        named = ", ".join(f"{run.run_id[:8]} ({run.status.value})" for run in runs)
+        raise RunsInWork(
+            f"{named}: a run in work could write again what is taken out; wait for it, or, where its process is gone, "
+            "terminate it in the UI, and stop the UI before the next try"
+        )
+
+
+def _begun(marker: Path, athlete: str) -> list[TrainedWith] | None:
+    """The models of a call that was killed; None where there was none for this athlete."""
+    if not marker.is_file():
+        return None
+    stated: dict[str, Any] = json.loads(marker.read_text())
+    if stated["athlete"] != athlete:
+        raise InputError(
+            f"{marker}: an earlier call that forgets {stated['athlete']!r} was not completed; run that one again first"
+        )
+    return [TrainedWith(**version) for version in stated["versions"]]
+
+
+def _begin(marker: Path, athlete: str, versions: list[TrainedWith]) -> None:
+    partial = marker.with_suffix(".partial")
+    partial.write_text(json.dumps({"athlete": athlete, "versions": [vars(version) for version in versions]}))
+    partial.replace(marker)
+
+
+def _silver_first(paths: Any) -> list[Path]:
+    """Silver first: what is computed while the rest is taken out no longer knows the athlete."""
+    return sorted(paths, key=lambda path: (path.parent.name != "silver", path))
+
+
+def _clean_settings(path: Path, wanted: Wanted) -> None:
+    """Removes the lines of the home's settings that name the athlete: the defaults hold again."""
+    if path.is_file():
+        lines = path.read_text().splitlines(keepends=True)
+        kept = [line for line in lines if not any(wanted.is_in(part.strip()) for part in line.split("=", 1))]
+        if kept != lines:
+            partial = path.with_suffix(".partial")
+            partial.write_text("".join(kept))
+            partial.replace(path)

@@ -1,0 +1,73 @@
+"""Which model versions were trained with an athlete, and the pictures of their evaluation."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import unquote, urlparse
+
+from deltalake import DeltaTable, QueryBuilder
+
+from athlete_assets.models import promotion, registry
+from athlete_assets.models.specs import MODELS
+from athlete_assets.settings import Settings
+from athlete_assets.store.local import LocalStore
+from athlete_assets.tables import Table
+
+TAG = "trained_with_forgotten_athletes"
+
+
+@dataclass(frozen=True)
+class TrainedWith:
+    """A version whose labels held the athlete; `is_known` is false where that version of the labels is kept no more."""
+
+    model: str
+    version: str
+    run_id: str
+    is_known: bool
+
+    def __str__(self) -> str:
+        doubt = "" if self.is_known else " (its labels are kept no more: it may have been)"
+        return f"{self.model} version {self.version}{doubt}"
+
+
+def trained_with(athlete: str, store: LocalStore) -> Iterator[TrainedWith]:
+    """The learned versions in the registry whose labels, in the version that they were trained on, held the athlete."""
+    settings = store.settings
+    client = registry.client(settings)
+    for spec in MODELS.values():
+        name = registry.model_name(spec.name, settings)
+        for found in client.search_model_versions(f"name = '{name}'"):
+            if found.tags.get(promotion.KIND) != promotion.LEARNED:
+                continue
+            stated = client.get_run(str(found.run_id)).data.tags.get(f"delta_version.{spec.labels.name}", "")
+            held = _held(athlete, store, spec.labels, int(stated)) if stated.isdigit() else None
+            if held is not False:
+                yield TrainedWith(spec.name, str(found.version), str(found.run_id), held is True)
+
+
+def _held(athlete: str, store: LocalStore, labels: Table, version: int) -> bool | None:
+    literal = athlete.replace("'", "''")
+    try:
+        table = DeltaTable(str(store.path(labels)), version=version)
+        found = QueryBuilder().register("t", table).execute(f"SELECT 1 FROM t WHERE athlete_id = '{literal}' LIMIT 1")
+        return bool(found.read_all().num_rows)
+    except Exception:  # whatever delta-rs and its engine raise: that version cannot be read
+        return None
+
+
+def mark(version: TrainedWith, settings: Settings) -> int:
+    """Says on the version what it is, and removes the pictures of its evaluation: each effort is a point in them.
+
+    How many pictures they were.
+    """
+    client = registry.client(settings)
+    client.set_model_version_tag(registry.model_name(version.model, settings), version.version, TAG, "true")
+    artifacts = urlparse(client.get_run(version.run_id).info.artifact_uri)
+    removed = 0
+    if artifacts.scheme in ("", "file"):
+        for picture in (Path(unquote(artifacts.path)) / "plots").glob("*.png"):
+            picture.unlink()
+            removed += 1
+    return removed
