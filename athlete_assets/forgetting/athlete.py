@@ -22,6 +22,7 @@ from athlete_assets.forgetting import delta_tables, files, proof
 from athlete_assets.forgetting.occurrences import Wanted
 from athlete_assets.forgetting.trained import TrainedWith, mark, trained_with
 from athlete_assets.settings import HOME_FILE, Settings
+from athlete_assets.silver import landing
 from athlete_assets.store.local import LocalStore
 
 MARKER = "forgetting.json"
@@ -72,6 +73,15 @@ def forget(athlete: str, settings: Settings, say: Callable[[str], None] = lambda
         versions = begun
         say("Goes on where an earlier call ended.")
 
+    with landing.landing_lock(store):  # an import meanwhile would compare with rows that are being taken out
+        rows = _taken_out(wanted, versions, settings, say)
+    return Forgotten(rows, versions, prove(wanted, home))
+
+
+def _taken_out(
+    wanted: Wanted, versions: list[TrainedWith], settings: Settings, say: Callable[[str], None]
+) -> dict[str, int]:
+    home = settings.home.resolve()
     rows = {}
     for path in _silver_first(delta_tables.tables_below(home / settings.catalog)):
         name = f"{path.parent.name}.{path.name}"
@@ -85,10 +95,10 @@ def forget(athlete: str, settings: Settings, say: Callable[[str], None] = lambda
         if changed:
             say(f"  {path.relative_to(home)}: {changed} values")
     _clean_settings(home / HOME_FILE, wanted)
-    texts = files.clean_texts(home, wanted, but=[marker])
+    texts = files.clean_texts(home, wanted, but=[home / MARKER])
     if texts:
         say(f"  {texts} logs and other texts")
-    return Forgotten(rows, versions, prove(wanted, home))
+    return rows
 
 
 def prove(wanted: Wanted, home: Path) -> list[str]:

@@ -11,6 +11,7 @@ from deltalake import DeltaTable
 from athlete_assets.forgetting.occurrences import Wanted
 from athlete_assets.forgetting.proof import offenders
 from athlete_assets.store.local import ERASED_PROPERTY, committed, erased_spans
+from athlete_assets.store.sql import delta_literal
 
 LOG = "_delta_log"
 VERSIONED = re.compile(r"(\d{20})\.")
@@ -39,8 +40,8 @@ def erase(path: Path, wanted: Wanted) -> int:
         _state(path, name, spans)
     rows = 0
     if any(field.name == "athlete_id" for field in DeltaTable(str(path)).schema().fields):
-        literal = wanted.id.replace("'", "''")
-        rows = committed(lambda: DeltaTable(str(path)).delete(f"athlete_id = '{literal}'"), name)["num_deleted_rows"]
+        literal = delta_literal(wanted.id)
+        rows = committed(lambda: DeltaTable(str(path)).delete(f"athlete_id = {literal}"), name)["num_deleted_rows"]
     _forget_files(path, name)
     _state(path, name, [*spans[:-1], f"{spans[-1]}{DeltaTable(str(path)).version() + 1}"])
     _forget_log(path, name)

@@ -13,6 +13,7 @@ from athlete_assets.models import promotion, registry
 from athlete_assets.models.specs import MODELS
 from athlete_assets.settings import Settings
 from athlete_assets.store.local import LocalStore
+from athlete_assets.store.sql import delta_literal
 from athlete_assets.tables import Table
 
 TAG = "trained_with_forgotten_athletes"
@@ -48,10 +49,10 @@ def trained_with(athlete: str, store: LocalStore) -> Iterator[TrainedWith]:
 
 
 def _held(athlete: str, store: LocalStore, labels: Table, version: int) -> bool | None:
-    literal = athlete.replace("'", "''")
+    literal = delta_literal(athlete)
     try:
         table = DeltaTable(str(store.path(labels)), version=version)
-        found = QueryBuilder().register("t", table).execute(f"SELECT 1 FROM t WHERE athlete_id = '{literal}' LIMIT 1")
+        found = QueryBuilder().register("t", table).execute(f"SELECT 1 FROM t WHERE athlete_id = {literal} LIMIT 1")
         return bool(found.read_all().num_rows)
     except Exception:  # whatever delta-rs and its engine raise: that version cannot be read
         return None

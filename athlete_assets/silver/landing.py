@@ -100,7 +100,7 @@ def land(store: LocalStore, imported: SilverRows) -> LandingReport:
     )
     first_day, last_day = _calendar_span(activities, store.settings)
     _refuse_start_after(last_day, store.settings)
-    with _landing_lock(store):
+    with landing_lock(store):
         splits_new, splits_changed = _merge(store, tables.STRAVA_SUB_ACTIVITY, splits)
         athletes_new, athletes_changed = _merge(store, tables.STRAVA_ATHLETE, athletes)
         new, changed = _merge(store, tables.STRAVA_ACTIVITIES, activities)
@@ -130,7 +130,7 @@ def delete(
     """
     of_athlete = f"athlete_id = {delta_literal(athlete_id)}"
     deleted = 0
-    with _landing_lock(store):
+    with landing_lock(store):
         for table, key in ((tables.STRAVA_ACTIVITIES, "id"), (tables.STRAVA_SUB_ACTIVITY, "activity_id")):
             if activity_ids is not None and not activity_ids:
                 break
@@ -161,7 +161,7 @@ def _forget_history(store: LocalStore, table: Table) -> None:
 
 
 @contextmanager
-def _landing_lock(store: LocalStore) -> Iterator[None]:
+def landing_lock(store: LocalStore) -> Iterator[None]:
     """One landing at a time in a home: what is compared is still true when it is written."""
     folder = store.path(tables.STRAVA_ACTIVITIES).parent
     folder.mkdir(parents=True, exist_ok=True)
