@@ -16,6 +16,9 @@ TIMESTAMP, LOCAL_TIMESTAMP, STRINGS = "timestamp", "timestamp_ntz", "array<strin
 RUN_SPORTS = ("Run", "TrailRun", "VirtualRun")
 """The sports whose pace, distance and load count as running, in the spelling that silver.quality normalises to."""
 
+INGESTED = "silver_ingestion_timestamp"
+"""When a silver row was written: not part of what it says."""
+
 OUTSIDE_CALENDAR = "none"
 """The `month` of rejected rows that belong to no partition: no date, or one outside the calendar."""
 

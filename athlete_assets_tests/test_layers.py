@@ -1,6 +1,7 @@
 """Imports run one way: a folder knows those below it, and none above or beside it."""
 
 import ast
+import re
 from pathlib import Path
 
 import athlete_assets
@@ -75,6 +76,15 @@ def test_no_file_imports_itself_by_way_of_others() -> None:
         free = {name for name, targets in graph.items() if not targets & graph.keys()}
         assert free, f"a circle among {sorted(graph)}"
         graph = {name: targets for name, targets in graph.items() if name not in free}
+
+
+def test_only_the_store_knows_delta_rs() -> None:
+    """What lies where, and how it is committed, is the affair of one folder."""
+    users = {
+        name for name, path in files().items() if re.search(r"^\s*(import|from) deltalake", path.read_text(), re.M)
+    }
+    assert users
+    assert {name.split(".")[0] for name in users} == {"store"}
 
 
 def test_a_formula_knows_no_framework() -> None:

@@ -18,7 +18,8 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from athlete_assets import tables
-from athlete_assets.days import Days, midnight
+from athlete_assets.days import Days
+from athlete_assets.features.cells import first_epoch_day, rows_of_cells
 from athlete_assets.formulas import sequences
 from athlete_assets.formulas.race_times import HIGHEST_VDOT, RIEGEL_EXPONENT, vdot
 from athlete_assets.store.by_athlete import apply_by_athlete
@@ -53,7 +54,6 @@ HR_CENTRE_BPM, HR_SCALE_BPM = 145.0, 30.0
 HR_SLOPE_PRIOR, HR_SLOPE_PRIOR_WEIGHT = 0.12, 0.5
 """The line of log speed over heart rate is drawn towards a gain of 12 % for 30 bpm: real runs span few heart rates."""
 
-MICROSECONDS_A_DAY = 86_400_000_000
 DAY, RUN = 0, 1
 """Kinds of input row: an athlete's day that gets a row, and a run."""
 
@@ -84,7 +84,7 @@ def performance_features(daily: DataFrame, activities: DataFrame, days: Days) ->
         (known("grade_adjusted_pace_min_km") * known("distance_km") * 60).alias("graded_seconds"),
         known("avg_hr").alias("bpm"),
     )
-    first, length = int(midnight(days.first).timestamp()) // 86_400, len(days)
+    first, length = first_epoch_day(days), len(days)
 
     def states(bucket: pa.Table) -> pa.Table:
         return bucket_states(bucket, first, length)
@@ -108,7 +108,7 @@ def bucket_states(bucket: pa.Table, first: int, length: int) -> pa.Table:
         **_volume(runs),
         **_heart_rate(runs),
     }
-    return _table(columns, is_row, athletes.dictionary, first)
+    return rows_of_cells(tables.PERFORMANCE, columns, is_row, athletes.dictionary, first)
 
 
 @dataclass(frozen=True)
@@ -366,20 +366,3 @@ def _heart_rate(runs: _Runs) -> dict[str, Floats]:
         "hard_median_180d_10k_s": np.exp(runs.quantile(hard_runs, HARD_HR_DAYS, 0.5)),
         "hard_days_180d": runs.days_with(hard_runs, HARD_HR_DAYS),
     }
-
-
-def _table(columns: dict[str, Floats], is_row: NDArray[np.bool_], athletes: pa.Array, first: int) -> pa.Table:
-    """The cells (day, athlete) that are rows, athlete by athlete, in the contract's columns and types."""
-    athlete, day = np.nonzero(is_row.T)
-    epoch_day = first + day
-    month, month_index = np.unique(epoch_day.astype("datetime64[D]").astype("datetime64[M]"), return_inverse=True)
-    made: dict[str, pa.Array] = {
-        "athlete_id": athletes.take(pa.array(athlete)).cast(pa.string()),
-        "as_of_date": pa.array(epoch_day * MICROSECONDS_A_DAY).cast(pa.timestamp("us", "UTC")),
-        "month": pa.array(month.astype(str), pa.string()).take(pa.array(month_index)),
-    }
-    for name in tables.PERFORMANCE.column_names:
-        if name not in made:
-            value = columns[name][day, athlete]
-            made[name] = pa.array(value, mask=np.isnan(value))
-    return pa.table({name: made[name] for name in tables.PERFORMANCE.column_names})

@@ -17,6 +17,7 @@ from pyspark.sql import functions as F
 
 from athlete_assets import tables
 from athlete_assets.days import ONE_DAY, Days, midnight
+from athlete_assets.features.cells import first_epoch_day, rows_of_cells
 from athlete_assets.formulas import sequences
 from athlete_assets.formulas.race_times import HIGHEST_VDOT, riegel, vdot
 from athlete_assets.settings import Settings
@@ -48,12 +49,15 @@ IMPLAUSIBLE_SHARE = 0.6
 """A run whose equivalent takes less than this share of the athlete's usual one is a bicycle or a car by the name of a
 run. Among 45 real athletes, races come down to 0.63 of the usual, and four athletes hold rides at 0.3 to 0.6."""
 
+RISK_REASONS = pa.array(
+    [[], ["acwr"], ["training_monotony_7d"], ["acwr", "training_monotony_7d"]], pa.list_(pa.string())
+)
+"""By whether acwr (1) and monotony (2) are above their limits."""
+
 LOOKBACK_DAYS = max(WARMUP_DAYS, SPIKE_DAYS + SPIKE_AGAINST_DAYS, TREND_DAYS)
 """DAILY rows that the first day of a range needs before it, where the state of the evening before is known."""
 RUN_DAYS = BEST_EFFORT_DAYS + USUAL_EFFORT_DAYS
 """ACTIVITY rows that a day needs, itself included: its best effort's day lies up to BEST_EFFORT_DAYS back."""
-
-MICROSECONDS_A_DAY = 86_400_000_000
 
 
 @dataclass(frozen=True)
@@ -94,7 +98,7 @@ def rolling_features(
         before = daily.where(F.col("activity_date") < F.lit(midnight(days.first - LOOKBACK_DAYS * ONE_DAY)))
         rows = rows.unionAll(_daily_rows(before.join(unseeded, on="athlete_id", how="left_semi")))
     limits = Limits(settings.expected_active_days_per_week, settings.acwr_risk, settings.monotony_risk)
-    first, length = _epoch_day(days), len(days)
+    first, length = first_epoch_day(days), len(days)
 
     def states(bucket: pa.Table) -> pa.Table:
         return bucket_states(bucket, first, length, limits)
@@ -146,10 +150,6 @@ def _run_rows(activities: DataFrame, days: Days) -> DataFrame:
         "activity_date",
         {name: F.col(source) for name, source in {**values, "best_pace_min_km": "pace_min_km"}.items()},
     )
-
-
-def _epoch_day(days: Days) -> int:
-    return int(midnight(days.first).timestamp()) // 86_400
 
 
 # --------------------------------------------------------------------------------------------------- one bucket
@@ -224,7 +224,13 @@ def bucket_states(bucket: pa.Table, first: int, length: int, limits: Limits) -> 
     columns |= _best_efforts(runs, first, length)
 
     is_row = recent.scattered("activities", first, length, np.nan)
-    return _rolling_table(columns, ~np.isnan(is_row), athletes.dictionary, first, acwr, monotony, limits)
+    over_acwr, over_monotony = acwr > limits.acwr_risk, monotony > limits.monotony_risk
+    unknown = np.isnan(acwr)
+    columns["is_overtraining_risk"] = np.where(unknown, np.nan, over_acwr | over_monotony)
+    columns["risk_reasons"] = np.where(unknown, np.nan, over_acwr + 2 * over_monotony)
+    return rows_of_cells(
+        tables.ROLLING, columns, ~np.isnan(is_row), athletes.dictionary, first, {"risk_reasons": RISK_REASONS}
+    )
 
 
 @dataclass(frozen=True)
@@ -362,42 +368,3 @@ def _best_efforts(runs: _Rows, first: int, length: int) -> dict[str, Floats]:
         "best_effort_time_s": of_best("s"),
         "best_effort_age_days": np.where(exists, age, np.nan),
     }
-
-
-def _rolling_table(
-    columns: dict[str, Floats],
-    is_row: NDArray[np.bool_],
-    athletes: pa.Array,
-    first: int,
-    acwr: Floats,
-    monotony: Floats,
-    limits: Limits,
-) -> pa.Table:
-    """The cells (day, athlete) that are rows, athlete by athlete, in the contract's columns and types."""
-    athlete, day = np.nonzero(is_row.T)
-    epoch_day = first + day
-    months = epoch_day.astype("datetime64[D]").astype("datetime64[M]")
-    month, month_index = np.unique(months, return_inverse=True)
-    over_acwr, over_monotony = acwr[day, athlete] > limits.acwr_risk, monotony[day, athlete] > limits.monotony_risk
-    unknown = np.isnan(acwr[day, athlete])
-    reasons = pa.array(
-        [[], ["acwr"], ["training_monotony_7d"], ["acwr", "training_monotony_7d"]], pa.list_(pa.string())
-    )
-    made: dict[str, pa.Array] = {
-        "athlete_id": athletes.take(pa.array(athlete)).cast(pa.string()),
-        "as_of_date": pa.array(epoch_day * MICROSECONDS_A_DAY).cast(pa.timestamp("us", "UTC")),
-        "is_overtraining_risk": pa.array(over_acwr | over_monotony, mask=unknown),
-        "risk_reasons": reasons.take(pa.array(over_acwr + 2 * over_monotony, mask=unknown)),
-        "month": pa.array(month.astype(str), pa.string()).take(pa.array(month_index)),
-    }
-    for column in tables.ROLLING.columns:
-        if column.name not in made:
-            value = columns[column.name][day, athlete]
-            missing = np.isnan(value)
-            if column.type == tables.BIGINT:
-                made[column.name] = pa.array(np.where(missing, 0, value).astype(np.int64), mask=missing)
-            elif column.type == tables.BOOLEAN:
-                made[column.name] = pa.array(value)
-            else:
-                made[column.name] = pa.array(value, mask=missing)
-    return pa.table({name: made[name] for name in tables.ROLLING.column_names})

@@ -10,7 +10,6 @@ import pyarrow.compute as pc
 from athlete_assets import tables
 from athlete_assets.formulas.race_times import clock
 from athlete_assets.store.local import LocalStore
-from athlete_assets.tables import Table
 
 SHOWN_ATHLETES = 5
 QUIET_DAYS = 7
@@ -20,9 +19,9 @@ def summary_text(store: LocalStore) -> str:
     """A few lines of text from the stored tables; an empty home gives one line that says so."""
     if not store.exists(tables.STRAVA_ACTIVITIES):
         return f"There is nothing in {store.settings.home} yet: make run fills it."
-    activities = _rows(store, tables.STRAVA_ACTIVITIES, ["athlete_id"])
-    rejects = _rows(store, tables.REJECTS, ["reject_reasons"])
-    accepted = _rows(store, tables.ACTIVITY, ["athlete_id"])
+    activities = store.rows(tables.STRAVA_ACTIVITIES, ["athlete_id"])
+    rejects = store.rows(tables.REJECTS, ["reject_reasons"])
+    accepted = store.rows(tables.ACTIVITY, ["athlete_id"])
     reasons = Counter(reason for row in rejects["reject_reasons"].to_pylist() for reason in row)
     lines = [
         f"{pc.count_distinct(activities['athlete_id']).as_py()} athletes, {activities.num_rows} silver activities: "
@@ -30,7 +29,7 @@ def summary_text(store: LocalStore) -> str:
     ]
     if reasons:
         lines.append("Rejected for: " + ", ".join(f"{reason} {count}" for reason, count in reasons.most_common()) + ".")
-    lines += _form(_rows(store, tables.METRICS_SUMMARY), _rows(store, tables.PREDICTIONS))
+    lines += _form(store.rows(tables.METRICS_SUMMARY), store.rows(tables.PREDICTIONS))
     return "\n".join(lines)
 
 
@@ -62,12 +61,3 @@ def _form(summary: pa.Table, predictions: pa.Table) -> list[str]:
 def _span(row: dict[str, float], name: str) -> str:
     predicted, fast, slow = (clock(row[column]) for column in tables.TIME_COLUMNS[name])
     return f"{name} {predicted} ({fast}–{slow})"
-
-
-def _rows(store: LocalStore, table: Table, columns: list[str] | None = None) -> pa.Table:
-    if not store.exists(table):
-        from athlete_assets.store.arrow import arrow_schema
-
-        empty = arrow_schema(table).empty_table()
-        return empty.select(columns) if columns else empty
-    return store.delta(table).to_pyarrow_table(columns=columns)

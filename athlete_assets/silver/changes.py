@@ -19,7 +19,6 @@ from athlete_assets import tables
 from athlete_assets.settings import Settings
 from athlete_assets.tables import Table
 
-INGESTED = "silver_ingestion_timestamp"
 COMMITS_A_LOOK = 500
 """Commits that one look reads; what is beyond them waits for the next."""
 

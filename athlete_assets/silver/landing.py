@@ -20,22 +20,20 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
-from deltalake import DeltaTable, QueryBuilder, WriterProperties, write_deltalake
 
 from athlete_assets import tables
 from athlete_assets.days import monday_of
 from athlete_assets.errors import ContractError, InputError
 from athlete_assets.settings import PREFIX, Settings
 from athlete_assets.store.arrow import arrow_schema, fitted
-from athlete_assets.store.local import LocalStore, committed, create_delta
+from athlete_assets.store.delta_folder import CHANGE_FEED_PROPERTY, DeltaFolder, span_sql
+from athlete_assets.store.local import LocalStore
 from athlete_assets.store.sql import delta_literal
 from athlete_assets.tables import Table
 
-INGESTED = "silver_ingestion_timestamp"
 FIRST_PARTITION = date(2000, 1, 3)
 """The Monday before which no partition may begin."""
 ROW_GROUP_ROWS = 65_536
-WRITING = WriterProperties(compression="ZSTD", max_row_group_size=ROW_GROUP_ROWS)
 
 
 class SilverRows(Protocol):
@@ -136,28 +134,15 @@ def delete(
                 break
             chosen = "" if activity_ids is None else f" AND {key} IN ({', '.join(str(int(n)) for n in activity_ids)})"
             if store.exists(table):
-                count = _delete(store, table, of_athlete + chosen)
+                count = store.folder(table).delete(of_athlete + chosen)
                 deleted += count if table == tables.STRAVA_ACTIVITIES else 0
         if activity_ids is None and store.exists(tables.STRAVA_ATHLETE):
-            _delete(store, tables.STRAVA_ATHLETE, of_athlete)
+            store.folder(tables.STRAVA_ATHLETE).delete(of_athlete)
         if forget:
             for table in tables.SILVER:
                 if store.exists(table):
-                    _forget_history(store, table)
+                    store.folder(table).erase_history()
     return deleted
-
-
-def _delete(store: LocalStore, table: Table, predicate: str) -> int:
-    """Deletes the rows; commits nothing where there are none."""
-    if not _query(store.delta(table), f"SELECT 1 FROM t WHERE {predicate} LIMIT 1").num_rows:
-        return 0
-    return int(committed(lambda: store.delta(table).delete(predicate), table)["num_deleted_rows"])
-
-
-def _forget_history(store: LocalStore, table: Table) -> None:
-    store.delta(table).vacuum(retention_hours=0, enforce_retention_duration=False, dry_run=False)
-    for changes in (store.path(table) / "_change_data").glob("*.parquet"):  # vacuum leaves the change feed's files
-        changes.unlink()
 
 
 @contextmanager
@@ -175,56 +160,17 @@ def landing_lock(store: LocalStore) -> Iterator[None]:
 
 def _merge(store: LocalStore, table: Table, rows: pa.Table) -> tuple[int, int]:
     """Writes what is new or changed in one commit; counts of new and of changed rows."""
-    create_delta(
-        store.path(table),
-        arrow_schema(table),
-        description=table.comment,
-        partition_by=[],
-        properties={"delta.enableChangeDataFeed": "true"},
-    )
+    folder = store.folder(table)
+    folder.create(arrow_schema(table), description=table.comment, properties={CHANGE_FEED_PROPERTY: "true"})
     if not rows.num_rows:
         return 0, 0
-    delta = store.delta(table)
-    existing = _of_same_athletes(delta, table, rows)
-    new, changed = _differences(existing, rows, table)
+    new, changed = _differences(_of_same_athletes(folder, table, rows), rows, table)
     if len(changed):
-        committed(
-            lambda: _upsert(store.delta(table), _sorted(rows.take(pa.array([*new, *changed])), table), table), table
-        )
+        written = _sorted(rows.take(pa.array([*new, *changed])), table)
+        folder.upsert(written, table.keys, span_sql("old.athlete_id", written["athlete_id"]), ROW_GROUP_ROWS)
     elif len(new):
-        committed(
-            lambda: write_deltalake(
-                str(store.path(table)),
-                _sorted(rows.take(pa.array(new)), table),
-                mode="append",
-                writer_properties=WRITING,
-            ),
-            table,
-        )
+        folder.append(_sorted(rows.take(pa.array(new)), table), ROW_GROUP_ROWS)
     return len(new), len(changed)
-
-
-def _upsert(delta: DeltaTable, rows: pa.Table, table: Table) -> None:
-    # never true of a null key: rows without one are new; the range lets files of other athletes be skipped
-    smallest, largest = pc.min_max(rows.column("athlete_id")).as_py().values()
-    same = " AND ".join(
-        [
-            *(f"old.{key} = fresh.{key}" for key in table.keys),
-            f"old.athlete_id >= {delta_literal(smallest)} AND old.athlete_id <= {delta_literal(largest)}",
-        ]
-    )
-    (
-        delta.merge(
-            rows,
-            predicate=same,
-            source_alias="fresh",
-            target_alias="old",
-            writer_properties=WRITING,
-        )
-        .when_matched_update_all()
-        .when_not_matched_insert_all()
-        .execute()
-    )
 
 
 def _sorted(rows: pa.Table, table: Table) -> pa.Table:
@@ -233,7 +179,7 @@ def _sorted(rows: pa.Table, table: Table) -> pa.Table:
     return rows.sort_by([(name, "ascending") for name in [*first, *table.keys]])
 
 
-def _of_same_athletes(delta: DeltaTable, table: Table, rows: pa.Table) -> pa.Table:
+def _of_same_athletes(folder: DeltaFolder, table: Table, rows: pa.Table) -> pa.Table:
     """The table's rows of the athletes among the rows. Files whose statistics exclude them are not opened.
 
     Through delta-rs's own engine: a merge writes strings as string_view, and a pyarrow dataset fails on a filter over
@@ -241,24 +187,17 @@ def _of_same_athletes(delta: DeltaTable, table: Table, rows: pa.Table) -> pa.Tab
     """
     schema = arrow_schema(table)
     athletes = rows.column("athlete_id")
-    known = pc.unique(athletes).drop_null()
     wanted = ["athlete_id IS NULL"] if athletes.null_count else []
-    if len(known):
-        smallest, largest = pc.min_max(known).as_py().values()
-        wanted.append(f"(athlete_id >= {delta_literal(smallest)} AND athlete_id <= {delta_literal(largest)})")
-    present = {field.name for field in delta.schema().fields}
+    if athletes.null_count < len(athletes):
+        wanted.append(f"({span_sql('athlete_id', athletes)})")
+    present = {field.name for field in folder.open().schema().fields}
     columns = ", ".join(name for name in schema.names if name in present)
-    found = _query(delta, f"SELECT {columns} FROM t WHERE {' OR '.join(wanted)}")
+    found = folder.query(f"SELECT {columns} FROM t WHERE {' OR '.join(wanted)}")
     for field in schema:
         if field.name not in present:
             found = found.append_column(field, pa.nulls(found.num_rows, field.type))
     found = found.select(schema.names).cast(schema)
     return found.filter(pc.is_in(found.column("athlete_id"), pc.unique(athletes)))
-
-
-def _query(delta: DeltaTable, sql: str) -> pa.Table:
-    """Rows of the table, which the statement calls t."""
-    return pa.table(QueryBuilder().register("t", delta).execute(sql).read_all())
 
 
 def _differences(existing: pa.Table, rows: pa.Table, table: Table) -> tuple[list[int], list[int]]:
@@ -302,7 +241,7 @@ def _equal_content(left: pa.Table, right: pa.Table) -> np.ndarray:
     """Row by row, whether all but the ingestion timestamp is equal; null equals null, and NaN equals NaN."""
     equal = np.ones(left.num_rows, dtype=bool)
     for name in left.column_names:
-        if name == INGESTED:
+        if name == tables.INGESTED:
             continue
         a, b = left.column(name), right.column(name)
         same = pc.fill_null(pc.equal(a, b), False)
@@ -333,7 +272,7 @@ def _unmatched(existing: pa.Table, rows: pa.Table, keyless: np.ndarray, table: T
 
 def _contents(rows: pa.Table) -> Sequence[tuple[object, ...]]:
     """Each row's content as a value that can be compared; NaN as text, because it does not equal itself."""
-    columns = [rows.column(name).to_pylist() for name in rows.column_names if name != INGESTED]
+    columns = [rows.column(name).to_pylist() for name in rows.column_names if name != tables.INGESTED]
     return [tuple("NaN" if value != value else value for value in row) for row in zip(*columns, strict=True)]
 
 

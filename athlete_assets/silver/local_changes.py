@@ -9,13 +9,10 @@ from datetime import date, datetime
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from deltalake import DeltaTable, QueryBuilder
-from deltalake.exceptions import DeltaError
 
 from athlete_assets import tables
 from athlete_assets.errors import ContractError, StoreError
 from athlete_assets.silver.changes import (
-    INGESTED,
     WATCHED,
     ChangeFeed,
     Difference,
@@ -25,8 +22,8 @@ from athlete_assets.silver.changes import (
     Position,
     Silver,
 )
+from athlete_assets.store.delta_folder import CHANGE_FEED_PROPERTY, DeltaFolder, HistoryGoneError, span_sql
 from athlete_assets.store.local import LocalStore, erased_spans
-from athlete_assets.store.sql import delta_literal
 from athlete_assets.tables import Table
 
 KEYS_BY_NAME = 2000
@@ -56,9 +53,9 @@ class LocalSilver(Silver):
         return [(int(first), int(last or delta.version())) for first, last in spans]
 
     def newest_ingestion(self, table: Table) -> str | None:
-        if not self.store.exists(table) or INGESTED not in table.column_names:
+        if not self.store.exists(table) or tables.INGESTED not in table.column_names:
             return None
-        newest = _query(self.store.delta(table), f"SELECT MAX({INGESTED}) AS newest FROM t").column("newest")[0]
+        newest = self.store.folder(table).query(f"SELECT MAX({tables.INGESTED}) AS newest FROM t").column("newest")[0]
         moment = newest.cast(pa.timestamp("us", "UTC")).as_py()
         return moment.isoformat() if moment else None
 
@@ -66,11 +63,8 @@ class LocalSilver(Silver):
         wanted = sorted(athletes)
         if not wanted or not self.store.exists(tables.ACTIVITY):
             return {}
-        rows = _plain(
-            _query(
-                self.store.delta(tables.ACTIVITY),
-                f"SELECT DISTINCT athlete_id, activity_date FROM t WHERE {_between(pa.array(wanted))}",
-            )
+        rows = self.store.folder(tables.ACTIVITY).query(
+            f"SELECT DISTINCT athlete_id, activity_date FROM t WHERE {span_sql('athlete_id', pa.array(wanted))}"
         )
         rows = rows.filter(pc.is_in(rows.column("athlete_id"), pa.array(wanted))).sort_by("activity_date")
         days: dict[str, list[date]] = {}
@@ -81,7 +75,7 @@ class LocalSilver(Silver):
         return days
 
     def has_change_feed(self, table: Table) -> bool:
-        return self.store.delta(table).metadata().configuration.get("delta.enableChangeDataFeed") == "true"
+        return self.store.delta(table).metadata().configuration.get(CHANGE_FEED_PROPERTY) == "true"
 
     def differences(self, table: Table, way: DiffMethod) -> Iterable[Difference]:
         net = self._net(table, way)
@@ -103,11 +97,10 @@ class LocalSilver(Silver):
         if not len(athletes) or not len(ids):
             return []
         listed = f" AND id IN ({', '.join(map(str, ids.to_pylist()))})" if len(ids) <= KEYS_BY_NAME else ""
-        rows = _query(
-            self.store.delta(tables.STRAVA_ACTIVITIES),
-            f"SELECT athlete_id, id, start_date_local FROM t WHERE {_between(athletes)}{listed}",
+        rows = self.store.folder(tables.STRAVA_ACTIVITIES).query(
+            f"SELECT athlete_id, id, start_date_local FROM t WHERE {span_sql('athlete_id', athletes)}{listed}"
         )
-        rows = _plain(rows).join(keys, keys=["athlete_id", "id"], join_type="inner")
+        rows = rows.join(keys, keys=["athlete_id", "id"], join_type="inner")
         days = rows.column("start_date_local").cast(pa.date32())
         return [
             Difference(athlete, day, 0, 0, None)
@@ -119,11 +112,10 @@ class LocalSilver(Silver):
         owners = pc.unique(net.column("athlete_id")).drop_null()
         if not len(owners) or not self.store.exists(tables.STRAVA_ACTIVITIES):
             return []
-        activities = _query(
-            self.store.delta(tables.STRAVA_ACTIVITIES),
-            f"SELECT athlete_id, id AS activity_id, start_date_local FROM t WHERE {_between(owners)}",
+        activities = self.store.folder(tables.STRAVA_ACTIVITIES).query(
+            f"SELECT athlete_id, id AS activity_id, start_date_local FROM t WHERE {span_sql('athlete_id', owners)}"
         )
-        return _by_day(net.join(_plain(activities), keys=["athlete_id", "activity_id"], join_type="inner"))
+        return _by_day(net.join(activities, keys=["athlete_id", "activity_id"], join_type="inner"))
 
     # ------------------------------------------------------------------------------------------- what is different
 
@@ -143,27 +135,18 @@ class LocalSilver(Silver):
         return _difference(_content(self._snapshot(table, way.last)), _content(old))
 
     def _change_feed(self, table: Table, way: ChangeFeed) -> pa.Table:
-        delta = self.store.delta(table)
-        columns = [*_columns(delta, table), "_change_type"]
-        first, last = way.first + 1, way.last
+        folder = self.store.folder(table)
         try:
-            feed = pa.table(delta.load_cdf(starting_version=first, ending_version=last, columns=columns))
-        except (DeltaError, OSError, pa.ArrowException) as error:
-            reason = str(error).splitlines()[0][:200]
-            raise HistoryUnavailable(
-                f"{table.name}: the change feed of versions {first}..{last} is gone ({reason})"
-            ) from error
-        is_new = pc.is_in(_plain(feed).column("_change_type"), pa.array(["insert", "update_postimage"]))
+            feed = folder.changes(way.first + 1, way.last, _columns(folder, table))
+        except HistoryGoneError as error:
+            raise HistoryUnavailable(str(error)) from error
+        is_new = pc.is_in(feed.column("_change_type"), pa.array(["insert", "update_postimage"]))
         sign = pc.if_else(is_new, 1, -1).cast(pa.int64())
         return _net_rows(_content(feed.drop_columns("_change_type")).append_column("sign", sign))
 
     def _snapshot(self, table: Table, version: int) -> pa.Table:
-        try:
-            delta = DeltaTable(str(self.store.path(table)), version=version)
-            return _query(delta, f"SELECT {', '.join(_columns(delta, table))} FROM t")
-        except (DeltaError, OSError) as error:
-            reason = str(error).splitlines()[0][:300]
-            raise StoreError(f"{'.'.join(table.path)}: version {version} cannot be read: {reason}") from error
+        folder = self.store.folder(table)
+        return folder.query(f"SELECT {', '.join(_columns(folder, table, version))} FROM t", version)
 
     def _since(self, table: Table, way: IngestedSince) -> pa.Table:
         new = _content(self._snapshot(table, way.version))
@@ -183,13 +166,13 @@ class LocalSilver(Silver):
                     f"SELECT athlete_id, {key} AS id, activity_date FROM t "
                     f"WHERE athlete_id IS NOT NULL AND {key} IS NOT NULL AND activity_date IS NOT NULL"
                 )
-                rows = _plain(_query(self.store.delta(table), statement))
+                rows = self.store.folder(table).query(statement)
                 day = rows.column("activity_date").cast(pa.date32()).cast(pa.timestamp("us"))
                 known.append(rows.drop_columns("activity_date").append_column("start_date_local", day))
         if not known:
             return silver.slice(0, 0)
         day = silver.column("start_date_local").cast(pa.date32()).cast(pa.timestamp("us"))
-        held = _plain(silver.select(["athlete_id", "id"]).append_column("start_date_local", day))
+        held = silver.select(["athlete_id", "id"]).append_column("start_date_local", day)
         gone = pa.concat_tables(known).join(held, keys=["athlete_id", "id", "start_date_local"], join_type="left anti")
         return gone.append_column("ingested", pa.nulls(gone.num_rows, pa.timestamp("us", "UTC")))
 
@@ -197,38 +180,20 @@ class LocalSilver(Silver):
 # ----------------------------------------------------------------------------------------------------------- rows
 
 
-def _columns(delta: DeltaTable, table: Table) -> list[str]:
+def _columns(folder: DeltaFolder, table: Table, version: int | None = None) -> list[str]:
     """The contract's columns that the table has; raises ContractError where it lacks a required one."""
-    found = {field.name for field in delta.schema().fields}
+    found = {field.name for field in folder.open(version).schema().fields}
     for column in table.columns:
         if column.required and column.name not in found:
             raise ContractError(f"{'.'.join(table.path)}: required column {column.name} is missing")
     return [column.name for column in table.columns if column.name in found]
 
 
-def _query(delta: DeltaTable, sql: str) -> pa.Table:
-    """The rows of a statement over t. Raises StoreError: delta-rs's engine raises bare Exceptions."""
-    try:
-        return pa.table(QueryBuilder().register("t", delta).execute(sql).read_all())
-    except Exception as error:
-        raise StoreError(f"{delta.table_uri}: cannot be read: {str(error).splitlines()[0][:300]}") from error
-
-
-def _plain(rows: pa.Table) -> pa.Table:
-    """The rows with string_view columns as plain strings: merges write the former, and joins and groups refuse them."""
-    fields = [
-        pa.field(field.name, pa.string() if pa.types.is_string_view(field.type) else field.type)
-        for field in rows.schema
-    ]
-    return rows.cast(pa.schema(fields))
-
-
 def _content(rows: pa.Table) -> pa.Table:
     """The rows with their ingestion time, null where the table has none, as `ingested`."""
-    rows = _plain(rows)
-    if INGESTED in rows.column_names:
-        moment = rows.column(INGESTED).cast(pa.timestamp("us", "UTC"))
-        rows = rows.drop_columns(INGESTED)
+    if tables.INGESTED in rows.column_names:
+        moment = rows.column(tables.INGESTED).cast(pa.timestamp("us", "UTC"))
+        rows = rows.drop_columns(tables.INGESTED)
     else:
         moment = pa.nulls(rows.num_rows, pa.timestamp("us", "UTC"))
     if "start_date_local" in rows.column_names:
@@ -239,12 +204,6 @@ def _content(rows: pa.Table) -> pa.Table:
 
 def _marked(rows: pa.Table, name: str, value: int) -> pa.Table:
     return rows.append_column(name, pa.array(np.full(rows.num_rows, value, dtype=np.int64)))
-
-
-def _between(athletes: pa.Array) -> str:
-    """SQL that lets files of other athletes be skipped; some of the athletes between them remain."""
-    smallest, largest = (delta_literal(str(bound)) for bound in pc.min_max(athletes).as_py().values())
-    return f"athlete_id >= {smallest} AND athlete_id <= {largest}"
 
 
 def _difference(new: pa.Table, old: pa.Table) -> pa.Table:

@@ -21,7 +21,6 @@ from athlete_assets import tables
 from athlete_assets.errors import AccessError, ContractError, SettingsError, StoreError
 from athlete_assets.settings import Settings
 from athlete_assets.silver.changes import (
-    INGESTED,
     WATCHED,
     ChangeFeed,
     Difference,
@@ -192,9 +191,9 @@ class WarehouseSilver(Silver):
 
     def newest_ingestion(self, table: Table) -> str | None:
         entry = self._catalog_entry(table)
-        if entry is None or INGESTED not in entry.columns:
+        if entry is None or tables.INGESTED not in entry.columns:
             return None
-        micros = _micros(INGESTED, entry.columns[INGESTED])
+        micros = _micros(tables.INGESTED, entry.columns[tables.INGESTED])
         ((newest,),) = self._rows(table, f"SELECT MAX({micros}) FROM {self._name(table)}")
         moment = _moment(newest)
         return moment.isoformat() if moment else None
@@ -284,7 +283,7 @@ class WarehouseSilver(Silver):
 
     def _net(self, table: Table, entry: CatalogEntry, way: ChangeFeed | VersionDiff) -> str:
         """Equal contents counted together: those that do not cancel out, with `net` and the newest `ingested`."""
-        content = [name for name in table.column_names if name in entry.columns and name != INGESTED]
+        content = [name for name in table.column_names if name in entry.columns and name != tables.INGESTED]
         columns = ", ".join(content)
         ingested = _ingested(entry)
         if isinstance(way, ChangeFeed):
@@ -391,7 +390,9 @@ def _keys(table: Table, entry: CatalogEntry) -> str:
 
 
 def _ingested(entry: CatalogEntry) -> str:
-    return _micros(INGESTED, entry.columns[INGESTED]) if INGESTED in entry.columns else "CAST(NULL AS BIGINT)"
+    if tables.INGESTED not in entry.columns:
+        return "CAST(NULL AS BIGINT)"
+    return _micros(tables.INGESTED, entry.columns[tables.INGESTED])
 
 
 def _day(column: str, type: str) -> str:

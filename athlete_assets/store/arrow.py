@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Sequence
+
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from numpy.typing import NDArray
 
 from athlete_assets import tables
 from athlete_assets.days import Days, midnight
@@ -47,38 +52,55 @@ def fitted(rows: pa.Table, table: tables.Table) -> pa.Table:
     Only lossless widening is done (int to bigint, large to plain strings). Raises ContractError that names table and
     column for one that is missing, unknown, of another type, or null where the contract forbids it.
     """
-    schema = arrow_schema(table)
+    return fitted_to(rows, arrow_schema(table), ".".join(table.path))
+
+
+def fitted_to(rows: pa.Table, schema: pa.Schema, name: str, widen: bool = True) -> pa.Table:
+    """`fitted` for any schema of the named table; without `widen` the types must be the same, as Delta holds them."""
     unknown = sorted(set(rows.column_names) - set(schema.names))
     if unknown:
-        raise ContractError(
-            f"{'.'.join(table.path)}: unknown column {unknown[0]}; the contract is in athlete_assets/tables.py"
-        )
+        raise ContractError(f"{name}: unknown column {unknown[0]}; the contract is in athlete_assets/tables.py")
     columns = []
     for field in schema:
         if field.name not in rows.column_names:
-            raise ContractError(f"{'.'.join(table.path)}: column {field.name} is missing")
+            raise ContractError(f"{name}: column {field.name} is missing")
         column = rows.column(field.name)
         if column.type != field.type:
-            if not _widens(column.type, field.type):
-                raise ContractError(
-                    f"{'.'.join(table.path)}: column {field.name} is {column.type}, the contract says {field.type}"
-                )
+            same = plain_type(column.type) == field.type
+            if not same and not (widen and _widens(column.type, field.type)):
+                raise ContractError(f"{name}: column {field.name} is {column.type}, the contract says {field.type}")
             column = column.cast(field.type)
         if column.null_count and not field.nullable:
-            raise ContractError(
-                f"{'.'.join(table.path)}: column {field.name} has {column.null_count} nulls, the contract forbids them"
-            )
+            raise ContractError(f"{name}: column {field.name} has {column.null_count} nulls, the contract forbids them")
         columns.append(column)
     return pa.table(columns, schema=schema)
 
 
-def refuse_repeated_keys(rows: pa.Table, table: tables.Table) -> None:
+def plain_type(type: pa.DataType) -> pa.DataType:
+    """The Arrow type that Delta holds for one that an engine gives: large strings and views are strings."""
+    if pa.types.is_large_string(type) or pa.types.is_string_view(type):
+        return pa.string()
+    if pa.types.is_large_binary(type) or pa.types.is_binary_view(type):
+        return pa.binary()
+    if pa.types.is_list(type) or pa.types.is_large_list(type):
+        return pa.list_(plain_type(type.value_type))
+    if pa.types.is_timestamp(type):
+        return pa.timestamp("us", type.tz)
+    return type
+
+
+def plain(rows: pa.Table) -> pa.Table:
+    """The rows in the types that Delta holds: merges write string views, and joins and groups refuse those."""
+    return rows.cast(pa.schema([field.with_type(plain_type(field.type)) for field in rows.schema]))
+
+
+def refuse_repeated_keys(rows: pa.Table, name: str, keys: Sequence[str]) -> None:
     """Raises ContractError where two rows have the same keys; a table without keys may repeat anything."""
-    if not table.keys or not rows.num_rows:
+    if not keys or not rows.num_rows:
         return
-    repeated = rows.num_rows - rows.group_by(list(table.keys)).aggregate([]).num_rows
+    repeated = rows.num_rows - rows.group_by(list(keys)).aggregate([]).num_rows
     if repeated:
-        raise ContractError(f"{'.'.join(table.path)}: {repeated} rows repeat the key ({', '.join(table.keys)})")
+        raise ContractError(f"{name}: {repeated} rows repeat the key ({', '.join(keys)})")
 
 
 def refuse_outside(rows: pa.Table, table: tables.Table, days: Days | None) -> None:
@@ -123,3 +145,64 @@ def _widens(found: pa.DataType, wanted: pa.DataType) -> bool:
             found.value_type == wanted.value_type or _widens(found.value_type, wanted.value_type)
         )
     return (pa.types.is_large_string(found) or pa.types.is_string_view(found)) and pa.types.is_string(wanted)
+
+
+# --------------------------------------------------------------------------------------------------------- digest
+
+_STEP = np.uint64(0x9E3779B97F4A7C15)
+_SPREAD = (np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB))
+_NULL = np.uint64(0xD6E8FEB86659FD93)
+
+
+def content_digest(rows: pa.Table) -> int:
+    """The rows' `Written.digest`: the sum of their hashes modulo 2^64.
+
+    About 5 ns a value, in NumPy: a row's columns in order, each mixed in by SplitMix64's finaliser; a text by its own
+    SHA-256, once for each distinct one.
+    """
+    hashes = np.zeros(rows.num_rows, dtype=np.uint64)
+    with np.errstate(over="ignore"):
+        for name in rows.column_names:
+            if name != tables.INGESTED:
+                hashes = _mixed(hashes ^ _bits(rows.column(name)))
+        return int(hashes.sum(dtype=np.uint64))
+
+
+def _mixed(values: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    values = values + _STEP
+    values = (values ^ (values >> np.uint64(30))) * _SPREAD[0]
+    values = (values ^ (values >> np.uint64(27))) * _SPREAD[1]
+    return values ^ (values >> np.uint64(31))
+
+
+def _bits(column: pa.ChunkedArray | pa.Array) -> NDArray[np.uint64]:
+    """A number for each value: its own bits where it has at most 64 of them, else of its text's hash."""
+    values = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
+    if pa.types.is_list(values.type):
+        bits = _list_bits(values)
+    elif pa.types.is_string(values.type):
+        coded = values.dictionary_encode()
+        of_text = np.array([_text_bits(text) for text in coded.dictionary.to_pylist()], dtype=np.uint64)
+        bits = np.append(of_text, _NULL)[coded.indices.fill_null(len(of_text)).to_numpy(zero_copy_only=False)]
+    elif pa.types.is_floating(values.type):
+        single = values.cast(pa.float64()).fill_null(0.0).to_numpy(zero_copy_only=False).astype(np.float32)
+        single = np.where(np.isnan(single), np.float32(np.nan), single + np.float32(0))  # one NaN, and no -0
+        bits = single.view(np.uint32).astype(np.uint64)
+    else:
+        whole = values.cast(pa.int64()) if not pa.types.is_boolean(values.type) else values.cast(pa.int8())
+        bits = whole.fill_null(0).to_numpy(zero_copy_only=False).astype(np.int64).view(np.uint64)
+    if values.null_count:
+        bits = np.where(values.is_null().to_numpy(zero_copy_only=False), _NULL, bits)
+    return bits
+
+
+def _list_bits(lists: pa.ListArray) -> NDArray[np.uint64]:
+    """Of lists of texts, each as one text that begins with its length."""
+    lengths = pc.list_value_length(lists).fill_null(0)
+    ends = np.append(0, np.cumsum(lengths.to_numpy(zero_copy_only=False)))
+    whole = pa.ListArray.from_arrays(pa.array(ends, pa.int32()), lists.flatten().cast(pa.string()).fill_null("\0"))
+    return _bits(pc.binary_join_element_wise(lengths.cast(pa.string()), pc.binary_join(whole, "\x1f"), ":"))
+
+
+def _text_bits(text: str) -> int:
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "little")

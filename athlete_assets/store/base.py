@@ -30,6 +30,7 @@ WIDENINGS: dict[str, tuple[str, ...]] = {
 The session's zone is UTC, so a naive timestamp and a UTC one turn into each other with the same wall clock, and a
 date into its midnight.
 """
+DIGESTS = 2**64
 
 
 DIGESTS = 2**64
@@ -133,7 +134,8 @@ class Store(ABC):
         """Replaces exactly the rows of the days (the whole table without them) in one commit.
 
         Raises ContractError before any write where rows do not fit the contract, lie outside the days, or repeat a
-        key; StoreError where the commit fails; then the last committed version stands.
+        key; StoreError where the commit fails; then the last committed version stands. What it returns holds the
+        content's digest (`Written.data_version`) and the number of rows that were there before.
         """
 
     def frame(self, table: Table, rows: pa.Table) -> DataFrame:
@@ -179,26 +181,21 @@ def as_contracted(frame: DataFrame, table: Table) -> DataFrame:
     return frame.select(*columns)
 
 
-def within(frame: DataFrame, table: Table, days: Days) -> DataFrame:
-    """The rows of the days, found by partition first."""
-    from pyspark.sql import functions as F
+def window_sql(table: Table, days: Days, alias: str = "") -> str:
+    """SQL for the rows of the days, by partition first; for rejects also those outside the calendar, which every
+    window rewrites. One text for delta-rs and Spark; with an `alias` for a MERGE.
 
+    The bounds are plain texts, which both turn into timestamps: delta-rs reads TIMESTAMP'...' in nanoseconds, and
+    refuses to compare those with its microseconds.
+    """
+    prefix = f"{alias}." if alias else ""
     first_month, last_month = days.months
-    return frame.where(
-        F.col("month").between(first_month, last_month)
-        & F.col(day_column(table)).between(F.lit(midnight(days.first)), F.lit(midnight(days.last)))
-    )
-
-
-def window_predicate(table: Table, days: Days) -> str:
-    """SQL for the rows of the days; for rejects also the rows outside the calendar, which every window rewrites."""
-    first_month, last_month = days.months
-    day = day_column(table)
+    first, last = (f"'{midnight(day).isoformat()}'" for day in (days.first, days.last))
     inside = (
-        f"month >= '{first_month}' AND month <= '{last_month}' "
-        f"AND {day} >= '{midnight(days.first).isoformat()}' AND {day} <= '{midnight(days.last).isoformat()}'"
+        f"{prefix}month BETWEEN '{first_month}' AND '{last_month}' "
+        f"AND {prefix}{day_column(table)} BETWEEN {first} AND {last}"
     )
-    return f"({inside}) OR month = '{tables.OUTSIDE_CALENDAR}'" if table == tables.REJECTS else inside
+    return f"(({inside}) OR {prefix}month = '{tables.OUTSIDE_CALENDAR}')" if table == tables.REJECTS else f"({inside})"
 
 
 def day_column(table: Table) -> str:

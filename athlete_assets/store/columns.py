@@ -5,6 +5,7 @@ from __future__ import annotations
 from pyspark.sql import Column
 from pyspark.sql import functions as F
 
+from athlete_assets import tables
 from athlete_assets.days import Days, midnight
 from athlete_assets.tables import Table
 
@@ -26,3 +27,21 @@ def known(name: str) -> Column:
 def month_of(name: str) -> Column:
     """The `month` partition (yyyy-MM) of a day column."""
     return F.date_format(name, "yyyy-MM").alias("month")
+
+
+def content_digest(table: Table) -> Column:
+    """An aggregate over rows in the table's contract: their `Written.digest`, before it is taken modulo 2^64.
+
+    Spark's hash skips nulls, so each value is hashed with whether it is there, and a list with its length.
+    """
+    parts: list[Column] = []
+    for column in table.columns:
+        if column.name == tables.INGESTED:
+            continue
+        value = F.col(column.name)
+        parts.append(value.isNull())
+        if column.type == tables.STRINGS:
+            parts.append(F.size(value))
+        # adding 0 turns -0 into 0
+        parts.append(value.cast("float") + F.lit(0).cast("float") if column.type == tables.DOUBLE else value)
+    return F.coalesce(F.sum(F.xxhash64(*parts).cast("decimal(38,0)")), F.lit(0).cast("decimal(38,0)"))

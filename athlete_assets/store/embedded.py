@@ -12,9 +12,10 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
-from deltalake import CommitProperties, DeltaTable, write_deltalake
 
 from athlete_assets.errors import ContractError
+from athlete_assets.store.arrow import fitted_to, plain_type, refuse_repeated_keys
+from athlete_assets.store.delta_folder import DeltaFolder
 from athlete_assets.store.feature_spec import FeatureColumn, FeatureSpec, SourceColumn
 from athlete_assets.store.feature_store import (
     LOADER,
@@ -29,13 +30,7 @@ from athlete_assets.store.feature_store import (
     refuse_unsupported,
     schema_of,
 )
-from athlete_assets.store.local import (
-    PRIMARY_KEYS_PROPERTY,
-    TIMESTAMP_KEY_PROPERTY,
-    LocalStore,
-    committed,
-    create_delta,
-)
+from athlete_assets.store.local import PRIMARY_KEYS_PROPERTY, TIMESTAMP_KEY_PROPERTY, LocalStore
 from athlete_assets.store.point_in_time import features_as_of, features_of
 
 if TYPE_CHECKING:
@@ -69,7 +64,7 @@ class EmbeddedFeatureStore(FeatureStore):
         description: str | None = None,
         tags: Mapping[str, str] | None = None,
     ) -> FeatureTable:
-        path = self._path(name)
+        folder = self._folder(name)
         keys, partitions = as_list(primary_keys), as_list(partition_columns)
         spark_schema = schema_of(name, df, schema)
         refuse_unservable(
@@ -79,11 +74,10 @@ class EmbeddedFeatureStore(FeatureStore):
             timeseries_column=timeseries_column,
             partition_columns=partitions,
         )
-        if not DeltaTable.is_deltatable(str(path)):
+        if not folder.exists():
             entity_keys = [key for key in keys if key != timeseries_column]
             ordered = entity_keys + ([timeseries_column] if timeseries_column else [])
-            create_delta(
-                path,
+            folder.create(
                 self._arrow_schema(spark_schema, ordered),
                 description=description or "",
                 partition_by=partitions,
@@ -100,20 +94,20 @@ class EmbeddedFeatureStore(FeatureStore):
     def write_table(self, *, name: str, df: DataFrame, mode: str = "merge") -> None:
         if mode not in ("merge", "overwrite"):
             raise ContractError(f"{name}: mode {mode!r} must be merge or overwrite")
-        table = self.get_table(name=name)
-        rows = _fitted(df.toArrow(), pa.schema(self._delta(name).schema()), table)
-        path = str(self._path(name))
+        keys = self.get_table(name=name).primary_keys
+        folder = self._existing(name)
+        rows = fitted_to(df.toArrow(), _schema(folder, keys), name, widen=False)
+        refuse_repeated_keys(rows, name, keys)
         if mode == "overwrite":
-            committed(lambda: write_deltalake(path, rows, mode="overwrite"), name)
+            folder.overwrite(rows)
         else:
-            committed(lambda: _merge(path, rows, list(table.primary_keys)), name)
+            folder.rewrite(lambda before: _merged(before, rows, keys))
 
     def read_table(self, *, name: str) -> DataFrame:
-        self._delta(name)
-        return self.store.spark.read.format("delta").load(str(self._path(name)))
+        return self.store.spark.read.format("delta").load(str(self._existing(name).path))
 
     def get_table(self, *, name: str) -> FeatureTable:
-        delta = self._delta(name)
+        delta = self._existing(name).open()
         metadata = delta.metadata()
         keys = metadata.configuration.get(PRIMARY_KEYS_PROPERTY)
         if not keys:
@@ -336,17 +330,17 @@ class EmbeddedFeatureStore(FeatureStore):
                 if feature.table_name == name and feature.feature_name not in types:
                     raise ContractError(f"{model_uri} needs the feature {feature.feature_name}, which {name} lacks")
 
-    def _path(self, name: str) -> Path:
+    def _folder(self, name: str) -> DeltaFolder:
         parts = name.split(".")
         if len(parts) != 3 or not all(part and part.strip("./ ") == part and "/" not in part for part in parts):
             raise ContractError(f"feature table {name!r} must be named catalog.schema.table")
-        return self.store.settings.home.resolve().joinpath(*parts)
+        return DeltaFolder(self.store.settings.home.resolve().joinpath(*parts), name)
 
-    def _delta(self, name: str) -> DeltaTable:
-        path = self._path(name)
-        if not DeltaTable.is_deltatable(str(path)):
+    def _existing(self, name: str) -> DeltaFolder:
+        folder = self._folder(name)
+        if not folder.exists():
             raise ContractError(f"feature table {name} does not exist")
-        return DeltaTable(str(path))
+        return folder
 
     def _arrow_schema(self, schema: StructType, keys: Sequence[str]) -> pa.Schema:
         found = self.store.spark.createDataFrame([], schema).toArrow().schema
@@ -355,7 +349,7 @@ class EmbeddedFeatureStore(FeatureStore):
             [
                 pa.field(
                     column.name,
-                    _plain(column.type),
+                    plain_type(column.type),
                     column.nullable and column.name not in keys,
                     metadata={"comment": comments[column.name]} if comments[column.name] else None,
                 )
@@ -494,51 +488,25 @@ def _signature(spec: FeatureSpec, label_types: Mapping[str, str], output_schema:
     )
 
 
-def _fitted(rows: pa.Table, schema: pa.Schema, table: FeatureTable) -> pa.Table:
-    """The rows in the table's columns and types; keys present and unique."""
-    if sorted(rows.column_names) != sorted(schema.names):
-        odd = sorted(set(rows.column_names) ^ set(schema.names))
-        raise ContractError(f"{table.name}: column {odd[0]} is in the frame or in the table, but not in both")
-    columns = []
-    for column in schema:
-        values = rows.column(column.name)
-        plain = _plain(values.type)
-        if plain != _plain(column.type):
-            raise ContractError(f"{table.name}: column {column.name} is {plain}, the table holds {column.type}")
-        if column.name in table.primary_keys and values.null_count:
-            raise ContractError(f"{table.name}: key {column.name} is null in {values.null_count} rows")
-        columns.append(values.cast(plain))
-    fitted = pa.table(columns, names=schema.names)
-    if fitted.num_rows != fitted.group_by(list(table.primary_keys)).aggregate([]).num_rows:
-        raise ContractError(f"{table.name}: rows repeat the key ({', '.join(table.primary_keys)})")
-    return fitted
+def _schema(folder: DeltaFolder, keys: Sequence[str]) -> pa.Schema:
+    """The stored table's columns as Arrow holds them, keys NOT NULL."""
+    return pa.schema(
+        [
+            pa.field(column.name, plain_type(column.type), column.nullable and column.name not in keys)
+            for column in pa.schema(folder.open().schema())
+        ]
+    )
 
 
-def _merge(path: str, rows: pa.Table, keys: list[str]) -> None:
-    """Upserts by rewriting the table in one commit; raises CommitFailedError where another commit came between.
+def _merged(before: pa.Table, rows: pa.Table, keys: Sequence[str]) -> pa.Table:
+    """The stored rows with the given ones in the place of those with the same keys.
 
     Not delta-rs's own merge: its files hold string views, which Sail cannot read in a NOT NULL column.
     """
-    delta = DeltaTable(path)
-    before = delta.to_pyarrow_table()
-    numbered = before.select(keys).append_column("__row", pa.array(range(before.num_rows), pa.int64()))
-    kept = numbered.join(rows.select(keys), keys, join_type="left anti")["__row"].sort()
-    merged = pa.concat_tables([before.take(kept).cast(rows.schema), rows])
-    # without retries: a retried overwrite would keep what another writer appended, and lose its replacements
-    write_deltalake(delta, merged, mode="overwrite", commit_properties=CommitProperties(max_commit_retries=0))
-
-
-def _plain(type: pa.DataType) -> pa.DataType:
-    """The Arrow type that Delta holds for one that an engine gives: large strings and views are strings."""
-    if pa.types.is_large_string(type) or pa.types.is_string_view(type):
-        return pa.string()
-    if pa.types.is_large_binary(type) or pa.types.is_binary_view(type):
-        return pa.binary()
-    if pa.types.is_list(type) or pa.types.is_large_list(type):
-        return pa.list_(_plain(type.value_type))
-    if pa.types.is_timestamp(type):
-        return pa.timestamp("us", type.tz)
-    return type
+    on = list(keys)
+    numbered = before.select(on).append_column("__row", pa.array(range(before.num_rows), pa.int64()))
+    kept = numbered.join(rows.select(on), on, join_type="left anti")["__row"].sort()
+    return pa.concat_tables([before.take(kept).cast(rows.schema), rows])
 
 
 def _lookback_s(lookups: Sequence[Any]) -> dict[str, float]:

@@ -22,7 +22,7 @@ from athlete_assets.days import Days, midnight
 from athlete_assets.errors import AccessError, AthleteAssetsError, ContractError, StoreError
 from athlete_assets.settings import Settings
 from athlete_assets.store.arrow import described
-from athlete_assets.store.base import WIDENINGS, Maintained, Size, Store, Written, as_contracted, day_column, within
+from athlete_assets.store.base import WIDENINGS, Maintained, Size, Store, Written, as_contracted, day_column, window_sql
 from athlete_assets.store.feature_store import (
     PREDICTION,
     FeatureStore,
@@ -103,8 +103,10 @@ class UnityCatalogStore(Store):
         found = _attempt(name, lambda: _table_or_none(self.spark, name))
         if found is None:
             return self.spark.createDataFrame([], table.ddl.replace(" NOT NULL", ""))
+        from athlete_assets.store.columns import within
+
         frame = as_contracted(found, table)
-        return within(frame, table, days) if days else frame
+        return frame.where(within(table, days)) if days else frame
 
     def replace(self, table: Table, rows: DataFrame, days: Days | None = None) -> Written:
         name = self.full_name(table)
@@ -180,14 +182,14 @@ class UnityCatalogStore(Store):
         name = self.full_name(table)
         if not table.keys:
             # nothing to match by. Not saveAsTable with replaceWhere, which replaces the whole table on Apache Spark
-            rows.writeTo(quoted(name)).overwrite(F.expr(_window_predicate(table, days)) if days else F.lit(True))
+            rows.writeTo(quoted(name)).overwrite(F.expr(window_sql(table, days)) if days else F.lit(True))
             return
         view = f"athlete_assets_{uuid.uuid4().hex}"
         rows.createOrReplaceTempView(view)
         try:
             # collected, so that the commit has happened when this returns, whatever kind of session it is
             self.spark.sql(
-                merge_statement(name, view, table.keys, _window_predicate(table, days, "t") if days else None)
+                merge_statement(name, view, table.keys, window_sql(table, days, "t") if days else None)
             ).collect()
         finally:
             self.spark.catalog.dropTempView(view)
@@ -445,18 +447,6 @@ def merge_statement(
 def tags_statement(name: str, tags: Mapping[str, str]) -> str:
     pairs = ", ".join(f"{literal(key)} = {literal(value)}" for key, value in tags.items())
     return f"ALTER TABLE {quoted(name)} SET TAGS ({pairs})"
-
-
-def _window_predicate(table: Table, days: Days, alias: str = "") -> str:
-    """SQL for the rows of the days, by partition first; for rejects also those outside the calendar."""
-    prefix = f"{alias}." if alias else ""
-    first_month, last_month = days.months
-    first, last = (f"TIMESTAMP'{midnight(day).isoformat()}'" for day in (days.first, days.last))
-    inside = (
-        f"{prefix}month BETWEEN '{first_month}' AND '{last_month}' "
-        f"AND {prefix}{identifier(day_column(table))} BETWEEN {first} AND {last}"
-    )
-    return f"(({inside}) OR {prefix}month = '{tables.OUTSIDE_CALENDAR}')" if table == tables.REJECTS else f"({inside})"
 
 
 # -------------------------------------------------------------------------------------------------- rows and errors

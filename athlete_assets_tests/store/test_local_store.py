@@ -24,7 +24,8 @@ from athlete_assets.days import Days, midnight
 from athlete_assets.errors import ContractError, StoreError
 from athlete_assets.settings import Settings
 from athlete_assets.store.arrow import arrow_schema
-from athlete_assets.store.local import LocalStore, committed
+from athlete_assets.store.delta_folder import committed
+from athlete_assets.store.local import LocalStore
 from athlete_assets_tests.store.rows import daily, rejects, span
 
 JANUARY_TO_MARCH = span("2024-01-01", "2024-03-31")

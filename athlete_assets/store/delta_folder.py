@@ -1,0 +1,238 @@
+"""One Delta table in a local folder, written and read by delta-rs: what no Spark engine is needed for.
+
+Sail's own overwrite with `replaceWhere` accepts rows outside its predicate and its dynamic partition overwrite
+replaces the whole table; delta-rs refuses rows outside the predicate, and commits concurrent windows (32 of 32
+where Sail committed 13). Several first writers at once confuse it, so tables are created under a lock.
+"""
+
+from __future__ import annotations
+
+import fcntl
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+import pyarrow as pa
+import pyarrow.compute as pc
+from deltalake import CommitProperties, DeltaTable, QueryBuilder, TableFeatures, WriterProperties, write_deltalake
+from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
+from pyarrow.fs import LocalFileSystem, SubTreeFileSystem
+from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
+
+from athlete_assets.errors import ContractError, StoreError
+from athlete_assets.store.arrow import plain
+from athlete_assets.store.sql import delta_literal
+
+COMMIT_ATTEMPTS = 8
+CHANGE_FEED_PROPERTY = "delta.enableChangeDataFeed"
+Result = TypeVar("Result")
+
+
+class HistoryGoneError(StoreError):
+    """An old version, or its change feed, is no longer kept."""
+
+
+@dataclass(frozen=True)
+class DeltaFolder:
+    """The table in `path`; `name` is what messages call it. Every error is one of `athlete_assets.errors`."""
+
+    path: Path
+    name: str
+
+    def exists(self) -> bool:
+        return DeltaTable.is_deltatable(str(self.path))
+
+    def open(self, version: int | None = None) -> DeltaTable:
+        """delta-rs's handle, at the newest version or a given one; raises StoreError where it cannot be opened."""
+        try:
+            return DeltaTable(str(self.path), version=version)
+        except (DeltaError, OSError, ValueError) as error:
+            raise StoreError(f"{self.name}: cannot be read: {_first_line(error)}") from error
+
+    def create(
+        self,
+        schema: pa.Schema,
+        *,
+        description: str = "",
+        partition_by: Sequence[str] = (),
+        properties: Mapping[str, str] | None = None,
+    ) -> None:
+        """Creates the table, empty, unless one is there; several processes may try at once."""
+        if self.exists():
+            return
+        with self._creating():
+            if self.exists():
+                return
+            table = committed(
+                lambda: DeltaTable.create(
+                    str(self.path),
+                    schema,
+                    name=self.path.name,
+                    description=description,
+                    partition_by=list(partition_by) or None,
+                    configuration=dict(properties or {}),
+                    raise_if_key_not_exists=False,
+                ),
+                self.name,
+            )
+            if table.protocol().writer_features is not None and any(not field.nullable for field in schema):
+                # A naive timestamp makes delta-rs list the table's features, and it leaves NOT NULL out of the list:
+                # Apache Spark then refuses to open the table (DELTA_FEATURES_PROTOCOL_METADATA_MISMATCH).
+                committed(lambda: table.alter.add_feature(TableFeatures.Invariants), self.name)
+
+    # ------------------------------------------------------------------------------------------------------ reading
+
+    def rows(self, columns: Sequence[str] | None = None, version: int | None = None) -> pa.Table:
+        """All rows, or the given columns of them.
+
+        Through Arrow's own file system: delta-rs's is Python code that Arrow's threads call back into, and a process
+        that ends soon after such a read aborted now and then (exit 134, 7 of 85 short programs).
+        """
+        return rows_of(self.open(version), self.path, columns)
+
+    def query(self, sql: str, version: int | None = None) -> pa.Table:
+        """The rows of a statement over the table, which it calls t. Files that their statistics exclude stay closed.
+
+        Raises StoreError. (delta-rs's engine raises bare Exceptions.)
+        """
+        delta = self.open(version)
+        try:
+            return plain(pa.table(QueryBuilder().register("t", delta).execute(sql).read_all()))
+        except Exception as error:
+            raise StoreError(f"{self.name}: cannot be read: {_first_line(error)}") from error
+
+    def changes(self, first: int, last: int, columns: Sequence[str]) -> pa.Table:
+        """The change feed of the versions first..last: the columns, and _change_type.
+
+        Raises HistoryGoneError where a version, or a file of its feed, is not kept.
+        """
+        delta = self.open()
+        try:
+            feed = delta.load_cdf(starting_version=first, ending_version=last, columns=[*columns, "_change_type"])
+            return plain(pa.table(feed))
+        except (DeltaError, OSError, pa.ArrowException) as error:
+            raise HistoryGoneError(
+                f"{self.name}: the change feed of versions {first}..{last} is gone ({_first_line(error)})"
+            ) from error
+
+    # ------------------------------------------------------------------------------------------------------ writing
+
+    def overwrite(self, rows: pa.Table, predicate: str | None = None) -> int:
+        """Replaces the rows of the predicate (all rows without one) in one commit; the version that it made.
+
+        Rows outside the predicate are refused with a ContractError.
+        """
+        return self._written(rows, mode="overwrite", predicate=predicate)
+
+    def append(self, rows: pa.Table, row_group_rows: int | None = None) -> int:
+        """Adds the rows in one commit; the version that it made."""
+        return self._written(rows, mode="append", writer_properties=_writing(row_group_rows))
+
+    def upsert(
+        self, rows: pa.Table, keys: Sequence[str], where: str | None = None, row_group_rows: int | None = None
+    ) -> None:
+        """Replaces the rows with the keys of the given ones, and adds those that are new, in one commit.
+
+        where: a condition on `old` rows that all rows to replace fulfil, by which files can be skipped. A null key
+        equals none, so a row with one is always added.
+        """
+        same = " AND ".join([*(f"old.{key} = fresh.{key}" for key in keys), *([where] if where else [])])
+
+        def merge() -> None:
+            merger = self.open().merge(
+                rows,
+                predicate=same,
+                source_alias="fresh",
+                target_alias="old",
+                writer_properties=_writing(row_group_rows),
+            )
+            merger.when_matched_update_all().when_not_matched_insert_all().execute()
+
+        committed(merge, self.name)
+
+    def rewrite(self, change: Callable[[pa.Table], pa.Table]) -> None:
+        """Replaces all rows by what `change` makes of them, in one commit; again where another commit came between."""
+
+        def write() -> None:
+            delta = self.open()
+            rows = change(rows_of(delta, self.path))
+            # without retries: a retried overwrite would keep what another writer appended, and lose its replacements
+            write_deltalake(delta, rows, mode="overwrite", commit_properties=CommitProperties(max_commit_retries=0))
+
+        committed(write, self.name)
+
+    def delete(self, predicate: str) -> int:
+        """Deletes the rows; how many they were. Commits nothing where there are none."""
+        if not self.query(f"SELECT 1 FROM t WHERE {predicate} LIMIT 1").num_rows:
+            return 0
+        return int(committed(lambda: self.open().delete(predicate), self.name)["num_deleted_rows"])
+
+    def erase_history(self) -> None:
+        """Removes the files of all earlier versions, and their change feed: no time travel leads back."""
+        self.open().vacuum(retention_hours=0, enforce_retention_duration=False, dry_run=False)
+        for changes in (self.path / "_change_data").glob("*.parquet"):  # vacuum leaves the change feed's files
+            changes.unlink()
+
+    def _written(self, rows: pa.Table, **options: object) -> int:
+        def write() -> int:
+            delta = self.open()
+            write_deltalake(delta, rows, **options)  # type: ignore[call-overload]
+            return int(delta.version())
+
+        return committed(write, self.name)
+
+    @contextmanager
+    def _creating(self) -> Iterator[None]:
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        with open(self.path.parent / f".{self.path.name}.lock", "w") as handle:
+            fcntl.flock(handle, fcntl.LOCK_EX)
+            yield
+
+
+def rows_of(delta: DeltaTable, path: Path, columns: Sequence[str] | None = None) -> pa.Table:
+    """The rows of an opened table, as `DeltaFolder.rows` reads them."""
+    files = SubTreeFileSystem(str(path), LocalFileSystem())
+    return delta.to_pyarrow_table(columns=list(columns) if columns is not None else None, filesystem=files)
+
+
+def committed(write: Callable[[], Result], name: str) -> Result:
+    """Runs the write on the named table, again with jitter where another writer's commit came between.
+
+    Raises ContractError for rows that delta-rs refuses, StoreError for every other failure.
+    """
+
+    def gave_up(state: RetryCallState) -> Result:
+        assert state.outcome is not None
+        error = state.outcome.exception()
+        raise StoreError(f"{name}: {state.attempt_number} commits in a row met another writer: {error}") from error
+
+    retrying = Retrying(
+        retry=retry_if_exception_type(CommitFailedError),
+        stop=stop_after_attempt(COMMIT_ATTEMPTS),
+        wait=wait_random_exponential(multiplier=0.2),
+        retry_error_callback=gave_up,
+    )
+    try:
+        return retrying(write)
+    except (DeltaError, OSError, TableNotFoundError) as error:
+        if "failed validation check" in str(error):
+            # delta-rs prints the rows themselves; an athlete's rows do not belong in a log
+            raise ContractError(f"{name}: {_first_line(error)}") from None
+        raise StoreError(f"{name}: could not commit: {error}") from error
+
+
+def span_sql(column: str, values: pa.Array | pa.ChunkedArray) -> str:
+    """SQL for the rows whose text column lies from the smallest to the largest of the values: by that delta-rs skips
+    files, and some rows between them remain."""
+    smallest, largest = (delta_literal(str(bound)) for bound in pc.min_max(values).as_py().values())
+    return f"{column} >= {smallest} AND {column} <= {largest}"
+
+
+def _writing(row_group_rows: int | None) -> WriterProperties | None:
+    return WriterProperties(compression="ZSTD", max_row_group_size=row_group_rows) if row_group_rows else None
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0][:300]
