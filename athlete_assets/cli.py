@@ -1,4 +1,4 @@
-"""`athlete-assets`: import, run, status, ui. Thin: the work is in the modules that it calls.
+"""`athlete-assets`: import, run, status, rebuild, repair, ui. Thin: the work is in the modules that it calls.
 
 Exit codes: 0 done; 1 an asset or a check failed; 2 bad input or a bad setting (one sentence, nothing written).
 """
@@ -117,6 +117,20 @@ def _rollback(options: argparse.Namespace, settings: Settings) -> int:
     return 0
 
 
+def _rebuild(options: argparse.Namespace, settings: Settings) -> int:
+    from athlete_assets import rebuild
+
+    _of_the_local_deployment(settings)
+    return rebuild.rebuild(options.table, settings)
+
+
+def _repair(options: argparse.Namespace, settings: Settings) -> int:
+    from athlete_assets import rebuild
+
+    _of_the_local_deployment(settings)
+    return rebuild.repair(settings, options.dry_run)
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="athlete-assets", description=__doc__, formatter_class=argparse.RawTextHelpFormatter
@@ -160,6 +174,12 @@ def _parser() -> argparse.ArgumentParser:
     forget.add_argument("--athlete", required=True, metavar="ID", help="the athlete's id, as silver has it")
     forget.add_argument("--retrain", action="store_true", help="train the models anew, without the athlete")
     forget.set_defaults(command=_forget)
+    again = commands.add_parser("rebuild", help="make a derived table anew, with the columns of its present contract")
+    again.add_argument("table", help="name or schema.name, such as feature_store.athlete_rolling_features")
+    again.set_defaults(command=_rebuild)
+    mender = commands.add_parser("repair", help="mend tables whose files are damaged, and compute anew what was lost")
+    mender.add_argument("--dry-run", action="store_true", help="say what is damaged, change nothing")
+    mender.set_defaults(command=_repair)
     ui = commands.add_parser("ui", help="open the Dagster UI (webserver and daemon) on this home")
     ui.add_argument("--port", type=int, default=3000)
     ui.set_defaults(command=_ui)

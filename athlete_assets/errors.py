@@ -23,6 +23,14 @@ class StoreError(AthleteAssetsError):
     """A table store that could not commit or could not be reached: the only failure that is worth a retry."""
 
 
+class LastingStoreError(AthleteAssetsError):
+    """A table store that stays as it is until somebody acts (full disk, no right to write): not worth a retry."""
+
+
+class DamageError(LastingStoreError):
+    """A stored table whose files are not what was written. Names the file, the last good version and the remedy."""
+
+
 class ClusterError(AthleteAssetsError):
     """A Databricks run that ended without the step's own verdict: nothing is known to be wrong with the step."""
 

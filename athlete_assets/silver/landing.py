@@ -26,7 +26,7 @@ from athlete_assets.days import monday_of
 from athlete_assets.errors import ContractError, InputError
 from athlete_assets.settings import PREFIX, Settings
 from athlete_assets.store.arrow import arrow_schema, fitted
-from athlete_assets.store.delta_folder import CHANGE_FEED_PROPERTY, DeltaFolder, span_sql
+from athlete_assets.store.delta_folder import DeltaFolder, span_sql
 from athlete_assets.store.local import LocalStore
 from athlete_assets.store.sql import delta_literal
 from athlete_assets.tables import Table
@@ -160,8 +160,8 @@ def landing_lock(store: LocalStore) -> Iterator[None]:
 
 def _merge(store: LocalStore, table: Table, rows: pa.Table) -> tuple[int, int]:
     """Writes what is new or changed in one commit; counts of new and of changed rows."""
+    store.create(table)
     folder = store.folder(table)
-    folder.create(arrow_schema(table), description=table.comment, properties={CHANGE_FEED_PROPERTY: "true"})
     if not rows.num_rows:
         return 0, 0
     new, changed = _differences(_of_same_athletes(folder, table, rows), rows, table)

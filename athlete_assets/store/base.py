@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 from abc import ABC, abstractmethod
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,7 +13,7 @@ from athlete_assets import tables
 from athlete_assets.days import Days, midnight
 from athlete_assets.errors import ContractError
 from athlete_assets.settings import Settings
-from athlete_assets.tables import Table
+from athlete_assets.tables import Column, Table
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -31,6 +33,8 @@ The session's zone is UTC, so a naive timestamp and a UTC one turn into each oth
 date into its midnight.
 """
 DIGESTS = 2**64
+CONTRACT_PROPERTY = "athlete_assets.contract"
+"""The table property that says by which version of its contract the table was last made or altered."""
 
 
 DIGESTS = 2**64
@@ -156,10 +160,66 @@ class Store(ABC):
         """Adds the rows to a log table in one commit. Raises as `replace` does."""
 
 
+def contract_digest(table: Table) -> str:
+    """The version of the table's contract: changes with columns, their order, types and nullability, and keys.
+
+    Comments, units and ranges do not count: they need no change of what is stored.
+    """
+    columns = [f"{column.name} {column.type} {'null' if column.nullable else 'not null'}" for column in table.columns]
+    text = "\n".join([*columns, ",".join(table.keys), table.day_column or ""])
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def is_derived(table: Table) -> bool:
+    """Whether the product writes the table from others, so that it can be made anew; silver comes from upstream."""
+    return table not in tables.SILVER
+
+
+def remedy(table: Table) -> str:
+    """What to do about a stored table that no longer fits its contract."""
+    if is_derived(table):
+        return f"`athlete-assets rebuild {'.'.join(table.path)}` makes the table anew"
+    return "silver is never made anew here: change it where it comes from"
+
+
+def refuse_changed(table: Table, stored: Mapping[str, str], required: Collection[str] = ()) -> list[Column]:
+    """The contract's columns that a stored table lacks and can be given: nullable ones, to be added by ALTER.
+
+    stored: Spark type by column, as the store has them; required: those of them that are NOT NULL. Raises
+    ContractError that names table, column and remedy for one that the contract no longer has, that has another type,
+    that is NOT NULL where the contract allows nulls, or that is missing and must not be null. (Silver may hold more
+    than the contract, and types that widen to it.)
+    """
+    name = ".".join(table.path)
+    known = {column.name: column for column in table.columns}
+    for column, type in stored.items():
+        if column not in known:
+            if is_derived(table):
+                raise ContractError(f"{name}: column {column} is stored, but not in the contract; {remedy(table)}")
+            continue
+        wanted = known[column]
+        if type != wanted.type and not (not is_derived(table) and type in WIDENINGS.get(wanted.type, ())):
+            raise ContractError(f"{name}: column {column} is {type}, the contract says {wanted.type}; {remedy(table)}")
+        if column in required and wanted.nullable:
+            raise ContractError(
+                f"{name}: column {column} is stored as NOT NULL, the contract allows nulls; {remedy(table)}"
+            )
+    missing = [column for column in table.columns if column.name not in stored]
+    for lacking in missing:
+        if not lacking.nullable:
+            raise ContractError(
+                f"{name}: column {lacking.name} is missing, and it must not be null in the rows that are there; "
+                f"{remedy(table)}"
+            )
+    return missing
+
+
 def as_contracted(frame: DataFrame, table: Table) -> DataFrame:
     """The frame with exactly the table's columns, in order and of their types.
 
-    Raises ContractError that names table and column for a required one that is missing or of another type.
+    A column is null where the contract lets upstream lack it, and where the table was written before it came into the
+    contract. Raises ContractError that names table, column and remedy for another one that is missing, or has another
+    type.
     """
     from pyspark.sql import functions as F
 
@@ -167,8 +227,9 @@ def as_contracted(frame: DataFrame, table: Table) -> DataFrame:
     columns = []
     for column in table.columns:
         if column.name not in found:
-            if column.required:
-                raise ContractError(f"{'.'.join(table.path)}: required column {column.name} is missing")
+            if not column.nullable if is_derived(table) else column.required:
+                advice = f"; {remedy(table)}" if is_derived(table) else ""
+                raise ContractError(f"{'.'.join(table.path)}: required column {column.name} is missing{advice}")
             columns.append(F.lit(None).cast(column.type).alias(column.name))
         elif found[column.name] == column.type:
             columns.append(F.col(column.name))
@@ -177,6 +238,7 @@ def as_contracted(frame: DataFrame, table: Table) -> DataFrame:
         else:
             raise ContractError(
                 f"{'.'.join(table.path)}: column {column.name} is {found[column.name]}, the contract says {column.type}"
+                f"; {remedy(table)}"
             )
     return frame.select(*columns)
 

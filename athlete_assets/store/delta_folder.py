@@ -8,6 +8,7 @@ where Sail committed 13). Several first writers at once confuse it, so tables ar
 from __future__ import annotations
 
 import fcntl
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,13 +17,23 @@ from typing import TypeVar
 
 import pyarrow as pa
 import pyarrow.compute as pc
-from deltalake import CommitProperties, DeltaTable, QueryBuilder, TableFeatures, WriterProperties, write_deltalake
+from deltalake import (
+    CommitProperties,
+    DeltaTable,
+    QueryBuilder,
+    Schema,
+    TableFeatures,
+    WriterProperties,
+    write_deltalake,
+)
 from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
+from deltalake.schema import ArrayType, PrimitiveType
 from pyarrow.fs import LocalFileSystem, SubTreeFileSystem
 from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
 
-from athlete_assets.errors import ContractError, StoreError
+from athlete_assets.errors import AthleteAssetsError, ContractError, DamageError, LastingStoreError, StoreError
 from athlete_assets.store.arrow import plain
+from athlete_assets.store.delta_log import log_state
 from athlete_assets.store.sql import delta_literal
 
 COMMIT_ATTEMPTS = 8
@@ -45,11 +56,42 @@ class DeltaFolder:
         return DeltaTable.is_deltatable(str(self.path))
 
     def open(self, version: int | None = None) -> DeltaTable:
-        """delta-rs's handle, at the newest version or a given one; raises StoreError where it cannot be opened."""
+        """delta-rs's handle, at the newest version or a given one.
+
+        Raises DamageError where the log is damaged, HistoryGoneError for an old version that is not kept, StoreError
+        where the table cannot be opened for another reason.
+        """
+        self.refuse_damage()
         try:
             return DeltaTable(str(self.path), version=version)
         except (DeltaError, OSError, ValueError) as error:
-            raise StoreError(f"{self.name}: cannot be read: {_first_line(error)}") from error
+            if version is not None:
+                raise HistoryGoneError(
+                    f"{self.name}: version {version} cannot be read: {_first_line(error)}"
+                ) from error
+            self.refuse_damage(thorough=True)
+            raise _failure(f"{self.name}: cannot be read", error) from error
+
+    def refuse_damage(self, thorough: bool = False) -> None:
+        """Raises DamageError where the newest commit cannot be read (each since the checkpoint where `thorough`)."""
+        state = log_state(self.path, thorough)
+        if state.broken:
+            raise DamageError(
+                f"{self.name}: {state.broken[0]} is empty or broken; the last good version is "
+                f"{'none' if state.last_good is None else state.last_good}. `athlete-assets repair` moves the file "
+                "aside and computes anew what was lost with it"
+            )
+
+    def types(self) -> dict[str, str]:
+        """Spark type by stored column, in order."""
+        return {field.name: _spark_type(field.type) for field in self.open().schema().fields}
+
+    def required(self) -> list[str]:
+        """The stored columns that are NOT NULL."""
+        return [field.name for field in self.open().schema().fields if not field.nullable]
+
+    def properties(self) -> dict[str, str]:
+        return {key: value or "" for key, value in self.open().metadata().configuration.items()}
 
     def create(
         self,
@@ -58,13 +100,13 @@ class DeltaFolder:
         description: str = "",
         partition_by: Sequence[str] = (),
         properties: Mapping[str, str] | None = None,
-    ) -> None:
-        """Creates the table, empty, unless one is there; several processes may try at once."""
+    ) -> bool:
+        """Creates the table, empty, unless one is there; whether it did. Several processes may try at once."""
         if self.exists():
-            return
-        with self._creating():
+            return False
+        with self._locked():
             if self.exists():
-                return
+                return False
             table = committed(
                 lambda: DeltaTable.create(
                     str(self.path),
@@ -81,6 +123,26 @@ class DeltaFolder:
                 # A naive timestamp makes delta-rs list the table's features, and it leaves NOT NULL out of the list:
                 # Apache Spark then refuses to open the table (DELTA_FEATURES_PROTOCOL_METADATA_MISMATCH).
                 committed(lambda: table.alter.add_feature(TableFeatures.Invariants), self.name)
+            return True
+
+    def alter(self, schema: pa.Schema, missing: Sequence[str], properties: Mapping[str, str]) -> None:
+        """Adds those of the missing columns that are still missing, as the schema has them, and sets the properties."""
+        with self._locked():
+            stored = {field.name for field in self.open().schema().fields}
+            fresh = Schema.from_arrow(pa.schema([schema.field(name) for name in missing if name not in stored]))
+            if fresh.fields:
+                committed(lambda: self.open().alter.add_columns(fresh.fields), self.name)
+            changed = dict(properties.items() - self.properties().items())
+            if changed:
+                committed(lambda: self.open().alter.set_table_properties(changed, raise_if_not_exists=False), self.name)
+
+    def restart(self, rows: pa.Table, properties: Mapping[str, str]) -> None:
+        """Leaves these rows and their columns alone, and sets the properties; earlier versions are kept."""
+        with self._locked():
+            committed(lambda: write_deltalake(self.open(), rows, mode="overwrite", schema_mode="overwrite"), self.name)
+            committed(
+                lambda: self.open().alter.set_table_properties(dict(properties), raise_if_not_exists=False), self.name
+            )
 
     # ------------------------------------------------------------------------------------------------------ reading
 
@@ -101,7 +163,11 @@ class DeltaFolder:
         try:
             return plain(pa.table(QueryBuilder().register("t", delta).execute(sql).read_all()))
         except Exception as error:
-            raise StoreError(f"{self.name}: cannot be read: {_first_line(error)}") from error
+            if version is not None:
+                raise HistoryGoneError(
+                    f"{self.name}: version {version} cannot be read: {_first_line(error)}"
+                ) from error
+            raise _failure(f"{self.name}: cannot be read", error) from error
 
     def changes(self, first: int, last: int, columns: Sequence[str]) -> pa.Table:
         """The change feed of the versions first..last: the columns, and _change_type.
@@ -175,6 +241,10 @@ class DeltaFolder:
         for changes in (self.path / "_change_data").glob("*.parquet"):  # vacuum leaves the change feed's files
             changes.unlink()
 
+    def forget_missing_files(self) -> None:
+        """Drops the files from the log that are not there any more: their rows are gone, and readers go on."""
+        committed(lambda: self.open().repair(), self.name)
+
     def _written(self, rows: pa.Table, **options: object) -> int:
         def write() -> int:
             delta = self.open()
@@ -184,7 +254,7 @@ class DeltaFolder:
         return committed(write, self.name)
 
     @contextmanager
-    def _creating(self) -> Iterator[None]:
+    def _locked(self) -> Iterator[None]:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         with open(self.path.parent / f".{self.path.name}.lock", "w") as handle:
             fcntl.flock(handle, fcntl.LOCK_EX)
@@ -220,7 +290,7 @@ def committed(write: Callable[[], Result], name: str) -> Result:
         if "failed validation check" in str(error):
             # delta-rs prints the rows themselves; an athlete's rows do not belong in a log
             raise ContractError(f"{name}: {_first_line(error)}") from None
-        raise StoreError(f"{name}: could not commit: {error}") from error
+        raise _failure(f"{name}: could not commit", error) from error
 
 
 def span_sql(column: str, values: pa.Array | pa.ChunkedArray) -> str:
@@ -232,6 +302,33 @@ def span_sql(column: str, values: pa.Array | pa.ChunkedArray) -> str:
 
 def _writing(row_group_rows: int | None) -> WriterProperties | None:
     return WriterProperties(compression="ZSTD", max_row_group_size=row_group_rows) if row_group_rows else None
+
+
+LASTING = ("No space left", "Read-only file system", "Permission denied", "Not a directory", "quota exceeded")
+"""What the system says of a disk that stays as it is until somebody acts."""
+DAMAGED_FILE = re.compile(r"(?s)\.parquet.*(not found|No such file)|(not found|No such file).*\.parquet|Parquet error")
+"""What delta-rs says of a data file that is missing, or not whole."""
+
+
+def _failure(what: str, error: Exception) -> AthleteAssetsError:
+    """The error for a table that could not be read or written: of the kind that may pass, or of the one that stays."""
+    said = " ".join(str(error).split())[:300] or type(error).__name__
+    if any(mark in str(error) for mark in LASTING):
+        return LastingStoreError(f"{what}: {said}; free the disk or give the right, then run it again")
+    if DAMAGED_FILE.search(str(error)):
+        return DamageError(
+            f"{what}: a data file is missing or broken: {said}; `athlete-assets repair` drops it from the log and "
+            "computes its window anew"
+        )
+    return StoreError(f"{what}: {said}")
+
+
+def _spark_type(type: object) -> str:
+    """delta-rs's name of a type, in Spark's words."""
+    if isinstance(type, ArrayType):
+        return f"array<{_spark_type(type.element_type)}>"
+    assert isinstance(type, PrimitiveType)
+    return {"long": "bigint", "integer": "int", "short": "smallint", "byte": "tinyint"}.get(type.type, type.type)
 
 
 def _first_line(error: Exception) -> str:

@@ -96,7 +96,13 @@ class EmbeddedFeatureStore(FeatureStore):
             raise ContractError(f"{name}: mode {mode!r} must be merge or overwrite")
         keys = self.get_table(name=name).primary_keys
         folder = self._existing(name)
-        rows = fitted_to(df.toArrow(), _schema(folder, keys), name, widen=False)
+        given, schema = df.toArrow(), _schema(folder, keys)
+        for column in sorted(set(given.column_names) ^ set(schema.names)):
+            raise ContractError(f"{name}: column {column} is in the frame or in the table, but not in both")
+        for key in keys:
+            if given.column(key).null_count:
+                raise ContractError(f"{name}: key {key} is null in {given.column(key).null_count} rows")
+        rows = fitted_to(given, schema, name, widen=False)
         refuse_repeated_keys(rows, name, keys)
         if mode == "overwrite":
             folder.overwrite(rows)
@@ -340,6 +346,7 @@ class EmbeddedFeatureStore(FeatureStore):
         folder = self._folder(name)
         if not folder.exists():
             raise ContractError(f"feature table {name} does not exist")
+        folder.refuse_damage()
         return folder
 
     def _arrow_schema(self, schema: StructType, keys: Sequence[str]) -> pa.Schema:

@@ -11,9 +11,19 @@ import pyarrow as pa
 
 from athlete_assets.days import Days
 from athlete_assets.settings import Settings
-from athlete_assets.store.arrow import arrow_schema, content_digest, fitted, refuse_outside, refuse_repeated_keys
-from athlete_assets.store.base import Maintained, Store, Written, as_contracted, window_sql
-from athlete_assets.store.delta_folder import DeltaFolder
+from athlete_assets.store.arrow import arrow_schema, content_digest, fitted, plain, refuse_outside, refuse_repeated_keys
+from athlete_assets.store.base import (
+    CONTRACT_PROPERTY,
+    Maintained,
+    Store,
+    Written,
+    as_contracted,
+    contract_digest,
+    is_derived,
+    refuse_changed,
+    window_sql,
+)
+from athlete_assets.store.delta_folder import CHANGE_FEED_PROPERTY, DeltaFolder
 from athlete_assets.store.maintenance import maintain_delta
 from athlete_assets.store.session import spark_session
 from athlete_assets.tables import Table
@@ -59,17 +69,28 @@ class LocalStore(Store):
         return self.folder(table).open()
 
     def rows(self, table: Table, columns: Sequence[str] | None = None) -> pa.Table:
-        """All rows without an engine, or the given columns of them; none where the table does not exist yet."""
-        if self.exists(table):
-            return self.folder(table).rows(columns)
-        empty = arrow_schema(table).empty_table()
-        return empty.select(list(columns)) if columns is not None else empty
+        """All rows in the contract's columns (or the given ones of them), read without an engine.
+
+        None where the table does not exist yet; null where it was written before a column came into the contract.
+        """
+        schema = arrow_schema(table)
+        names = list(columns) if columns is not None else schema.names
+        if not self.exists(table):
+            return schema.empty_table().select(names)
+        folder = self.folder(table)
+        stored = set(folder.types())
+        rows = plain(folder.rows([name for name in names if name in stored]))
+        for name in names:
+            if name not in stored:
+                rows = rows.append_column(name, pa.nulls(rows.num_rows, schema.field(name).type))
+        return rows.select(names)
 
     def read(self, table: Table, days: Days | None = None) -> DataFrame:
         if not self.exists(table):
             return self.spark.createDataFrame([], table.ddl.replace(" NOT NULL", ""))
         from athlete_assets.store.columns import within
 
+        self.folder(table).refuse_damage()
         frame = as_contracted(self.spark.read.format("delta").load(str(self.path(table))), table)
         return frame.where(within(table, days)) if days else frame
 
@@ -97,13 +118,45 @@ class LocalStore(Store):
         return maintain_delta(self.path(table), self.settings.keep_versions_days)
 
     def create(self, table: Table) -> None:
-        """Creates the table, empty and with its contract, unless it is there."""
-        self.folder(table).create(
-            arrow_schema(table, comments=True),
+        """Has the table as its contract says: made empty where it is missing, altered where it has fewer columns.
+
+        Raises ContractError where it holds columns that no longer fit (see `base.refuse_changed`).
+        """
+        schema = arrow_schema(table, comments=is_derived(table))
+        folder = self.folder(table)
+        wanted = properties(table)
+        if folder.create(
+            schema,
             description=table.comment,
             partition_by=["month"] if "month" in table.column_names else [],
-            properties=feature_table_properties(table),
-        )
+            properties=wanted if is_derived(table) else {**wanted, CHANGE_FEED_PROPERTY: "true"},
+        ):
+            return
+        if folder.properties().get(CONTRACT_PROPERTY) != wanted[CONTRACT_PROPERTY]:
+            missing = refuse_changed(table, folder.types(), folder.required())
+            folder.alter(schema, [column.name for column in missing], wanted)
+
+    def reset(self, table: Table) -> None:
+        """Empties a derived table and gives it its contract's columns, in one commit; earlier versions are kept."""
+        if self.exists(table):
+            self.folder(table).restart(arrow_schema(table, comments=True).empty_table(), properties(table))
+
+    def carry_over(self, table: Table) -> int:
+        """Puts a derived table's rows into the contract's columns, in one commit; how many they are.
+
+        What the contract no longer has is left behind, what is new is null. Raises ContractError where a column's new
+        type does not hold the old values, or a new one must not be null: then nothing is written.
+        """
+        if not self.exists(table):
+            return 0
+        rows = fitted(self.rows(table), table)
+        self.folder(table).restart(rows.cast(arrow_schema(table, comments=True)), properties(table))
+        return rows.num_rows
+
+
+def properties(table: Table) -> dict[str, str]:
+    """The Delta properties of a contract's table: its keys, and the contract's version."""
+    return {**feature_table_properties(table), CONTRACT_PROPERTY: contract_digest(table)}
 
 
 def erased_spans(table: DeltaTable) -> list[str]:

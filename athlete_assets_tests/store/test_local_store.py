@@ -21,9 +21,10 @@ from pyspark.sql import SparkSession
 
 from athlete_assets import tables
 from athlete_assets.days import Days, midnight
-from athlete_assets.errors import ContractError, StoreError
+from athlete_assets.errors import ContractError, LastingStoreError
 from athlete_assets.settings import Settings
 from athlete_assets.store.arrow import arrow_schema
+from athlete_assets.store.base import contract_digest
 from athlete_assets.store.delta_folder import committed
 from athlete_assets.store.local import LocalStore
 from athlete_assets_tests.store.rows import daily, rejects, span
@@ -194,6 +195,7 @@ def test_a_table_carries_its_contract(store: LocalStore) -> None:
     assert metadata.description == tables.DAILY.comment
     assert metadata.partition_columns == ["month"]
     assert metadata.configuration == {
+        "athlete_assets.contract": contract_digest(tables.DAILY),
         "feature_store.primary_keys": "athlete_id,activity_date",
         "feature_store.timestamp_key": "activity_date",
     }
@@ -370,7 +372,7 @@ def test_a_store_that_cannot_be_written_says_so(store: LocalStore) -> None:
     log = store.path(tables.DAILY) / "_delta_log"
     log.rename(log.with_name("away"))
     log.write_text("in the way")
-    with pytest.raises(StoreError, match="athlete_daily_features: could not commit"):
+    with pytest.raises(LastingStoreError, match=r"athlete_daily_features: could not commit.*Not a directory"):
         store.replace_arrow(tables.DAILY, daily("a", [date(2024, 1, 1)]))
     log.unlink()
     log.with_name("away").rename(log)
