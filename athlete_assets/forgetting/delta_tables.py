@@ -10,7 +10,8 @@ from deltalake import DeltaTable
 
 from athlete_assets.forgetting.occurrences import Wanted
 from athlete_assets.forgetting.proof import offenders
-from athlete_assets.store.local import ERASED_PROPERTY, committed, erased_spans
+from athlete_assets.store.delta_folder import committed
+from athlete_assets.store.local import ERASED_PROPERTY, erased_spans
 from athlete_assets.store.sql import delta_literal
 
 LOG = "_delta_log"
