@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
 from typing import Any
 
@@ -36,7 +37,12 @@ def mlflow_resource(settings: Settings) -> dg.ResourceDefinition:
             "env": {},
             "extra_tags": {},
         }
-        yield from mlflow_tracking.resource_fn(context.replace_config(config))  # type: ignore[call-arg]
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", dg.BetaWarning)  # chosen knowingly; its version is pinned
+            tracking = mlflow_tracking.resource_fn(context.replace_config(config))  # type: ignore[call-arg]
+            client = next(tracking)
+        yield client
+        next(tracking, None)
         while mlflow.active_run():
             mlflow.end_run()
 
