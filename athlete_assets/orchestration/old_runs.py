@@ -127,9 +127,19 @@ def _runs_of_failed_partitions(connection: Connection, state: Collection[int]) -
 
 
 def _newest_check_results(connection: Connection) -> set[int]:
+    """The newest row of each check, and its newest result for each partition.
+
+    A plan for one partition is no state unless it is the newest row: of a check that the run evaluates once Dagster
+    plans each day of a range, stores one result without a day, and leaves the plans as they are.
+    """
     checks = AssetCheckExecutionsTable.c
-    newest = select(func.max(checks.id)).group_by(checks.asset_key, checks.check_name, checks.partition)
-    return {row[0] for row in connection.execute(newest)}
+    newest = select(func.max(checks.id)).group_by(checks.asset_key, checks.check_name)
+    results = (
+        select(func.max(checks.id))
+        .where(checks.execution_status != "PLANNED")
+        .group_by(checks.asset_key, checks.check_name, checks.partition)
+    )
+    return {row[0] for query in (newest, results) for row in connection.execute(query)}
 
 
 def _runs_of_planned_checks(connection: Connection) -> set[str]:
