@@ -19,7 +19,7 @@ import dagster as dg
 
 from athlete_assets import tables
 from athlete_assets.assets.builder import STEP_LAUNCHER, STORE, store_of
-from athlete_assets.errors import StoreError
+from athlete_assets.errors import AthleteAssetsError
 from athlete_assets.models import registry
 from athlete_assets.models.old_versions import remove_old_versions
 from athlete_assets.models.specs import MODELS
@@ -60,7 +60,7 @@ def maintenance_job(settings: Settings) -> dg.JobDefinition:
                 continue
             try:
                 done = store.maintain(table)
-            except StoreError as error:
+            except AthleteAssetsError as error:
                 failures.append(str(error))
                 continue
             records.append(_record(".".join(table.path), done.before, done.after, done.note))

@@ -35,6 +35,8 @@ from sqlalchemy.engine import Connection
 
 AT_ONCE = 500
 """Ids in one statement; SQLite takes up to 999 parameters in some of its builds."""
+PLANNED = DagsterEventType.ASSET_MATERIALIZATION_PLANNED.value
+WRITTEN = DagsterEventType.ASSET_MATERIALIZATION.value
 Item = TypeVar("Item")
 
 
@@ -54,8 +56,8 @@ def remove_old_runs(instance: dg.DagsterInstance, ended_before: datetime) -> Rem
         return RemovedHistory(0, 0, 0)
     old = _old_runs(instance, ended_before)
     with storage.index_connection() as connection:
-        state = _state_events(connection)
-        needed = _runs_of_failed_partitions(connection, state) | _runs_of_planned_checks(connection)
+        state, needed = _state_events(connection)
+        needed |= _runs_of_planned_checks(connection)
         gone = [run_id for run_id in old if run_id not in needed]
         checks = _remove_check_results(connection, gone, ended_before)
         events = _remove_events(connection, gone, state, ended_before)
@@ -96,40 +98,51 @@ def _old_runs(instance: dg.DagsterInstance, ended_before: datetime) -> list[str]
     return [record.dagster_run.run_id for record in records]
 
 
-def _state_events(connection: Connection) -> set[int]:
-    """The newest event of each kind, asset and partition, and the newest of all: its id must not be given again."""
+def _state_events(connection: Connection) -> tuple[set[int], set[str]]:
+    """The ids of the events that say how things stand, and the runs because of which a partition counts as failed.
+
+    State is the newest event of each kind, asset and partition. A plan is, too, where no materialisation came after
+    it: whether the partition counts as failed, or as being written, its run's status says. The newest plan of an asset
+    stays whatever came after it, and so does the newest event of all: its id must not be given again.
+    """
     events = SqlEventLogStorageTable.c
     kinds = [kind.value for kind in ASSET_EVENTS]
     newest = (
-        select(func.max(events.id))
+        select(func.max(events.id), events.asset_key, events.partition, events.dagster_event_type)
         .where(events.asset_key.is_not(None), events.dagster_event_type.in_(kinds))
         .group_by(events.asset_key, events.partition, events.dagster_event_type)
     )
+    found = {(asset, partition, kind): id for id, asset, partition, kind in connection.execute(newest)}
+    planned = {key: id for key, id in found.items() if key[2] == PLANNED}
+    open_plans = {id for (asset, part, _), id in planned.items() if id > found.get((asset, part, WRITTEN), -1)}
+    last_plans: dict[str, int] = {}
+    for (asset, _, _), id in planned.items():
+        last_plans[asset] = max(id, last_plans.get(asset, -1))
     last = connection.execute(select(func.max(events.id))).scalar()
-    return {row[0] for row in connection.execute(newest)} | ({last} if last is not None else set())
-
-
-def _runs_of_failed_partitions(connection: Connection, state: Collection[int]) -> set[str]:
-    """The runs that planned a partition and did not write it: by their status Dagster calls the partition failed."""
-    events = SqlEventLogStorageTable.c
-    planned, written = (
-        DagsterEventType.ASSET_MATERIALIZATION_PLANNED.value,
-        DagsterEventType.ASSET_MATERIALIZATION.value,
-    )
-    newest: dict[tuple[str, str | None], tuple[int, str, str]] = {}
-    columns = (events.id, events.asset_key, events.partition, events.dagster_event_type, events.run_id)
-    for ids in _batches(sorted(state)):
-        query = select(*columns).where(events.id.in_(ids), events.dagster_event_type.in_([planned, written]))
-        for id, asset, partition, kind, run_id in connection.execute(query):
-            if id > newest.get((asset, partition), (-1, "", ""))[0]:
-                newest[asset, partition] = (id, kind, run_id)
-    return {run_id for _, kind, run_id in newest.values() if kind == planned}
+    state = {id for (_, _, kind), id in found.items() if kind != PLANNED}
+    state |= open_plans | set(last_plans.values()) | ({last} if last is not None else set())
+    runs = {
+        str(run_id)
+        for ids in _batches(sorted(open_plans))
+        for (run_id,) in connection.execute(select(events.run_id).where(events.id.in_(ids)).distinct())
+    }
+    return state, runs
 
 
 def _newest_check_results(connection: Connection) -> set[int]:
+    """The newest row of each check, and its newest result for each partition.
+
+    A plan for one partition is no state unless it is the newest row: of a check that the run evaluates once Dagster
+    plans each day of a range, stores one result without a day, and leaves the plans as they are.
+    """
     checks = AssetCheckExecutionsTable.c
-    newest = select(func.max(checks.id)).group_by(checks.asset_key, checks.check_name, checks.partition)
-    return {row[0] for row in connection.execute(newest)}
+    newest = select(func.max(checks.id)).group_by(checks.asset_key, checks.check_name)
+    results = (
+        select(func.max(checks.id))
+        .where(checks.execution_status != "PLANNED")
+        .group_by(checks.asset_key, checks.check_name, checks.partition)
+    )
+    return {row[0] for query in (newest, results) for row in connection.execute(query)}
 
 
 def _runs_of_planned_checks(connection: Connection) -> set[str]:

@@ -116,7 +116,7 @@ def test_each_asset_links_to_its_step_and_to_what_it_computes_with(key: dg.Asset
     assert isinstance(step, dg.LocalFileCodeReference)
     line = Path(step.file_path).read_text().splitlines()[(step.line_number or 0) - 1]
     assert Path(step.file_path).parent.name == "assets"
-    assert line.strip().startswith(("@table_asset(", "@model_asset("))
+    assert line.strip().startswith(("@table_asset(", "def trained_model("))
     assert others
     for other in others:
         assert isinstance(other, dg.LocalFileCodeReference)
