@@ -1,8 +1,8 @@
 """Unity Catalog: the same stores where the tables are Delta tables of a Databricks metastore.
 
-Tables are made by one CREATE TABLE (keys, comments and layout at once), windows are replaced by one MERGE, and lookups
-and models go through the real FeatureEngineeringClient, from 0.12.1 on: three-level names, keyword arguments, nothing
-that log_model returns.
+Tables are made by one CREATE TABLE (keys, comments, layout and contract at once), windows are replaced by one overwrite
+with the window as its predicate, and lookups and models go through the real FeatureEngineeringClient, from 0.12.1 on:
+three-level names, keyword arguments, nothing that log_model returns.
 """
 
 from __future__ import annotations
@@ -22,7 +22,20 @@ from athlete_assets.days import Days, midnight
 from athlete_assets.errors import AccessError, AthleteAssetsError, ContractError, StoreError
 from athlete_assets.settings import Settings
 from athlete_assets.store.arrow import described
-from athlete_assets.store.base import WIDENINGS, Maintained, Size, Store, Written, as_contracted, day_column, window_sql
+from athlete_assets.store.base import (
+    CONTRACT_PROPERTY,
+    DIGESTS,
+    WIDENINGS,
+    Maintained,
+    Size,
+    Store,
+    Written,
+    as_contracted,
+    contract_digest,
+    day_column,
+    refuse_changed,
+    window_sql,
+)
 from athlete_assets.store.feature_store import (
     PREDICTION,
     FeatureStore,
@@ -33,16 +46,19 @@ from athlete_assets.store.feature_store import (
     schema_of,
 )
 from athlete_assets.store.sql import identifier, literal, quoted
-from athlete_assets.tables import Table
+from athlete_assets.tables import Column, Table
 
 if TYPE_CHECKING:
-    from pyspark.sql import Column, DataFrame, SparkSession
+    from pyspark.sql import Column as SparkColumn
+    from pyspark.sql import DataFrame, SparkSession
     from pyspark.sql.types import StructType
 
 ATTEMPTS = 3
 RETRY_SECONDS = 2.0
 """Wait before the first retry, and as much again by chance; each further one waits twice as long."""
 REGISTRY = "databricks-uc"
+DELETION_VECTORS = "delta.enableDeletionVectors"
+"""With them a replaced window marks its old rows in files that hold others, too, and rewrites none of those."""
 
 MISSING_TABLE = ("TABLE_OR_VIEW_NOT_FOUND", "DELTA_TABLE_NOT_FOUND", "RESOURCE_DOES_NOT_EXIST", "TABLE_DOES_NOT_EXIST")
 MISSING_SCHEMA = ("SCHEMA_NOT_FOUND", "NO_SUCH_CATALOG", "CATALOG_NOT_FOUND", "CATALOG_DOES_NOT_EXIST")
@@ -111,17 +127,18 @@ class UnityCatalogStore(Store):
     def replace(self, table: Table, rows: DataFrame, days: Days | None = None) -> Written:
         name = self.full_name(table)
         fitted = _fitted(rows, table)
-        count = _checked_count(fitted, table, days, table.keys)
+        count, digest = _checked(fitted, table, days, table.keys)
         self.create(table)
-        _attempt(name, lambda: self._replace(table, fitted, days))
+        before = _attempt(name, lambda: self._rows_in(table, days))
+        _attempt(name, lambda: self._overwrite(table, fitted, days))
         version = self.version(table)
         assert version is not None
-        return Written(count, version)
+        return Written(count, version, before, digest)
 
     def append(self, table: Table, rows: DataFrame) -> Written:
         name = self.full_name(table)
         fitted = _fitted(rows, table)
-        count = _checked_count(fitted, table, None, keys=())
+        count, digest = _checked(fitted, table, None, keys=())
         self.create(table)
         # Delta commits a (txnAppId, txnVersion) once: a retry after a lost answer adds nothing
         writer = (
@@ -130,7 +147,7 @@ class UnityCatalogStore(Store):
         _attempt(name, lambda: writer.saveAsTable(quoted(name)))
         version = self.version(table)
         assert version is not None
-        return Written(count, version)
+        return Written(count, version, 0, digest)
 
     def maintain(self, table: Table) -> Maintained:
         name = self.full_name(table)
@@ -149,50 +166,79 @@ class UnityCatalogStore(Store):
         return Size(int(detail["numFiles"]), int(detail["sizeInBytes"]))
 
     def create(self, table: Table) -> None:
-        """Creates the table, empty and with its contract, unless it is there. Several may try at once."""
-        if self.exists(table):
-            return
+        """Has the table as its contract says: made empty where it is missing, altered where it lacks columns.
+
+        Several may try at once. Raises ContractError where the table holds what no longer fits the contract.
+        """
         name = self.full_name(table)
-        keys = [key for key in table.keys if key != table.timestamp_key]
-        columns = [
-            f"{identifier(column.name)} {column.type.upper()}{'' if column.nullable else ' NOT NULL'} "
-            f"COMMENT {literal(described(column))}"
-            for column in table.columns
-        ]
+        held = _attempt(name, lambda: _table_or_none(self.spark, name))
+        if held is None:
+            _attempt(name, lambda: self.spark.sql(self._create_statement(table)))
+            tags = tags_statement(name, {"product": "athlete_assets", "layer": table.schema})
+            _attempt(name, lambda: self.spark.sql(tags))
+            return
+        self._add_columns(table, _lacking(table, held))
+        if self._contract(name) != contract_digest(table):
+            self._record_contract(table)
+
+    def _create_statement(self, table: Table) -> str:
         clustered = self.settings.databricks_table_layout == "clustered"
         layout = [table.day_column or "", *table.keys] if clustered else ["month"]
-        statement = create_statement(
-            name,
-            columns,
+        keys = [key for key in table.keys if key != table.timestamp_key]
+        return create_statement(
+            self.full_name(table),
+            [_definition(column) for column in table.columns],
             primary_keys=[*keys, *([table.timestamp_key] if table.timestamp_key else [])],
             timeseries_column=table.timestamp_key,
             comment=table.comment,
             partitioned_by=[] if clustered else [column for column in layout if column in table.column_names],
             # Delta collects statistics on a clustering column, and takes at most four of them
             clustered_by=[column for column in dict.fromkeys(layout) if column][:4] if clustered else [],
-        )
-        _attempt(name, lambda: self.spark.sql(statement))
-        _attempt(
-            name, lambda: self.spark.sql(tags_statement(name, {"product": "athlete_assets", "layer": table.schema}))
+            properties={DELETION_VECTORS: "true", CONTRACT_PROPERTY: contract_digest(table)},
         )
 
-    def _replace(self, table: Table, rows: DataFrame, days: Days | None) -> None:
+    def _contract(self, name: str) -> str | None:
+        """The version of the contract by which the table was made or altered last; None where it does not say."""
+        asked = f"SHOW TBLPROPERTIES {quoted(name)}"
+        properties = {row["key"]: row["value"] for row in _attempt(name, lambda: self.spark.sql(asked).collect())}
+        return properties.get(CONTRACT_PROPERTY)
+
+    def _add_columns(self, table: Table, missing: Sequence[Column]) -> None:
+        if not missing:
+            return
+        name = self.full_name(table)
+        added = f"ALTER TABLE {quoted(name)} ADD COLUMNS ({', '.join(map(_definition, missing))})"
+        try:
+            _attempt(name, lambda: self.spark.sql(added).collect())
+        except Exception:
+            # another step may have added them in the meantime
+            held = _attempt(name, lambda: _table_or_none(self.spark, name))
+            if held is None or _lacking(table, held):
+                raise
+
+    def _record_contract(self, table: Table) -> None:
+        name = self.full_name(table)
+        recorded = (
+            f"ALTER TABLE {quoted(name)} SET TBLPROPERTIES ({literal(CONTRACT_PROPERTY)} = "
+            f"{literal(contract_digest(table))})"
+        )
+        _attempt(name, lambda: self.spark.sql(recorded).collect())
+
+    def _rows_in(self, table: Table, days: Days | None) -> int:
+        """How many rows the window holds now; the whole table without one."""
+        held = self.spark.table(quoted(self.full_name(table)))
+        return (held.where(window_sql(table, days)) if days else held).count()
+
+    def _overwrite(self, table: Table, rows: DataFrame, days: Days | None) -> None:
+        """Deletes what the window holds and adds the rows, in one commit that touches the window's files alone.
+
+        Columns go by name: those that an ALTER added stand last in the table. (saveAsTable with replaceWhere replaces
+        the whole table on Apache Spark.)
+        """
         from pyspark.sql import functions as F
 
-        name = self.full_name(table)
-        if not table.keys:
-            # nothing to match by. Not saveAsTable with replaceWhere, which replaces the whole table on Apache Spark
-            rows.writeTo(quoted(name)).overwrite(F.expr(window_sql(table, days)) if days else F.lit(True))
-            return
-        view = f"athlete_assets_{uuid.uuid4().hex}"
-        rows.createOrReplaceTempView(view)
-        try:
-            # collected, so that the commit has happened when this returns, whatever kind of session it is
-            self.spark.sql(
-                merge_statement(name, view, table.keys, window_sql(table, days, "t") if days else None)
-            ).collect()
-        finally:
-            self.spark.catalog.dropTempView(view)
+        window = F.expr(window_sql(table, days)) if days else F.lit(True)
+        rows.writeTo(quoted(self.full_name(table))).overwrite(window)
 
 
 class UnityCatalogFeatureStore(FeatureStore):
@@ -280,11 +326,14 @@ class UnityCatalogFeatureStore(FeatureStore):
                 raise ContractError(f"{name}: key {key} is null in {counted[f'null_{key}']} rows")
         if counted["keys"] != counted["rows"]:
             raise ContractError(f"{name}: rows repeat the key ({', '.join(keys)})")
+        if mode == "overwrite":
+            _attempt(name, lambda: rows.writeTo(quoted(name)).overwrite(F.lit(True)))
+            return
         view = f"athlete_assets_{uuid.uuid4().hex}"
         rows.createOrReplaceTempView(view)
-        statement = merge_statement(name, view, keys, None, delete_others=mode == "overwrite")
         try:
-            _attempt(name, lambda: spark.sql(statement).collect())
+            # collected, so that the commit has happened when this returns, whatever kind of session it is
+            _attempt(name, lambda: spark.sql(merge_statement(name, view, keys)).collect())
         finally:
             spark.catalog.dropTempView(view)
 
@@ -407,6 +456,7 @@ def create_statement(
     comment: str,
     partitioned_by: Sequence[str] = (),
     clustered_by: Sequence[str] = (),
+    properties: Mapping[str, str] | None = None,
 ) -> str:
     """One CREATE TABLE with everything: a table is never seen without its keys."""
     parts = list(columns)
@@ -421,32 +471,37 @@ def create_statement(
     if clustered_by:
         statement.append(f"CLUSTER BY ({', '.join(map(identifier, clustered_by))})")
     statement.append(f"COMMENT {literal(comment)}")
+    if properties:
+        statement.append(f"TBLPROPERTIES ({_pairs(properties)})")
     return "\n".join(statement)
 
 
-def merge_statement(
-    name: str, source: str, keys: Sequence[str], window: str | None, *, delete_others: bool = True
-) -> str:
-    """One MERGE that makes the window (the whole table without one) hold exactly the source's rows.
-
-    The window stands in the match as well: a row of the same key outside it belongs to another window.
-    """
-    same = [f"t.{identifier(key)} = s.{identifier(key)}" for key in keys]
-    lines = [
-        f"MERGE INTO {quoted(name)} AS t",
-        f"USING {identifier(source)} AS s",
-        f"ON {' AND '.join([*same, *([window] if window else [])])}",
-        "WHEN MATCHED THEN UPDATE SET *",
-        "WHEN NOT MATCHED THEN INSERT *",
-    ]
-    if delete_others:
-        lines.append(f"WHEN NOT MATCHED BY SOURCE{f' AND {window}' if window else ''} THEN DELETE")
-    return "\n".join(lines)
+def merge_statement(name: str, source: str, keys: Sequence[str]) -> str:
+    """One MERGE that writes the source's rows over those of the same keys, and adds the others."""
+    same = " AND ".join(f"t.{identifier(key)} = s.{identifier(key)}" for key in keys)
+    return "\n".join(
+        [
+            f"MERGE INTO {quoted(name)} AS t",
+            f"USING {identifier(source)} AS s",
+            f"ON {same}",
+            "WHEN MATCHED THEN UPDATE SET *",
+            "WHEN NOT MATCHED THEN INSERT *",
+        ]
+    )
 
 
 def tags_statement(name: str, tags: Mapping[str, str]) -> str:
-    pairs = ", ".join(f"{literal(key)} = {literal(value)}" for key, value in tags.items())
-    return f"ALTER TABLE {quoted(name)} SET TAGS ({pairs})"
+    return f"ALTER TABLE {quoted(name)} SET TAGS ({_pairs(tags)})"
+
+
+def _pairs(values: Mapping[str, str]) -> str:
+    return ", ".join(f"{literal(key)} = {literal(value)}" for key, value in values.items())
+
+
+def _definition(column: Column) -> str:
+    """A contract's column as CREATE TABLE and ALTER TABLE have it."""
+    required = "" if column.nullable else " NOT NULL"
+    return f"{identifier(column.name)} {column.type.upper()}{required} COMMENT {literal(described(column))}"
 
 
 # -------------------------------------------------------------------------------------------------- rows and errors
@@ -472,13 +527,22 @@ def _fitted(rows: DataFrame, table: Table) -> DataFrame:
     return rows.select(*columns)
 
 
-def _checked_count(rows: DataFrame, table: Table, days: Days | None, keys: Sequence[str]) -> int:
-    """How many rows there are, counted in one pass with all that the contract forbids; ContractError where it does."""
+def _checked(rows: DataFrame, table: Table, days: Days | None, keys: Sequence[str]) -> tuple[int, int]:
+    """How many rows there are, and the digest of their content, in one pass with what the contract forbids.
+
+    Raises ContractError for rows that it forbids.
+    """
     from pyspark.sql import functions as F
+
+    from athlete_assets.store.columns import content_digest
 
     name = ".".join(table.path)
     required = [column.name for column in table.columns if not column.nullable]
-    counts = [F.count(F.lit(1)).alias("rows"), F.count_if(_outside(table, days)).alias("outside")]
+    counts = [
+        F.count(F.lit(1)).alias("rows"),
+        content_digest(table).alias("digest"),
+        F.count_if(_outside(table, days)).alias("outside"),
+    ]
     counts += [F.count_if(F.col(column).isNull()).alias(f"null_{column}") for column in required]
     if keys:
         counts.append(F.count_distinct(*keys).alias("keys"))
@@ -496,10 +560,10 @@ def _checked_count(rows: DataFrame, table: Table, days: Days | None, keys: Seque
         )
     if keys and counted["keys"] != counted["rows"]:
         raise ContractError(f"{name}: {counted['rows'] - counted['keys']} rows repeat the key ({', '.join(keys)})")
-    return int(counted["rows"])
+    return int(counted["rows"]), int(counted["digest"]) % DIGESTS
 
 
-def _outside(table: Table, days: Days | None) -> Column:
+def _outside(table: Table, days: Days | None) -> SparkColumn:
     """True for a row outside the days, or whose month is not that of its day."""
     from pyspark.sql import functions as F
 
@@ -514,6 +578,12 @@ def _outside(table: Table, days: Days | None) -> Column:
     if table == tables.REJECTS:
         belongs |= F.col("month") == F.lit(tables.OUTSIDE_CALENDAR)
     return ~F.coalesce(belongs, F.lit(False))
+
+
+def _lacking(table: Table, held: DataFrame) -> list[Column]:
+    """The contract's columns that the stored table lacks and can be given; ContractError for every other difference."""
+    required = [field.name for field in held.schema.fields if not field.nullable]
+    return refuse_changed(table, dict(held.dtypes), required)
 
 
 def _refuse_dates_as_lookup_keys(df: DataFrame, columns: Sequence[str]) -> None:
@@ -567,7 +637,8 @@ def _own_errors(name: str) -> Iterator[None]:
             ) from error
         if _mentions(error, MISSING_SCHEMA):
             raise AccessError(
-                f"{name}: catalog or schema not found: {said} (`athlete-assets databricks init` makes them)"
+                f"{name}: catalog or schema not found: {said} (an administrator makes the catalog, "
+                "`athlete-assets databricks init` the schemas)"
             ) from error
         if _mentions(error, MAY_PASS):
             raise StoreError(f"{name}: {said}") from error

@@ -13,6 +13,8 @@ from athlete_assets.deployments.databricks import setup
 from athlete_assets.settings import Settings
 from athlete_assets_tests.deployments.conftest import CLIENT_ID, CLIENT_SECRET
 from athlete_assets_tests.fake_workspace import FakeWorkspace
+from athlete_assets_tests.fake_workspace.rights import Rights
+from athlete_assets_tests.fake_workspace.server import Answer, Request
 from athlete_assets_tests.fake_workspace.warehouse import Warehouses
 
 pytestmark = pytest.mark.filterwarnings("ignore")
@@ -20,7 +22,12 @@ SIGN_IN = ("DATABRICKS_TOKEN", "DATABRICKS_CLIENT_ID", "DATABRICKS_CLIENT_SECRET
 
 
 @pytest.fixture
-def empty(workspace: FakeWorkspace, monkeypatch: pytest.MonkeyPatch) -> FakeWorkspace:
+def rights(workspace: FakeWorkspace) -> Rights:
+    return Rights(workspace)
+
+
+@pytest.fixture
+def empty(workspace: FakeWorkspace, rights: Rights, monkeypatch: pytest.MonkeyPatch) -> FakeWorkspace:
     """A workspace as a platform team hands it over: a catalog with silver in it, an administrator, nothing of ours."""
     workspace.enforce_rights = True
     workspace.create_securable("catalog", "uc_athlete_data")
@@ -64,12 +71,13 @@ def test_a_dry_run_prints_the_sql_and_changes_nothing(
     assert state(empty) == before
     assert {request.method for request in empty.requests("/api/")} == {"GET"}
     for sql in (
-        "CREATE SCHEMA uc_athlete_data.feature_store",
-        "CREATE VOLUME uc_athlete_data.monitoring.staging",
-        f"GRANT USE SCHEMA, SELECT, MODIFY, CREATE TABLE ON SCHEMA uc_athlete_data.gold TO `{CLIENT_ID}`",
-        "GRANT USE SCHEMA, SELECT ON SCHEMA uc_athlete_data.gold TO `runners`",
+        "CREATE SCHEMA `uc_athlete_data`.`feature_store`",
+        "CREATE VOLUME `uc_athlete_data`.`monitoring`.`staging`",
+        f"GRANT USE SCHEMA, SELECT, MODIFY, CREATE TABLE ON SCHEMA `uc_athlete_data`.`gold` TO `{CLIENT_ID}`",
+        "GRANT USE SCHEMA, SELECT ON SCHEMA `uc_athlete_data`.`gold` TO `runners`",
         '"scope": "athlete-assets"',
-        '"type": "fixed", "value": "17.3.x-scala2.13"',
+        '/experiments/create {"name": "/Shared/athlete_assets"}',
+        "PATCH /api/2.0/permissions/clusters/",
     ):
         assert sql in said, sql
 
@@ -106,7 +114,7 @@ def test_without_the_right_init_says_what_someone_else_must_do(
     assert cli.main(["databricks", "init"]) == 1
     said = capsys.readouterr().out
     assert "does not have CREATE SCHEMA on Catalog 'uc_athlete_data'" in said
-    assert "to be done by someone with the right: CREATE SCHEMA uc_athlete_data.feature_store" in said
+    assert "to be done by someone with the right: CREATE SCHEMA `uc_athlete_data`.`feature_store`" in said
 
 
 def test_check_says_each_missing_right_and_what_to_do(
@@ -115,7 +123,9 @@ def test_check_says_each_missing_right_and_what_to_do(
     as_administrator(monkeypatch)
     cli.main(["databricks", "init"])
     empty.grants[("schema", "uc_athlete_data.gold")][CLIENT_ID].remove("MODIFY")
-    empty.grants[("volume", "uc_athlete_data.monitoring.staging")]["everyone"] = {"READ_VOLUME"}
+    volume = empty.grants[("volume", "uc_athlete_data.monitoring.staging")]
+    volume["everyone"] = {"READ_VOLUME"}
+    volume[CLIENT_ID].add("MANAGE")
     empty.securables["schema"].remove("uc_athlete_data.models")
     monkeypatch.setenv("ATHLETE_DATABRICKS_CLUSTER_ID", "gone")
     monkeypatch.setenv("ATHLETE_DATABRICKS_SECRETS", "KEY=athlete-assets/key")
@@ -124,11 +134,12 @@ def test_check_says_each_missing_right_and_what_to_do(
     assert cli.main(["databricks", "check"]) == 1
     failures = [line for line in capsys.readouterr().out.splitlines() if line.startswith("FAIL")]
     expected = [
-        f"schema uc_athlete_data.gold: no MODIFY for {CLIENT_ID}; GRANT MODIFY ON SCHEMA uc_athlete_data.gold",
-        "schema uc_athlete_data.models: it does not exist; made by `athlete-assets databricks init`",
-        "staging folder is nobody else's: everyone can read or write it",
+        f"schema uc_athlete_data.gold: no MODIFY for {CLIENT_ID}; GRANT MODIFY ON SCHEMA `uc_athlete_data`.`gold`",
+        "schema uc_athlete_data.models: it does not exist; it is made by `athlete-assets databricks init`",
+        "staging folder is nobody else's: everyone, somebody can read it or let themselves in",
         "secrets: scope athlete-assets has no key key (for KEY)",
         "cluster: Cluster gone does not exist",
+        "model registry: Schema 'uc_athlete_data.models' does not exist",
     ]
     assert len(failures) == len(expected), failures
     for failure, said in zip(failures, expected, strict=True):
@@ -191,6 +202,122 @@ def test_a_check_that_runs_imports_the_code_location_on_the_cluster(
     said = capsys.readouterr().out
     assert f"Python {sys.version.split()[0]}" in said
     assert [Path(path).suffix for path in empty.staged_files()] == [".zip"], "only the code stays"
+
+
+def test_init_grants_what_new_clusters_need_and_says_the_policy_to_set(
+    empty: FakeWorkspace, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delenv("ATHLETE_DATABRICKS_CLUSTER_ID")
+    monkeypatch.setenv("ATHLETE_DATABRICKS_POOL_ID", "pool-1")
+    empty.pools.add("pool-1")
+    as_administrator(monkeypatch)
+    assert cli.main(["databricks", "init"]) == 0, capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "note      set ATHLETE_DATABRICKS_POLICY_ID=policy-1 (cluster policy athlete-assets)" in said
+    held = {
+        kind: {entry["permission_level"] for entry in entries}
+        for kind, entries in empty.permissions.items()
+        if not kind.startswith("experiments")
+    }
+    assert held == {"instance-pools/pool-1": {"CAN_ATTACH_TO"}, "cluster-policies/policy-1": {"CAN_USE"}}
+    as_service_principal(monkeypatch)
+    monkeypatch.setenv("ATHLETE_DATABRICKS_POLICY_ID", "policy-1")
+    assert cli.main(["databricks", "check"]) == 0, capsys.readouterr().out
+    empty.permissions.pop("cluster-policies/policy-1")
+    empty.policies["policy-2"] = {"policy_id": "policy-2", "name": "the platform's"}
+    assert cli.main(["databricks", "check"]) == 1
+    assert f"FAIL  cluster: {CLIENT_ID} does not have permission on cluster-policies policy-1" in (
+        capsys.readouterr().out
+    )
+
+    # a policy that the platform team made: granted, not replaced by one of ours
+    as_administrator(monkeypatch)
+    monkeypatch.setenv("ATHLETE_DATABRICKS_POLICY_ID", "policy-2")
+    assert cli.main(["databricks", "init"]) == 0
+    said = capsys.readouterr().out
+    assert "cluster policy policy-2: CAN USE" in said
+    assert "cluster policy athlete-assets" not in said
+    assert [entry["service_principal_name"] for entry in empty.permissions["cluster-policies/policy-2"]] == [CLIENT_ID]
+
+
+def test_rights_by_groups_of_groups_and_by_all_privileges_above_count(
+    empty: FakeWorkspace, rights: Rights, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What a platform team does: everything to one group, on the catalog, and the principal in a group of it."""
+    rights.groups = {"jobs": {CLIENT_ID}, "platform": {"jobs"}}
+    for name in ("silver_rejects", "feature_store", "gold", "monitoring", "models"):
+        empty.create_securable("schema", f"uc_athlete_data.{name}")
+    empty.create_securable("volume", "uc_athlete_data.monitoring.staging")
+    empty.grants[("catalog", "uc_athlete_data")] = {"platform": {"ALL_PRIVILEGES"}}
+    monkeypatch.setenv("ATHLETE_DATABRICKS_READERS", "")
+    as_administrator(monkeypatch)
+    assert cli.main(["databricks", "init"]) == 0, capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "made      grant" not in said
+    assert "note      volume uc_athlete_data.monitoring.staging, where steps are staged, can be read" in said
+    assert empty.grants == {("catalog", "uc_athlete_data"): {"platform": {"ALL_PRIVILEGES"}}}
+    as_service_principal(monkeypatch)
+    assert cli.main(["databricks", "check"]) == 0, capsys.readouterr().out
+    assert f"ok    sign-in: {CLIENT_ID} (service principal), in jobs, platform" in capsys.readouterr().out
+
+
+def test_an_owner_lacks_what_lies_in_the_schema_and_may_grant_it_to_itself(
+    empty: FakeWorkspace, rights: Rights, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    as_administrator(monkeypatch)
+    assert cli.main(["databricks", "init"]) == 0
+    gold = empty.grants[("schema", "uc_athlete_data.gold")]
+    del gold[CLIENT_ID]
+    volume = ("volume", "uc_athlete_data.monitoring.staging")
+    del empty.grants[volume]
+    rights.owners = {("schema", "uc_athlete_data.gold"): CLIENT_ID, volume: CLIENT_ID}
+    as_service_principal(monkeypatch)
+    capsys.readouterr()
+    assert cli.main(["databricks", "check"]) == 1
+    said = capsys.readouterr().out
+    (failure,) = [line for line in said.splitlines() if line.startswith("FAIL")]
+    assert f"no MODIFY, SELECT for {CLIENT_ID}; GRANT MODIFY, SELECT ON SCHEMA `uc_athlete_data`.`gold`" in failure
+    assert "which it may do itself" in failure
+    assert "ok    staging folder is nobody else's\n" in said
+
+
+def test_check_asks_nothing_that_is_not_the_service_principals_to_see(
+    empty: FakeWorkspace, rights: Rights, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    as_administrator(monkeypatch)
+    assert cli.main(["databricks", "init"]) == 0
+    answered, statuses = empty.answer, []
+
+    def answer(request: Request) -> Answer:
+        given = answered(request)
+        statuses.append((given.status, request.path))
+        return given
+
+    monkeypatch.setattr(empty, "answer", answer)
+    as_service_principal(monkeypatch)
+    assert cli.main(["databricks", "check"]) == 0, capsys.readouterr().out
+    assert [path for status, path in statuses if status in (401, 403)] == []
+    said = capsys.readouterr().out
+    assert "ok    experiment: /Shared/athlete_assets" in said
+    assert "ok    model registry: uc_athlete_data.models" in said
+    assert "not this principal's to see" in said
+    assert rights.registered == set(), "the model on trial is gone"
+
+
+def test_experiment_and_registry_are_tried(
+    empty: FakeWorkspace, rights: Rights, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    as_administrator(monkeypatch)
+    assert cli.main(["databricks", "init"]) == 0
+    for kind in [kind for kind in empty.permissions if kind.startswith("experiments/")]:
+        empty.permissions.pop(kind)
+    empty.grants[("schema", "uc_athlete_data.models")][CLIENT_ID].remove("CREATE_MODEL")
+    as_service_principal(monkeypatch)
+    capsys.readouterr()
+    assert cli.main(["databricks", "check"]) == 1
+    said = capsys.readouterr().out
+    assert f"FAIL  experiment: {CLIENT_ID} does not have permission on experiments" in said
+    assert "FAIL  model registry: User does not have CREATE MODEL on Schema 'uc_athlete_data.models'" in said
 
 
 def test_the_policy_fixes_what_the_settings_say() -> None:

@@ -27,7 +27,8 @@ class UnityCatalog:
     """One catalog of one session.
 
     `statements` records what was asked. `denied` holds names (schema.table) that this principal may not touch.
-    `faults` holds (pattern, message) pairs: the next statement that the pattern finds fails once with the message.
+    `faults` holds (pattern, message) pairs: the next statement that the pattern finds fails once with the message;
+    the pattern "overwrite" finds an overwrite by a frame, which is no statement.
     """
 
     def __init__(self, spark, root, catalog="uc_athlete_data"):
@@ -43,6 +44,7 @@ class UnityCatalog:
         self._patch(session, "sql", self._sql)
         self._patch(session, "table", self._named)
         self._patch(type(self.spark.range(1)), "writeTo", self._named)
+        self._patch(type(self.spark.range(1).writeTo("nowhere")), "overwrite", self._overwritten)
         self._patch(reader, "table", self._named)
         self._patch(writer, "saveAsTable", self._named)
         self._patch(catalog, "tableExists", self._named)
@@ -85,6 +87,10 @@ class UnityCatalog:
     def _named(self, original, this, name, *arguments, **options):
         self._refuse(name)
         return original(this, self._local(name), *arguments, **options)
+
+    def _overwritten(self, original, this, *arguments):
+        self._fail_once("overwrite")
+        return original(this, *arguments)
 
     def _sql(self, original, this, text, *arguments, **options):
         if this is not self.spark:
@@ -133,6 +139,9 @@ class UnityCatalog:
                     f"[INSUFFICIENT_PERMISSIONS] Insufficient privileges: User does not have permission on '{name}'. "
                     "SQLSTATE: 42501"
                 )
+        self._fail_once(text)
+
+    def _fail_once(self, text):
         for number, (pattern, message) in enumerate(self.faults):
             if re.search(pattern, text):
                 del self.faults[number]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import date, datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
@@ -19,6 +21,7 @@ from athlete_assets.errors import AccessError, ContractError, StoreError
 from athlete_assets.settings import Settings
 from athlete_assets.store import unity_catalog
 from athlete_assets.store.arrow import arrow_schema
+from athlete_assets.store.base import CONTRACT_PROPERTY, contract_digest
 from athlete_assets.store.local import LocalStore
 from athlete_assets.store.unity_catalog import (
     UnityCatalogFeatureStore,
@@ -49,19 +52,16 @@ START = datetime(2024, 3, 1, tzinfo=timezone.utc)
 # ------------------------------------------------------------------------------------------------------ statements
 
 
-def test_a_window_is_replaced_by_one_merge() -> None:
-    assert merge_statement("c.s.t", "v", ["k", "od`d"], "(t.month = 'x')") == "\n".join(
+def test_rows_are_written_over_those_of_their_keys_by_one_merge() -> None:
+    assert merge_statement("c.s.t", "v", ["k", "od`d"]) == "\n".join(
         [
             "MERGE INTO `c`.`s`.`t` AS t",
             "USING `v` AS s",
-            "ON t.`k` = s.`k` AND t.`od``d` = s.`od``d` AND (t.month = 'x')",
+            "ON t.`k` = s.`k` AND t.`od``d` = s.`od``d`",
             "WHEN MATCHED THEN UPDATE SET *",
             "WHEN NOT MATCHED THEN INSERT *",
-            "WHEN NOT MATCHED BY SOURCE AND (t.month = 'x') THEN DELETE",
         ]
     )
-    assert merge_statement("c.s.t", "v", ["k"], None).endswith("WHEN NOT MATCHED BY SOURCE THEN DELETE")
-    assert "BY SOURCE" not in merge_statement("c.s.t", "v", ["k"], None, delete_others=False)
 
 
 def test_a_table_is_made_whole_by_one_statement() -> None:
@@ -72,6 +72,7 @@ def test_a_table_is_made_whole_by_one_statement() -> None:
         timeseries_column="ts",
         comment="an athlete's \\ own",
         clustered_by=["ts", "k"],
+        properties={"delta.enableDeletionVectors": "true"},
     ) == "\n".join(
         [
             "CREATE TABLE IF NOT EXISTS `c`.`s`.`t` (",
@@ -82,6 +83,7 @@ def test_a_table_is_made_whole_by_one_statement() -> None:
             "USING DELTA",
             "CLUSTER BY (`ts`, `k`)",
             "COMMENT 'an athlete\\'s \\\\ own'",
+            "TBLPROPERTIES ('delta.enableDeletionVectors' = 'true')",
         ]
     )
     assert (
@@ -109,10 +111,10 @@ def store(uc: UnityCatalog, monkeypatch: pytest.MonkeyPatch) -> UnityCatalogStor
 
 
 def content(uc: UnityCatalog, table: tables.Table = tables.DAILY) -> list[dict]:
-    """The table's rows as delta-rs reads them."""
+    """The table's rows as Spark reads them from its folder. (delta-rs does not read deletion vectors.)"""
     path = uc.path(table.full_name(uc.catalog))
     assert path is not None
-    return sorted(DeltaTable(str(path)).to_pyarrow_table().to_pylist(), key=repr)
+    return sorted(uc.spark.read.format("delta").load(str(path)).toArrow().to_pylist(), key=repr)
 
 
 def test_windows_are_replaced_as_the_local_store_replaces_them(
@@ -128,7 +130,9 @@ def test_windows_are_replaced_as_the_local_store_replaces_them(
     ]
     for rows, days in steps:
         before = store.version(tables.DAILY)
+        held = store.read(tables.DAILY, days).count() if days else 0
         written = store.replace(tables.DAILY, frame(uc.spark, rows, tables.DAILY), days)
+        assert written.rows_before == held
         assert written.rows == local.replace_arrow(tables.DAILY, rows, days).rows == rows.num_rows
         if before is not None:
             assert written.version == before + 1, "one commit a replacement"
@@ -205,6 +209,121 @@ def test_rows_that_do_not_fit_are_refused_before_any_write(uc: UnityCatalog, sto
     assert uc.statements[asked:] == []
 
 
+def newest_commit(uc: UnityCatalog, table: tables.Table = tables.DAILY) -> dict[str, list[dict]]:
+    """By action, what the table's newest commit holds."""
+    path = uc.path(table.full_name(uc.catalog))
+    assert path is not None
+    actions: dict[str, list[dict]] = {}
+    for line in max((path / "_delta_log").glob("*.json")).read_text().splitlines():
+        for action, content in json.loads(line).items():
+            actions.setdefault(action, []).append(content)
+    return actions
+
+
+@pytest.mark.parametrize("layout", ["partitioned", "clustered"])
+def test_one_day_costs_one_new_file_and_a_mark_in_the_file_that_held_it(uc: UnityCatalog, layout: str) -> None:
+    """Three compacted months; one day of 91 is replaced: no file is rewritten, and no other file touched."""
+    store = UnityCatalogStore(Settings(databricks_table_layout=layout), lambda: uc.spark)
+    for first, last in (("2024-01-01", "2024-01-31"), ("2024-02-01", "2024-02-29"), ("2024-03-01", "2024-03-31")):
+        store.replace(tables.DAILY, frame(uc.spark, daily("a", span(first, last)), tables.DAILY), span(first, last))
+    day = date(2024, 2, 10)
+    store.replace(tables.DAILY, frame(uc.spark, daily("a", [day], distance_km=3.0), tables.DAILY), Days(day, day))
+    commit = newest_commit(uc)
+    marked = {file["path"]: file for file in commit["add"] if file.get("deletionVector")}
+    new = [file for file in commit["add"] if file["path"] not in marked]
+    assert [file["path"] for file in commit["remove"]] == list(marked), "taken out to come back with its mark"
+    assert [file["deletionVector"]["cardinality"] for file in marked.values()] == [1]
+    assert [json.loads(file["stats"])["numRecords"] for file in new] == [1]
+    rows = {row["activity_date"].date(): row["distance_km"] for row in content(uc)}
+    assert len(rows) == 91
+    assert {at for at, distance in rows.items() if distance == 3.0} == {day}
+
+
+MOOD = tables.Column("mood", tables.STRING, "How it felt.")
+
+
+def test_a_new_column_is_added_before_the_write_and_its_values_arrive(
+    uc: UnityCatalog, store: UnityCatalogStore
+) -> None:
+    store.replace(tables.DAILY, frame(uc.spark, daily("a", FEBRUARY), tables.DAILY), FEBRUARY)
+    grown = replace(tables.DAILY, columns=(tables.DAILY.columns[0], MOOD, *tables.DAILY.columns[1:]))
+    assert store.read(grown).where("mood IS NULL").count() == 29, "rows of before read as null"
+    day = date(2024, 2, 10)
+    rows = daily("a", [day]).append_column("mood", pa.array(["good"]))
+    spark_rows = uc.spark.createDataFrame(rows.select(list(grown.column_names)))
+    store.replace(grown, spark_rows, Days(day, day))
+    assert [(row["activity_date"].date(), row["mood"]) for row in content(uc) if row["mood"]] == [(day, "good")]
+    described = DeltaTable(str(uc.path(DAILY_NAME)))
+    assert described.metadata().configuration[CONTRACT_PROPERTY] == contract_digest(grown)
+    assert {field.name: field.metadata for field in described.schema().fields}["mood"] == {"comment": "How it felt."}
+    asked = len(uc.statements)
+    store.replace(grown, spark_rows, Days(day, day))
+    assert not [statement for statement in uc.statements[asked:] if "ALTER" in statement], "altered once"
+
+
+def test_a_column_that_another_step_added_meanwhile_is_no_failure(uc: UnityCatalog, store: UnityCatalogStore) -> None:
+    store.create(tables.DAILY)
+    grown = replace(tables.DAILY, columns=(*tables.DAILY.columns, MOOD))
+    own = store._add_columns
+
+    def late(table: tables.Table, missing: Any) -> None:
+        own(table, missing)
+        own(table, missing)  # the second one meets the columns of the first
+
+    store._add_columns = late  # type: ignore[method-assign]
+    store.create(grown)
+    assert "mood" in store.read(grown).columns
+
+
+def without(table: tables.Table, name: str) -> tables.Table:
+    return replace(table, columns=tuple(column for column in table.columns if column.name != name))
+
+
+def retyped(table: tables.Table, name: str, type: str) -> tables.Table:
+    return replace(
+        table, columns=tuple(replace(column, type=type) if column.name == name else column for column in table.columns)
+    )
+
+
+CHANGED_CONTRACTS: list[tuple[tables.Table, str]] = [
+    (without(tables.DAILY, "daily_tss"), "column daily_tss is stored, and no longer in the contract"),
+    (retyped(tables.DAILY, "distance_km", tables.STRING), "column distance_km is double, the contract says string"),
+    (
+        replace(tables.DAILY, columns=(*tables.DAILY.columns, replace(MOOD, nullable=False))),
+        "column mood is missing, and it must not be null",
+    ),
+]
+
+
+def test_a_removed_retyped_or_required_column_is_refused_with_the_command_that_rebuilds(
+    uc: UnityCatalog, store: UnityCatalogStore
+) -> None:
+    store.replace(tables.DAILY, frame(uc.spark, daily("a", FEBRUARY), tables.DAILY), FEBRUARY)
+    before = content(uc)
+    for table, message in CHANGED_CONTRACTS:
+        rows = uc.spark.createDataFrame([], table.ddl.replace(" NOT NULL", ""))
+        for write in (lambda: store.replace(table, rows, FEBRUARY), lambda: store.append(table, rows)):  # noqa: B023
+            with pytest.raises(
+                ContractError,
+                match=f"feature_store.athlete_daily_features: {message}.*"
+                "`athlete-assets rebuild feature_store.athlete_daily_features`",
+            ):
+                write()
+    assert content(uc) == before
+
+
+def test_every_feature_table_is_what_the_real_client_expects_on_three_levels(workspace: Served) -> None:
+    store = UnityCatalogStore(Settings(), lambda: workspace.spark)
+    for table in tables.FEATURES:
+        store.create(table)
+        seen = workspace.features.get_table(name=f"uc_athlete_data.feature_store.{table.name}")
+        assert seen.name == table.full_name("uc_athlete_data")
+        assert sorted(seen.primary_keys) == sorted(table.keys)
+        assert list(seen.timestamp_keys) == [table.timestamp_key]
+        assert list(seen.features) == [name for name in table.column_names if name not in table.keys]
+        assert seen.partition_columns == ["month"]
+
+
 def test_a_log_is_added_to(uc: UnityCatalog, store: UnityCatalogStore) -> None:
     row = {
         "athlete_id": "a",
@@ -231,19 +350,19 @@ CONFLICT = (
 def test_a_conflict_is_tried_three_times(uc: UnityCatalog, store: UnityCatalogStore) -> None:
     store.replace(tables.DAILY, frame(uc.spark, daily("a", FEBRUARY), tables.DAILY), FEBRUARY)
     rows = frame(uc.spark, daily("a", FEBRUARY, distance_km=2.0), tables.DAILY)
-    uc.faults += [("MERGE", CONFLICT)] * 3
+    uc.faults += [("overwrite", CONFLICT)] * 3
     with pytest.raises(StoreError, match=r"athlete_daily_features: .*Files were added by a concurrent update"):
         store.replace(tables.DAILY, rows, FEBRUARY)
     assert uc.faults == []
     assert {row["distance_km"] for row in content(uc)} == {10.0}
-    uc.faults += [("MERGE", CONFLICT), ("MERGE", "[TEMPORARILY_UNAVAILABLE] The service is temporarily unavailable")]
+    uc.faults += [("overwrite", CONFLICT), ("overwrite", "[TEMPORARILY_UNAVAILABLE] The service is away")]
     store.replace(tables.DAILY, rows, FEBRUARY)
     assert {row["distance_km"] for row in content(uc)} == {2.0}
 
 
 def test_other_errors_are_not_retried(uc: UnityCatalog, store: UnityCatalogStore) -> None:
     store.create(tables.DAILY)
-    uc.faults += [("MERGE", "[DIVIDE_BY_ZERO] Division by zero.")] * 2
+    uc.faults += [("overwrite", "[DIVIDE_BY_ZERO] Division by zero.")] * 2
     with pytest.raises(Exception, match="DIVIDE_BY_ZERO") as failure:
         store.replace(tables.DAILY, frame(uc.spark, daily("a", FEBRUARY), tables.DAILY), FEBRUARY)
     assert not isinstance(failure.value, StoreError)

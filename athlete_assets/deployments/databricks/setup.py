@@ -1,17 +1,20 @@
 """`athlete-assets databricks init` and `check`: what a workspace must have, made and tried by code.
 
-`init` is idempotent: each part is looked for first and made only where it is missing, so that a second run changes
-nothing and a half-done one is completed. `check` needs no more rights than the steps themselves.
+`init` is idempotent: each requirement is looked for first and made only where it is missing, so that a second run
+changes nothing and a half-done one is completed. `check` tries what the steps do, as the principal that runs them,
+and asks for nothing that such a principal may not see.
 """
 
 from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from athlete_assets.deployments.databricks import rights
 from athlete_assets.deployments.databricks.config import (
     Credentials,
     before_first_run,
@@ -23,6 +26,7 @@ from athlete_assets.deployments.databricks.config import (
 from athlete_assets.deployments.databricks.staging import staging_at
 from athlete_assets.errors import AthleteAssetsError
 from athlete_assets.settings import Settings
+from athlete_assets.store.sql import identifier, quoted
 from athlete_assets.store.warehouse import Warehouse
 
 if TYPE_CHECKING:
@@ -36,16 +40,18 @@ MODEL_READ = ("USE_SCHEMA", "EXECUTE")
 MODEL_WRITE = (*MODEL_READ, "CREATE_MODEL", "APPLY_TAG")
 VOLUME = ("READ_VOLUME", "WRITE_VOLUME")
 POLICY = "athlete-assets"
+Checks = Mapping[str, Callable[[], "str | None"]]
+"""By what is tried: the attempt, which returns a detail to show, and raises where it fails."""
 WAREHOUSE_PATIENCE_S = 600
 """A classic warehouse takes minutes to start."""
 
 
 @dataclass(frozen=True)
-class Part:
+class Requirement:
     """One thing that a workspace must have: how to see it, how to make it, and that as SQL or a call, for people."""
 
-    what: str
-    said: str
+    name: str
+    statement: str
     present: Callable[[], bool]
     make: Callable[[], object]
 
@@ -53,60 +59,151 @@ class Part:
 def init(settings: Settings, dry_run: bool = False, say: Callable[[str], None] = print) -> int:
     """Makes what is missing, one line each. 0 when all is there in the end, else 1.
 
-    With `dry_run` it prints the SQL or call for each missing part and changes nothing.
+    With `dry_run` it prints the SQL or call for each missing requirement and changes nothing.
     """
     client = Credentials.from_environment().client()
-    missing = 0
-    for part in parts(settings, client):
+    failed = 0
+    for requirement in requirements(settings, client):
         try:
-            if _present(part):
-                say(f"there     {part.what}")
+            if _present(requirement):
+                say(f"there     {requirement.name}")
             elif dry_run:
-                say(f"missing   {part.what}\n            {part.said}")
+                say(f"missing   {requirement.name}\n            {requirement.statement}")
             else:
-                part.make()
-                say(f"made      {part.what}")
+                requirement.make()
+                say(f"made      {requirement.name}")
         except Exception as error:
-            missing += 1
-            say(f"FAILED    {part.what}: {error}\n            to be done by someone with the right: {part.said}")
-    return 1 if missing else 0
+            failed += 1
+            say(
+                f"FAILED    {requirement.name}: {error}\n"
+                f"            to be done by someone with the right: {requirement.statement}"
+            )
+    for note in _notes(settings, client):
+        say(f"note      {note}")
+    return 1 if failed else 0
 
 
-def parts(settings: Settings, client: WorkspaceClient) -> Iterator[Part]:
+def _notes(settings: Settings, client: WorkspaceClient) -> Iterator[str]:
+    """What `init` leaves to people: settings, what is not its to make, and who else reads what should be private."""
+    from databricks.sdk.errors import DatabricksError
+
+    policy = _policy_named(client, POLICY) if _uses_own_policy(settings) else None
+    if policy is not None:
+        yield f"set ATHLETE_DATABRICKS_POLICY_ID={policy.policy_id} (cluster policy {POLICY})"
+    if not settings.databricks_service_principal:
+        yield "nobody was granted anything to run the steps: set ATHLETE_DATABRICKS_SERVICE_PRINCIPAL and repeat"
+    with suppress(DatabricksError):  # not for this caller to see
+        if not _exists(lambda: client.schemas.get(f"{settings.catalog}.{SILVER}")):
+            yield f"schema {settings.catalog}.{SILVER} is not there: your pipeline makes it, not this command"
+    volume = staging_volume(settings)
+    if volume:
+        with suppress(DatabricksError):  # not there yet in a dry run, or not for this caller to see
+            others = rights.readers_of_volume(client, volume) - {settings.databricks_service_principal}
+            others -= {client.current_user.me().user_name}
+            if others:
+                yield f"volume {volume}, where steps are staged, can be read or opened by {', '.join(sorted(others))}"
+
+
+def requirements(settings: Settings, client: WorkspaceClient) -> Iterator[Requirement]:
     """Everything that `init` makes, in an order in which each rests on those before it."""
     from databricks.sdk.service.catalog import VolumeType
 
     catalog = settings.catalog
     for schema in OWN_SCHEMAS:
-        yield Part(
+        yield Requirement(
             f"schema {catalog}.{schema}",
-            f"CREATE SCHEMA {catalog}.{schema}",
-            lambda schema=schema: _found(lambda: client.schemas.get(f"{catalog}.{schema}")),  # type: ignore[misc]
+            f"CREATE SCHEMA {quoted(f'{catalog}.{schema}')}",
+            lambda schema=schema: _exists(lambda: client.schemas.get(f"{catalog}.{schema}")),  # type: ignore[misc]
             lambda schema=schema: client.schemas.create(schema, catalog),  # type: ignore[misc]
         )
     volume = staging_volume(settings)
     if volume:
         of_catalog, of_schema, name = volume.split(".")
-        yield Part(
+        yield Requirement(
             f"volume {volume}",
-            f"CREATE VOLUME {volume}",
-            lambda: _found(lambda: client.volumes.read(volume)),
+            f"CREATE VOLUME {quoted(volume)}",
+            lambda: _exists(lambda: client.volumes.read(volume)),
             lambda: client.volumes.create(of_catalog, of_schema, name, VolumeType.MANAGED),
         )
-    for principal, kind, securable, privileges in grants(settings):
-        yield _grant(client, principal, kind, securable, privileges)
+    for principal, kind, securable, wanted in grants(settings):
+        yield _grant(client, principal, kind, securable, wanted)
     scope = settings.databricks_secret_scope
-    yield Part(
+    yield Requirement(
         f"secret scope {scope}",
         f"POST /api/2.0/secrets/scopes/create {json.dumps({'scope': scope})}",
         lambda: scope in {found.name for found in client.secrets.list_scopes()},
         lambda: client.secrets.create_scope(scope),
     )
-    if settings.databricks_service_principal:
-        yield _secret_right(client, scope, settings.databricks_service_principal)
-    if settings.databricks_service_principal and settings.databricks_warehouse_id:
-        yield _warehouse_right(client, settings.databricks_warehouse_id, settings.databricks_service_principal)
-    yield _policy(client, settings)
+    if _uses_own_policy(settings):
+        yield _policy(client, settings)
+    experiment = settings.databricks_experiment
+    yield Requirement(
+        f"experiment {experiment}",
+        f"POST /api/2.0/mlflow/experiments/create {json.dumps({'name': experiment})}",
+        lambda: _exists(lambda: client.experiments.get_by_name(experiment)),
+        lambda: client.experiments.create_experiment(experiment),
+    )
+    principal = settings.databricks_service_principal
+    if not principal:
+        return
+    yield _secret_right(client, scope, principal)
+    for thing in _workspace_objects(settings, client):
+        yield _permission(client, principal, thing)
+
+
+def _uses_own_policy(settings: Settings) -> bool:
+    """Whether new clusters are made, and no other policy is named for them."""
+    return not settings.databricks_cluster_id and not settings.databricks_policy_id
+
+
+@dataclass(frozen=True)
+class WorkspaceObject:
+    """What the steps use beside Unity Catalog, and the permission level that they need on it."""
+
+    kind: str
+    noun: str
+    name: str
+    level: str
+    find: Callable[[], str | None] | None = None
+    """How to find its id by the name; without it, the name is the id."""
+
+    def id(self) -> str | None:
+        return self.find() if self.find else self.name
+
+    def __str__(self) -> str:
+        return f"{self.noun} {self.name}"
+
+
+def _workspace_objects(settings: Settings, client: WorkspaceClient) -> Iterator[WorkspaceObject]:
+    if settings.databricks_cluster_id:
+        # CAN RESTART, not CAN ATTACH TO: a run starts a cluster that has stopped
+        yield WorkspaceObject("clusters", "cluster", settings.databricks_cluster_id, "CAN_RESTART")
+    else:
+        if settings.databricks_pool_id:
+            yield WorkspaceObject("instance-pools", "instance pool", settings.databricks_pool_id, "CAN_ATTACH_TO")
+        own = None if settings.databricks_policy_id else lambda: _id_of_policy(client)
+        yield WorkspaceObject(
+            "cluster-policies", "cluster policy", settings.databricks_policy_id or POLICY, "CAN_USE", own
+        )
+    if settings.databricks_warehouse_id:
+        yield WorkspaceObject("warehouses", "SQL warehouse", settings.databricks_warehouse_id, "CAN_USE")
+    path = settings.databricks_experiment
+    yield WorkspaceObject("experiments", "experiment", path, "CAN_EDIT", lambda: _id_of_experiment(client, path))
+
+
+def _id_of_policy(client: WorkspaceClient) -> str | None:
+    policy = _policy_named(client, POLICY)
+    return policy.policy_id if policy else None
+
+
+def _id_of_experiment(client: WorkspaceClient, path: str) -> str | None:
+    from databricks.sdk.errors import NotFound
+
+    try:
+        found = client.experiments.get_by_name(path).experiment
+    except NotFound:
+        return None
+    return found.experiment_id if found else None
 
 
 def staging_volume(settings: Settings) -> str | None:
@@ -136,64 +233,65 @@ def grants(settings: Settings) -> Iterator[tuple[str, str, str, tuple[str, ...]]
             yield principal, "volume", volume, VOLUME
 
 
-def _grant(client: WorkspaceClient, principal: str, kind: str, securable: str, privileges: tuple[str, ...]) -> Part:
+def _grant(client: WorkspaceClient, principal: str, kind: str, securable: str, wanted: tuple[str, ...]) -> Requirement:
     from databricks.sdk.service.catalog import PermissionsChange, Privilege
 
     def missing() -> list[str]:
-        return sorted(set(privileges) - _effective(client, principal, kind, securable))
+        who = rights.identity(client, principal)
+        return sorted(set(wanted) - rights.privileges(client, who, kind, securable, wanted))
 
     def make() -> object:
         change = PermissionsChange(add=[Privilege(name) for name in missing()], principal=principal)
         return client.grants.update(kind, securable, changes=[change])
 
-    spoken = ", ".join(name.replace("_", " ") for name in privileges)
-    return Part(
-        f"grant to {principal} on {kind} {securable}: {spoken}",
-        f"GRANT {spoken} ON {kind.upper()} {securable} TO `{principal}`",
+    return Requirement(
+        f"grant to {principal} on {kind} {securable}: {_as_sql(wanted)}",
+        _grant_statement(wanted, kind, securable, principal),
         lambda: not missing(),
         make,
     )
 
 
-def _effective(client: WorkspaceClient, principal: str, kind: str, securable: str) -> set[str]:
-    answer = client.grants.get_effective(kind, securable, principal=principal)
-    found = {
-        privilege.privilege.value
-        for assignment in answer.privilege_assignments or []
-        for privilege in assignment.privileges or []
-        if privilege.privilege
-    }
-    if "ALL_PRIVILEGES" in found:
-        found |= {*WRITE, *MODEL_WRITE, *VOLUME, "USE_CATALOG"}
-    return found
+def _grant_statement(wanted: Iterable[str], kind: str, securable: str, principal: str) -> str:
+    return f"GRANT {_as_sql(wanted)} ON {kind.upper()} {quoted(securable)} TO {identifier(principal)}"
 
 
-def _secret_right(client: WorkspaceClient, scope: str, principal: str) -> Part:
+def _as_sql(privileges: Iterable[str]) -> str:
+    return ", ".join(name.replace("_", " ") for name in privileges)
+
+
+def _secret_right(client: WorkspaceClient, scope: str, principal: str) -> Requirement:
     from databricks.sdk.service.workspace import AclPermission
 
-    return Part(
+    return Requirement(
         f"secret scope {scope}: READ for {principal}",
         f"POST /api/2.0/secrets/acls/put {json.dumps({'scope': scope, 'principal': principal, 'permission': 'READ'})}",
-        lambda: principal in {acl.principal for acl in client.secrets.list_acls(scope)},
+        lambda: bool(
+            {acl.principal for acl in client.secrets.list_acls(scope)} & set(rights.identity(client, principal).names)
+        ),
         lambda: client.secrets.put_acl(scope, principal, AclPermission.READ),
     )
 
 
-def _warehouse_right(client: WorkspaceClient, warehouse: str, principal: str) -> Part:
+def _permission(client: WorkspaceClient, principal: str, thing: WorkspaceObject) -> Requirement:
+    """The permission level that a service principal needs on an object of the workspace."""
     from databricks.sdk.service.iam import AccessControlRequest, PermissionLevel
 
     def present() -> bool:
-        rights = client.permissions.get("warehouses", warehouse).access_control_list or []
-        return principal in {right.service_principal_name for right in rights}  # any level there includes CAN USE
+        id, who = thing.id(), rights.identity(client, principal)
+        return id is not None and rights.has_permission(client, who, thing.kind, id, thing.level)
 
     def make() -> object:
-        right = AccessControlRequest(service_principal_name=principal, permission_level=PermissionLevel.CAN_USE)
-        return client.permissions.update("warehouses", warehouse, access_control_list=[right])
+        id = thing.id()
+        if id is None:
+            raise CheckFailed("it is not there")
+        right = AccessControlRequest(service_principal_name=principal, permission_level=PermissionLevel(thing.level))
+        return client.permissions.update(thing.kind, id, access_control_list=[right])
 
-    body = {"access_control_list": [{"service_principal_name": principal, "permission_level": "CAN_USE"}]}
-    return Part(
-        f"SQL warehouse {warehouse}: CAN USE for {principal}",
-        f"PATCH /api/2.0/permissions/warehouses/{warehouse} {json.dumps(body)}",
+    body = {"access_control_list": [{"service_principal_name": principal, "permission_level": thing.level}]}
+    return Requirement(
+        f"{thing}: {thing.level.replace('_', ' ')} for {principal}",
+        f"PATCH /api/2.0/permissions/{thing.kind}/{'<its id>' if thing.find else thing.name} {json.dumps(body)}",
         present,
         make,
     )
@@ -218,36 +316,26 @@ def policy_definition(settings: Settings) -> dict[str, Any]:
     return rules
 
 
-def _policy(client: WorkspaceClient, settings: Settings) -> Part:
-    from databricks.sdk.service.iam import AccessControlRequest, PermissionLevel
+def _policy_named(client: WorkspaceClient, name: str) -> Any:
+    return next((policy for policy in client.cluster_policies.list() if policy.name == name), None)
 
+
+def _policy(client: WorkspaceClient, settings: Settings) -> Requirement:
     definition = policy_definition(settings)
-    principal = settings.databricks_service_principal
-
-    def found() -> Any:
-        return next((policy for policy in client.cluster_policies.list() if policy.name == POLICY), None)
 
     def present() -> bool:
-        policy = found()
-        if policy is None or json.loads(policy.definition or "{}") != definition:
-            return False
-        rights = client.permissions.get("cluster-policies", policy.policy_id).access_control_list or []
-        return not principal or principal in {right.service_principal_name for right in rights}
+        policy = _policy_named(client, POLICY)
+        return policy is not None and json.loads(policy.definition or "{}") == definition
 
     def make() -> None:
-        policy = found()
+        policy = _policy_named(client, POLICY)
         text = json.dumps(definition)
         if policy is None:
-            policy_id = client.cluster_policies.create(name=POLICY, definition=text).policy_id
+            client.cluster_policies.create(name=POLICY, definition=text)
         else:
-            policy_id = policy.policy_id
-            client.cluster_policies.edit(policy_id, name=POLICY, definition=text)
-        assert policy_id is not None
-        if principal:
-            right = AccessControlRequest(service_principal_name=principal, permission_level=PermissionLevel.CAN_USE)
-            client.permissions.update("cluster-policies", policy_id, access_control_list=[right])
+            client.cluster_policies.edit(policy.policy_id, name=POLICY, definition=text)
 
-    return Part(
+    return Requirement(
         f"cluster policy {POLICY}",
         f"POST /api/2.0/policies/clusters/create {json.dumps({'name': POLICY, 'definition': definition})}",
         present,
@@ -255,17 +343,17 @@ def _policy(client: WorkspaceClient, settings: Settings) -> Part:
     )
 
 
-def _present(part: Part) -> bool:
-    """Whether the part is there; not, where what it rests on is not there yet either (in a dry run)."""
+def _present(requirement: Requirement) -> bool:
+    """Whether it is there; not, where what it rests on is not there yet either (in a dry run)."""
     from databricks.sdk.errors import NotFound
 
     try:
-        return part.present()
+        return requirement.present()
     except NotFound:
         return False
 
 
-def _found(get: Callable[[], object]) -> bool:
+def _exists(get: Callable[[], object]) -> bool:
     from databricks.sdk.errors import NotFound
 
     try:
@@ -275,7 +363,7 @@ def _found(get: Callable[[], object]) -> bool:
     return True
 
 
-class Missing(AthleteAssetsError):
+class CheckFailed(AthleteAssetsError):
     """A check that did not pass: what is wrong, and what to do."""
 
 
@@ -299,20 +387,19 @@ def check(settings: Settings, run: bool = False, say: Callable[[str], None] = pr
 
     tried("settings and installed versions", lambda: before_first_run(settings))
     tried("secrets named as NAME=scope/key", lambda: str(len(secrets_of(settings))))
-    clients: list[WorkspaceClient] = []
-    names: list[str] = []
+    signed_in: list[tuple[WorkspaceClient, rights.Identity]] = []
 
     def sign_in() -> str:
         credentials = Credentials.from_environment()
         client = credentials.client()
-        name = client.current_user.me().user_name or ""
-        clients.append(client)
-        names.append(name)
-        return f"{name} ({credentials.kind})"
+        me = rights.myself(client)
+        signed_in.append((client, me))
+        through = f", in {', '.join(sorted(me.groups))}" if me.groups else ""
+        return f"{me.name} ({credentials.kind}){through}"
 
     if not tried("sign-in", sign_in):
         return 1
-    client, me = clients[0], names[0]
+    client, me = signed_in[0]
     for what, attempt in {**_catalog_checks(settings, client, me), **_work_checks(settings, client, me)}.items():
         tried(what, attempt)
     if run and not failed:
@@ -320,7 +407,7 @@ def check(settings: Settings, run: bool = False, say: Callable[[str], None] = pr
     return 1 if failed else 0
 
 
-def _catalog_checks(settings: Settings, client: WorkspaceClient, me: str) -> Mapping[str, Callable[[], str | None]]:
+def _catalog_checks(settings: Settings, client: WorkspaceClient, me: rights.Identity) -> Checks:
     catalog = settings.catalog
     needed: list[tuple[str, str, tuple[str, ...]]] = [
         ("catalog", catalog, ("USE_CATALOG",)),
@@ -331,58 +418,64 @@ def _catalog_checks(settings: Settings, client: WorkspaceClient, me: str) -> Map
     if volume:
         needed.append(("volume", volume, VOLUME))
 
-    def has(kind: str, securable: str, privileges: tuple[str, ...]) -> None:
+    def has(kind: str, securable: str, wanted: tuple[str, ...]) -> None:
         from databricks.sdk.errors import NotFound
 
         try:
-            missing = sorted(set(privileges) - _effective(client, me, kind, securable))
+            missing = sorted(set(wanted) - rights.privileges(client, me, kind, securable, wanted))
+            itself = bool(missing) and rights.may_grant(client, me, kind, securable)
         except NotFound:
-            maker = "an administrator creates catalogs" if kind == "catalog" else "`athlete-assets databricks init`"
-            raise Missing(f"it does not exist; made by {maker}") from None
+            maker = {
+                catalog: "an administrator",
+                f"{catalog}.{SILVER}": "your pipeline",
+            }.get(securable, "`athlete-assets databricks init`")
+            raise CheckFailed(f"it does not exist; it is made by {maker}") from None
         if missing:
-            spoken = ", ".join(name.replace("_", " ") for name in missing)
-            raise Missing(f"no {spoken} for {me}; GRANT {spoken} ON {kind.upper()} {securable} TO `{me}`")
+            able = " (which it may do itself: it owns it, or has MANAGE)" if itself else ""
+            raise CheckFailed(
+                f"no {_as_sql(missing)} for {me.name}; {_grant_statement(missing, kind, securable, me.name)}{able}"
+            )
 
     return {
-        f"{kind} {securable}": lambda kind=kind, securable=securable, privileges=privileges: has(  # type: ignore[misc]
-            kind, securable, privileges
+        f"{kind} {securable}": lambda kind=kind, securable=securable, wanted=wanted: has(  # type: ignore[misc]
+            kind, securable, wanted
         )
-        for kind, securable, privileges in needed
+        for kind, securable, wanted in needed
     }
 
 
-def _work_checks(settings: Settings, client: WorkspaceClient, me: str) -> Mapping[str, Callable[[], str | None]]:
+def _work_checks(settings: Settings, client: WorkspaceClient, me: rights.Identity) -> Checks:
     def staging() -> str:
         folder = staging_at(client, staging_prefix(settings))
         name = f"check/{uuid.uuid4()}"
         folder.make_folder("check")
         folder.put(name, b"written by athlete-assets databricks check")
         if folder.get(name) is None:
-            raise Missing("what was written cannot be read back")
+            raise CheckFailed("what was written cannot be read back")
         folder.remove(name)
         return folder.prefix
 
     def staging_is_private() -> str | None:
         volume = staging_volume(settings)
         if volume is None:
-            raise Missing("everyone in the workspace reads the DBFS root; set ATHLETE_DATABRICKS_STAGING to a volume")
-        answer = client.grants.get_effective("volume", volume)
-        others = sorted(
-            assignment.principal or ""
-            for assignment in answer.privilege_assignments or []
-            if assignment.principal != me
-            and {"READ_VOLUME", "WRITE_VOLUME", "ALL_PRIVILEGES"}
-            & {privilege.privilege.value for privilege in assignment.privileges or [] if privilege.privilege}
-        )
+            raise CheckFailed(
+                "everyone in the workspace reads the DBFS root; set ATHLETE_DATABRICKS_STAGING to a volume"
+            )
+        if not rights.may_grant(client, me, "volume", volume):
+            return "not this principal's to see; `athlete-assets databricks init` says who else reads it"
+        others = sorted(rights.readers_of_volume(client, volume) - {me.name})
         if others:
-            raise Missing(f"{', '.join(others)} can read or write it, too; REVOKE READ VOLUME, WRITE VOLUME from them")
+            raise CheckFailed(
+                f"{', '.join(others)} can read it or let themselves in; REVOKE READ VOLUME, WRITE VOLUME ON VOLUME "
+                f"{quoted(volume)} FROM each"
+            )
         return None
 
     def secrets() -> str | None:
         for secret in secrets_of(settings):
             keys = {found.key for found in client.secrets.list_secrets(secret["scope"])}
             if secret["key"] not in keys:
-                raise Missing(f"scope {secret['scope']} has no key {secret['key']} (for {secret['name']})")
+                raise CheckFailed(f"scope {secret['scope']} has no key {secret['key']} (for {secret['name']})")
         return None
 
     def cluster() -> str:
@@ -392,16 +485,35 @@ def _work_checks(settings: Settings, client: WorkspaceClient, me: str) -> Mappin
             return f"{settings.databricks_cluster_id}, runtime {found.spark_version}"
         versions = {found.key for found in client.clusters.spark_versions().versions or []}
         if settings.databricks_spark_version not in versions:
-            raise Missing(f"no runtime {settings.databricks_spark_version} here; set ATHLETE_DATABRICKS_SPARK_VERSION")
+            raise CheckFailed(
+                f"no runtime {settings.databricks_spark_version} here; set ATHLETE_DATABRICKS_SPARK_VERSION"
+            )
         if settings.databricks_pool_id:
             client.instance_pools.get(settings.databricks_pool_id)
         elif settings.databricks_node_type not in {
             found.node_type_id for found in client.clusters.list_node_types().node_types or []
         }:
-            raise Missing(f"no node type {settings.databricks_node_type} here; set ATHLETE_DATABRICKS_NODE_TYPE")
+            raise CheckFailed(f"no node type {settings.databricks_node_type} here; set ATHLETE_DATABRICKS_NODE_TYPE")
         if settings.databricks_policy_id:
             client.cluster_policies.get(settings.databricks_policy_id)
         return f"new for each step, runtime {settings.databricks_spark_version}"
+
+    def experiment() -> str:
+        path = settings.databricks_experiment
+        id = _id_of_experiment(client, path)
+        if id is None:
+            raise CheckFailed(f"{path} does not exist; it is made by `athlete-assets databricks init`")
+        run = client.experiments.create_run(experiment_id=id, run_name="athlete-assets databricks check").run
+        if run is None or run.info is None or run.info.run_id is None:
+            raise CheckFailed(f"{path}: the run that was made on trial has no id")
+        client.experiments.delete_run(run.info.run_id)
+        return path
+
+    def registry() -> str:
+        name = f"check_{uuid.uuid4().hex}"
+        client.registered_models.create(settings.catalog, "models", name)
+        client.registered_models.delete(f"{settings.catalog}.models.{name}")
+        return f"{settings.catalog}.models"
 
     def warehouse() -> str:
         id, every = settings.databricks_warehouse_id, settings.databricks_warehouse_look_every_s
@@ -424,6 +536,8 @@ def _work_checks(settings: Settings, client: WorkspaceClient, me: str) -> Mappin
         "staging folder is nobody else's": staging_is_private,
         "secrets": secrets,
         "cluster": cluster,
+        "experiment": experiment,
+        "model registry": registry,
         "SQL warehouse": warehouse,
     }
 
