@@ -101,7 +101,8 @@ def _evaluate(options: argparse.Namespace, settings: Settings) -> int:
 def _forget(options: argparse.Namespace, settings: Settings) -> int:
     from athlete_assets import commands
 
-    _of_the_local_deployment(settings)
+    if settings.deployment == "databricks":
+        return commands.tell_forget_job(options.athlete)
     return commands.forget_athlete(options.athlete, options.retrain, settings)
 
 

@@ -166,6 +166,19 @@ def forget_athlete(athlete: str, retrain: bool, settings: Settings) -> int:
     return _retrained(settings) if retrain else 0
 
 
+def tell_forget_job(athlete: str) -> int:
+    """Says what to start where the tables are Unity Catalog's; the id itself is to stand in no run's config."""
+    from athlete_assets.forgetting.workspace import FORGET_JOB, digest_of
+
+    say(
+        "Delete the athlete in silver first: it is your pipeline's. Then start the job "
+        f"{FORGET_JOB} (Dagster UI, launchpad) with:\n"
+    )
+    say(f"ops:\n  take_out:\n    config:\n      digest: {digest_of(athlete)}\n")
+    say("What else to do, and what the job cannot reach, is in docs/security.md.")
+    return 0
+
+
 def _retrained(settings: Settings) -> int:
     from athlete_assets import definitions
 

@@ -13,6 +13,7 @@ from athlete_assets.assets.models import model_assets, model_key
 from athlete_assets.assets.monitoring import monitoring_assets
 from athlete_assets.assets.silver import silver_assets
 from athlete_assets.assets.silver_content import content_checks
+from athlete_assets.forgetting.workspace import forget_jobs
 from athlete_assets.models import specs
 from athlete_assets.orchestration.alert_sensor import alert_sensors
 from athlete_assets.orchestration.follow_sensor import follow_sensors
@@ -39,7 +40,7 @@ def build(settings: Settings) -> dg.Definitions:
             *monitoring_assets(settings),
         ],
         asset_checks=[freshness_checks(settings), unfinished_write_checks(settings), content_checks(settings)],
-        jobs=jobs(settings),
+        jobs=[*jobs(settings), *forget_jobs(settings)],
         schedules=schedules(settings),
         sensors=[
             *silver_sensors(settings),
