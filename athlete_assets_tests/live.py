@@ -27,7 +27,7 @@ from dagster._core.scheduler.instigation import InstigatorType, SensorInstigator
 from athlete_assets import definitions, partitions, tables
 from athlete_assets.deployments.instance import prepare_dagster_home
 from athlete_assets.orchestration.follow_sensor import UNFINISHED
-from athlete_assets.orchestration.run_tags import RANGE_END, RANGE_START
+from athlete_assets.orchestration.run_tags import RANGE_TAGS
 from athlete_assets.settings import Settings
 from athlete_assets.silver import landing
 from athlete_assets.store.local import LocalStore
@@ -231,8 +231,7 @@ Span = tuple[str, str]
 
 def calendars(settings: Settings) -> tuple[Span, Span]:
     """First and last partition, of the daily and of the weekly tables."""
-    daily, weekly = (c.get_partition_keys() for c in (partitions.daily(settings), partitions.weekly(settings)))
-    return (daily[0], daily[-1]), (weekly[0], weekly[-1])
+    return partitions.whole(partitions.daily(settings)), partitions.whole(partitions.weekly(settings))
 
 
 def rebuilt(settings: Settings) -> dict[str, pd.DataFrame]:
@@ -251,7 +250,7 @@ def rebuilt(settings: Settings) -> dict[str, pd.DataFrame]:
     with dg.DagsterInstance.ephemeral() as instance:
         for selected, span in steps:
             keys = {dg.AssetKey(list(table.path)) for table in selected}
-            tags = dict(zip((RANGE_START, RANGE_END), span, strict=True)) if span else {}
+            tags = dict(zip(RANGE_TAGS, span, strict=True)) if span else {}
             assert job.get_subset(asset_selection=keys).execute_in_process(instance=instance, tags=tags).success
     return contents(store)
 
