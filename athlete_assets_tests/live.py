@@ -31,12 +31,15 @@ from athlete_assets.orchestration.run_tags import RANGE_TAGS
 from athlete_assets.settings import Settings
 from athlete_assets.silver import landing
 from athlete_assets.store.local import LocalStore
+from athlete_assets.tables import Cadence
 from athlete_assets_tests.monitoring.receivers import Received, http_receiver
 from athlete_assets_tests.rows import rows
 
 TODAY = date(2024, 6, 26)
 """A Wednesday: the running week has days that are still to come."""
-DERIVED = (tables.REJECTS, *tables.FEATURES, *tables.GOLD)
+SCORED = tuple(table for table in tables.GOLD if table.cadence is Cadence.SCORED)
+DERIVED = (*tables.by_cadence(Cadence.DAILY, Cadence.STATE, Cadence.WEEKLY, Cadence.SUMMARY), *SCORED)
+"""What a rebuild makes again from silver and the models alone; the log and the outcomes of predictions are history."""
 GIVE_UP_SECONDS = 240
 SENSORS = ("silver_changes", "tables_follow", "alerts")
 POLL_SECONDS = 0.5
@@ -225,7 +228,7 @@ def _plain(value: Any) -> Any:
     return None if value is None or value is pd.NaT or value != value else value
 
 
-BY_DAY = (tables.ACTIVITY, tables.REJECTS, tables.DAILY, tables.ROLLING, tables.PERFORMANCE)
+BY_DAY = (*tables.DAILY_TABLES, *tables.STATE_TABLES)
 Span = tuple[str, str]
 
 
@@ -243,9 +246,9 @@ def rebuilt(settings: Settings) -> dict[str, pd.DataFrame]:
     days, weeks = calendars(settings)
     steps: list[tuple[Sequence[tables.Table], Span | None]] = [
         (BY_DAY, days),
-        ([tables.WEEKLY], weeks),
-        ([tables.PREDICTIONS], (days[1], days[1])),
-        ([tables.METRICS_SUMMARY], None),
+        (tables.WEEKLY_TABLES, weeks),
+        (SCORED, (days[1], days[1])),
+        (tables.SUMMARIES, None),
     ]
     with dg.DagsterInstance.ephemeral() as instance:
         for selected, span in steps:
