@@ -27,16 +27,19 @@ from dagster._core.scheduler.instigation import InstigatorType, SensorInstigator
 from athlete_assets import definitions, partitions, tables
 from athlete_assets.deployments.instance import prepare_dagster_home
 from athlete_assets.orchestration.follow_sensor import UNFINISHED
-from athlete_assets.orchestration.run_tags import RANGE_END, RANGE_START
+from athlete_assets.orchestration.run_tags import RANGE_TAGS
 from athlete_assets.settings import Settings
 from athlete_assets.silver import landing
 from athlete_assets.store.local import LocalStore
+from athlete_assets.tables import Cadence
 from athlete_assets_tests.monitoring.receivers import Received, http_receiver
 from athlete_assets_tests.rows import rows
 
 TODAY = date(2024, 6, 26)
 """A Wednesday: the running week has days that are still to come."""
-DERIVED = (tables.REJECTS, *tables.FEATURES, *tables.GOLD)
+SCORED = tuple(table for table in tables.GOLD if table.cadence is Cadence.SCORED)
+DERIVED = (*tables.by_cadence(Cadence.DAILY, Cadence.STATE, Cadence.WEEKLY, Cadence.SUMMARY), *SCORED)
+"""What a rebuild makes again from silver and the models alone; the log and the outcomes of predictions are history."""
 GIVE_UP_SECONDS = 240
 SENSORS = ("silver_changes", "tables_follow", "alerts")
 POLL_SECONDS = 0.5
@@ -225,14 +228,13 @@ def _plain(value: Any) -> Any:
     return None if value is None or value is pd.NaT or value != value else value
 
 
-BY_DAY = (tables.ACTIVITY, tables.REJECTS, tables.DAILY, tables.ROLLING, tables.PERFORMANCE)
+BY_DAY = (*tables.DAILY_TABLES, *tables.STATE_TABLES)
 Span = tuple[str, str]
 
 
 def calendars(settings: Settings) -> tuple[Span, Span]:
     """First and last partition, of the daily and of the weekly tables."""
-    daily, weekly = (c.get_partition_keys() for c in (partitions.daily(settings), partitions.weekly(settings)))
-    return (daily[0], daily[-1]), (weekly[0], weekly[-1])
+    return partitions.whole(partitions.daily(settings)), partitions.whole(partitions.weekly(settings))
 
 
 def rebuilt(settings: Settings) -> dict[str, pd.DataFrame]:
@@ -244,14 +246,14 @@ def rebuilt(settings: Settings) -> dict[str, pd.DataFrame]:
     days, weeks = calendars(settings)
     steps: list[tuple[Sequence[tables.Table], Span | None]] = [
         (BY_DAY, days),
-        ([tables.WEEKLY], weeks),
-        ([tables.PREDICTIONS], (days[1], days[1])),
-        ([tables.METRICS_SUMMARY], None),
+        (tables.WEEKLY_TABLES, weeks),
+        (SCORED, (days[1], days[1])),
+        (tables.SUMMARIES, None),
     ]
     with dg.DagsterInstance.ephemeral() as instance:
         for selected, span in steps:
             keys = {dg.AssetKey(list(table.path)) for table in selected}
-            tags = dict(zip((RANGE_START, RANGE_END), span, strict=True)) if span else {}
+            tags = dict(zip(RANGE_TAGS, span, strict=True)) if span else {}
             assert job.get_subset(asset_selection=keys).execute_in_process(instance=instance, tags=tags).success
     return contents(store)
 

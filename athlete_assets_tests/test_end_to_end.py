@@ -15,7 +15,7 @@ from deltalake import write_deltalake
 
 from athlete_assets import tables
 from athlete_assets.days import Days, midnight
-from athlete_assets.orchestration.run_tags import RANGE_END, RANGE_START
+from athlete_assets.orchestration.run_tags import RANGE_TAGS
 from athlete_assets.silver import landing
 from athlete_assets_tests.live import TODAY, Live, assert_same, contents, land, rebuilt, run, running
 
@@ -222,7 +222,7 @@ def test_a_backfill_that_is_cancelled_leaves_whole_commits_and_its_repetition_ch
     assert live.wait(lambda: _final_status(live, again), "the backfill") == "COMPLETED_SUCCESS"
     runs = runs_of(live, again)
     assert sorted(len(run.asset_selection or ()) for run in runs) == [1, 5]
-    assert {tuple(run.tags[tag] for tag in (RANGE_START, RANGE_END)) for run in runs} == {
+    assert {tuple(run.tags[tag] for tag in RANGE_TAGS) for run in runs} == {
         tuple(str(day) for day in span) for span in spans.values()
     }
     live.settle()

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from deltalake import DeltaTable, write_deltalake
 
 from athlete_assets import cli, tables
 from athlete_assets.models import registry
@@ -144,6 +145,49 @@ def test_missing_artifacts_are_said_and_training_brings_them_back(settings: Sett
     Victim(scoring(settings)).finish()
     shutil.rmtree(away)
     figure(f"missing artifacts: {said[:200]}")
+
+
+def newest_commit(settings: Settings, table: tables.Table) -> Path:
+    return max((LocalStore(settings).path(table) / "_delta_log").glob("*.json"))
+
+
+def test_an_empty_commit_is_refused_by_name_and_repair_brings_its_rows_back(
+    settings: Settings, good: dict[str, pd.DataFrame], figure: Figure
+) -> None:
+    commit = newest_commit(settings, tables.DAILY)
+    commit.write_bytes(b"")
+    said = Victim(by_day(settings)).outcome()
+    assert f"{commit} is empty or broken" in said
+    assert cli.main(["repair"]) == 0
+    assert_same(contents(LocalStore(settings)), good)
+    figure(f"corrupt log: {said[:200]}")
+
+
+def test_a_lost_data_file_is_said_and_repair_brings_its_rows_back(
+    settings: Settings, good: dict[str, pd.DataFrame], figure: Figure
+) -> None:
+    lost = Path(DeltaTable(str(LocalStore(settings).path(tables.DAILY))).file_uris()[0].removeprefix("file://"))
+    lost.unlink()
+    weeks = Job(settings.home, TODAY, [key(tables.WEEKLY)], calendars(settings)[1])
+    said = Victim(weeks).outcome()
+    assert said != "done"
+    assert cli.main(["repair"]) == 0
+    Victim(weeks).finish()
+    assert_same(contents(LocalStore(settings)), good)
+    figure(f"missing file: {said[:200]}")
+
+
+def test_a_home_of_an_earlier_contract_goes_on(
+    settings: Settings, good: dict[str, pd.DataFrame], figure: Figure
+) -> None:
+    path = str(LocalStore(settings).path(tables.DAILY))
+    rows = DeltaTable(path).to_pyarrow_table()
+    lacking = next(column.name for column in tables.DAILY.columns if column.nullable)
+    older = rows.drop_columns([lacking])
+    write_deltalake(path, older, mode="overwrite", schema_mode="overwrite", partition_by=["month"])
+    Victim(by_day(settings)).finish()
+    assert_same(contents(LocalStore(settings)), good)
+    figure(f"older home: {lacking} was added before the first write")
 
 
 def test_a_clock_that_jumps_days_ahead_and_back_leaves_the_tables_of_a_rebuild(

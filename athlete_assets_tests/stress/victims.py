@@ -64,7 +64,7 @@ def _materialise(job: Job, told: Connection) -> None:
 
     from athlete_assets import definitions
     from athlete_assets.deployments.instance import prepare_dagster_home
-    from athlete_assets.orchestration.run_requests import RANGE_END, RANGE_START
+    from athlete_assets.orchestration.run_tags import RANGE_TAGS
     from athlete_assets.settings import Settings
 
     own = dg.DagsterInstance.handle_new_event
@@ -78,7 +78,7 @@ def _materialise(job: Job, told: Connection) -> None:
     settings = Settings.load()
     everything = definitions.build(settings).resolve_implicit_global_asset_job_def()
     keys = {dg.AssetKey(name.split("/")) for name in job.assets}
-    tags = dict(zip((RANGE_START, RANGE_END), job.span, strict=True)) if job.span else {}
+    tags = dict(zip(RANGE_TAGS, job.span, strict=True)) if job.span else {}
     recorded = dg.DagsterInstance.from_config(str(prepare_dagster_home(settings))) if job.recorded else None
     with recorded or dg.DagsterInstance.ephemeral() as instance:
         result = everything.get_subset(asset_selection=keys).execute_in_process(
