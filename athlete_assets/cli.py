@@ -44,7 +44,7 @@ def _fill_silver(options: argparse.Namespace, settings: Settings) -> None:
 
     _of_the_local_deployment(settings)
     if options.export is not None:
-        commands.import_file(options.export, settings, options.athlete)
+        commands.import_file(options.export, settings, options.athlete, options.drop_missing)
     else:
         commands.simulate_cohort(options.athletes, options.years, options.seed, settings)
 
@@ -139,8 +139,13 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
     def silver_source(command: argparse.ArgumentParser) -> None:
-        command.add_argument("--export", type=Path, help="Strava export (zip or CSV), or a CSV or Parquet file of runs")
+        command.add_argument(
+            "--export", type=_path, help="Strava export (zip or CSV), or a CSV or Parquet file of runs"
+        )
         command.add_argument("--athlete", help="athlete id for an export that names none (default: me)")
+        command.add_argument(
+            "--drop-missing", action="store_true", help="drop what earlier exports had and this one has not"
+        )
         command.add_argument("--athletes", type=_positive_int, default=30, help="simulated athletes (without --export)")
         command.add_argument("--years", type=_positive_float, default=3.0, help="simulated years (without --export)")
         command.add_argument("--seed", type=int, default=1, help="seed of the simulation")
@@ -164,9 +169,9 @@ def _parser() -> argparse.ArgumentParser:
     check.add_argument("--run", action="store_true", help="also start the cluster and import the code there (costs)")
     check.set_defaults(command=_databricks_check)
     judge = commands.add_parser("evaluate", help="train and judge the models on a file of runs, in a scratch home")
-    judge.add_argument("--runs", type=Path, required=True, help="any file that import takes: the runs to predict")
-    judge.add_argument("--train-runs", type=Path, help="train on this file (default: on other athletes of --runs)")
-    judge.add_argument("--json", type=Path, metavar="OUT", help="also write the figures here")
+    judge.add_argument("--runs", type=_path, required=True, help="any file that import takes: the runs to predict")
+    judge.add_argument("--train-runs", type=_path, help="train on this file (default: on other athletes of --runs)")
+    judge.add_argument("--json", type=_path, metavar="OUT", help="also write the figures here")
     judge.set_defaults(command=_evaluate)
     back = commands.add_parser("rollback", help="let the champion before the present one serve again")
     back.add_argument("model", help="time_estimator, overtraining_detector ...: the name of its asset")
@@ -185,6 +190,14 @@ def _parser() -> argparse.ArgumentParser:
     ui.add_argument("--port", type=int, default=3000)
     ui.set_defaults(command=_ui)
     return parser
+
+
+def _path(text: str) -> Path:
+    """A path; a ~ that the shell left alone (as zsh does in make run EXPORT=~/a.csv) is the home folder."""
+    try:
+        return Path(text).expanduser()
+    except RuntimeError:
+        raise argparse.ArgumentTypeError(f"{text}: there is no such user's home folder") from None
 
 
 def _positive_int(text: str) -> int:

@@ -22,21 +22,55 @@ from athlete_assets.orchestration.maintenance import MAINTENANCE_JOB
 from athlete_assets.orchestration.run_requests import GOLD_TABLES
 from athlete_assets.orchestration.run_tags import RANGE_END, RANGE_START
 from athlete_assets.settings import Settings
-from athlete_assets.silver import imports, landing, simulator
+from athlete_assets.silver import imports, landing, ownership, simulator
 from athlete_assets.store.local import LocalStore
 
 
-def import_file(path: Path, settings: Settings, athlete: str | None) -> None:
+def import_file(path: Path, settings: Settings, athlete: str | None, drop_missing: bool = False) -> None:
     """Reads a file of runs and merges it into silver; raises InputError before anything is written."""
     say(f"Reading {path} ...")
     runs = imports.read_runs(path, settings, athlete)
-    report = landing.land(LocalStore(settings), runs)
+    if runs.time_zone:
+        settings = settings.model_copy(update={"time_zone": runs.time_zone})
+    store = LocalStore(settings)
+    ownership.refuse_strangers(store, runs)
+    gone = ownership.no_longer_there(store, runs)
+    report = landing.land(store, ownership.with_own_word(store, runs))
     for note in runs.notes:
         say(f"  {note}")
-    say(
-        f"  {report.read} activities, {report.first_day} to {report.last_day}: "
-        f"{report.new} new, {report.changed} changed, {report.unchanged} as they were"
-    )
+    if report.read:
+        span = (
+            f"{report.first_day} to {report.last_day}"
+            if report.first_day
+            else f"none between 2000-01-01 and today ({settings.today})"
+        )
+        say(
+            f"  {report.read} activities, {span}: "
+            f"{report.new} new, {report.changed} changed, {report.unchanged} as they were"
+        )
+    if report.first_day and report.start_date and report.first_day < report.start_date:
+        say(
+            f"  The calendar begins on {report.start_date}: what lies years before the others, on {report.first_day}, "
+            "is left out as before_start_date. If that date is right, set ATHLETE_START_DATE to its Monday"
+        )
+    for noun, rows, written in (
+        ("splits", runs.splits, report.splits_written),
+        ("athletes' statements", runs.athletes, report.athletes_written),
+    ):
+        if rows.num_rows:
+            say(f"  {rows.num_rows} {noun}: {written} new or changed, {rows.num_rows - written} as they were")
+
+    if gone:
+        athlete = runs.activities["athlete_id"][0].as_py()
+        listed = ", ".join(map(str, gone[:10])) + (f" and {len(gone) - 10} more" if len(gone) > 10 else "")
+        if drop_missing:
+            landing.delete(store, athlete, gone)
+            say(f"  {len(gone)} activities of earlier imports were dropped, for this export lacks them: {listed}")
+        else:
+            say(
+                f"  {len(gone)} activities of the last export are no longer in this one, and stay: {listed}. If they "
+                "were deleted at the source, import again with --drop-missing"
+            )
 
 
 def simulate_cohort(athletes: int, years: float, seed: int, settings: Settings) -> None:
@@ -57,6 +91,11 @@ def materialise_everything(settings: Settings) -> int:
     if not store.exists(tables.STRAVA_ACTIVITIES):
         raise AthleteAssetsError(
             f"there are no activities in {settings.home}; import a file or simulate a cohort first"
+        )
+    if not landing.has_activities_in_calendar(store):
+        raise AthleteAssetsError(
+            f"no activity in {settings.home} lies between 2000-01-01 and today ({settings.today}), so there is nothing "
+            "to compute; look at the dates in the imported file"
         )
     os.environ["DAGSTER_HOME"] = str(prepare_dagster_home(settings))
     built = definitions.build(settings)

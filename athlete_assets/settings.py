@@ -228,6 +228,11 @@ class Settings(BaseModel):
         False, description="set by the launcher inside a step's process: no launcher there, and the cluster's Spark"
     )
 
+    @field_validator("home")
+    @classmethod
+    def _home_folder(cls, value: Path) -> Path:
+        return _expanded(value)
+
     @field_validator("start_date")
     @classmethod
     def _start_on_monday(cls, value: date) -> date:
@@ -284,7 +289,7 @@ class Settings(BaseModel):
     def load(cls, environment: Mapping[str, str] = os.environ) -> Settings:
         """Reads the settings; raises SettingsError that names the variable, its value and what it may be."""
         given = {key: value for key, value in environment.items() if key.startswith(PREFIX) and value != ""}
-        home = Path(given.get(f"{PREFIX}HOME", cls.model_fields["home"].default))
+        home = _expanded(Path(given.get(f"{PREFIX}HOME", cls.model_fields["home"].default)))
         given = {**_home_file(home / HOME_FILE), **given}
         known = {f"{PREFIX}{name.upper()}": name for name in cls.model_fields}
         for key in given:
@@ -317,14 +322,25 @@ class Settings(BaseModel):
         lines = {**_home_file(path), **{f"{PREFIX}{name.upper()}": value for name, value in values.items()}}
         self.home.mkdir(parents=True, exist_ok=True)
         partial = path.with_suffix(".partial")
-        partial.write_text("".join(f"{key}={value}\n" for key, value in sorted(lines.items())))
+        with open(partial, "w") as handle:
+            handle.writelines(f"{key}={value}\n" for key, value in sorted(lines.items()))
+            handle.flush()
+            os.fsync(handle.fileno())  # else a power cut leaves the new name with nothing in it
         partial.replace(path)
+
+
+def _expanded(path: Path) -> Path:
+    """The path with ~ as the home folder, where it is one."""
+    try:
+        return path.expanduser()
+    except RuntimeError:
+        return path
 
 
 def _home_file(path: Path) -> dict[str, str]:
     if not path.is_file():
         return {}
-    values = {}
+    values: dict[str, str] = {}
     for number, line in enumerate(path.read_text().splitlines(), start=1):
         if not line.strip() or line.lstrip().startswith("#"):
             continue
@@ -332,4 +348,10 @@ def _home_file(path: Path) -> dict[str, str]:
         if not separator:
             raise SettingsError(f"{path}, line {number}: expected NAME=value, found {line!r}")
         values[key.strip()] = value.strip()
+    if not values and any(path.parent.glob("*/silver/*/_delta_log")):
+        raise SettingsError(
+            f"{path}: is empty, though the tables beside it were made with a time zone and a first day; write two "
+            f"lines into it, {PREFIX}TIME_ZONE=<where the athlete runs, such as Europe/Berlin> and "
+            f"{PREFIX}START_DATE=<the Monday on or before the first activity>, or restore it from a copy"
+        )
     return values

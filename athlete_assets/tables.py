@@ -203,6 +203,12 @@ ACTIVITY = Table(
         _key("event_timestamp", TIMESTAMP, "Start of the activity in UTC."),
         Column("sport_type", STRING, "Sport in Strava's spelling (Run, TrailRun, VirtualRun, Walk, Ride, ...)."),
         Column("is_race", BOOLEAN, "The athlete marked the run as a race (workout_type 1).", nullable=False),
+        Column(
+            "is_continuous",
+            BOOLEAN,
+            "Whether a run's elapsed time is at most 5 % over its moving time, or it is a race: only then it is an "
+            "effort. Null for other sports, and where elapsed time is unknown or equal to moving time.",
+        ),
         Column("distance_km", DOUBLE, "Distance.", "km", low=0),
         Column(
             "moving_time_min",
@@ -214,7 +220,14 @@ ACTIVITY = Table(
             high=2880,
         ),
         Column("elapsed_time_min", DOUBLE, "Elapsed time.", "min"),
-        Column("pace_min_km", DOUBLE, "Moving time per distance of a run or walk; else null.", "min/km", low=0),
+        Column(
+            "pace_min_km",
+            DOUBLE,
+            "Moving time per distance of a run or walk; null for other sports, and of a run where no person "
+            "runs so or heart rate contradicts it.",
+            "min/km",
+            low=0,
+        ),
         Column(
             "grade_adjusted_pace_min_km",
             DOUBLE,
@@ -404,6 +417,14 @@ ROLLING = Table(
         Column("best_effort_age_days", BIGINT, "Days since that run.", "d"),
         Column("is_overtraining_risk", BOOLEAN, "The rule: acwr or monotony above its limit; null when acwr is."),
         Column("risk_reasons", STRINGS, "Which of acwr, training_monotony_7d is above its limit; null when acwr is."),
+        Column(
+            "untracked_share_42d",
+            DOUBLE,
+            "Share of the activities of the last 42 days whose load is unknown and counts as 0 here; null without one.",
+            "1",
+            low=0,
+            high=1,
+        ),
         _month("as_of_date"),
     ),
     keys=("athlete_id", "as_of_date"),
@@ -607,6 +628,7 @@ PREDICTIONS = Table(
         Column("p_disruption_reason", STRING, "Why p_disruption_14d is null."),
         Column("is_overtraining_risk", BOOLEAN, "The rule of athlete_rolling_features."),
         Column("risk_reasons", STRINGS, "Its reasons."),
+        Column("untracked_share_42d", DOUBLE, "Share of the last 42 days' activities whose load is unknown.", "1"),
         Column("top_reasons", STRINGS, "What moved the prediction most, in words."),
         Column("features_as_of", TIMESTAMP, "The day of the features used.", nullable=False),
         _month("prediction_date"),
@@ -623,7 +645,9 @@ METRICS_SUMMARY = Table(
     (
         _ATHLETE,
         Column("as_of_date", TIMESTAMP, "The newest day of the athlete's rolling features.", nullable=False),
-        Column("fitness_ctl", DOUBLE, "ctl_42d.", "TSS/day"),
+        Column("activities_42d", BIGINT, "Activities of the last 42 days."),
+        Column("untracked_42d", BIGINT, "Those of them whose load is unknown."),
+        Column("fitness_ctl", DOUBLE, "ctl_42d; null, as the next three, where untracked_42d is all.", "TSS/day"),
         Column("fatigue_atl", DOUBLE, "atl_7d.", "TSS/day"),
         Column("form_tsb", DOUBLE, "tsb.", "TSS/day"),
         Column("ramp_rate_7d", DOUBLE, "Change of fitness in 7 days.", "TSS/day"),

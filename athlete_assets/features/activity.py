@@ -15,6 +15,7 @@ from pyspark.sql import functions as F
 from athlete_assets import tables
 from athlete_assets.days import Days, midnight
 from athlete_assets.features import thresholds
+from athlete_assets.features.efforts import effort_time, has_clock, is_continuous
 from athlete_assets.features.splits import KEYS, READ, TOTALS, ZONE_SECONDS, split_totals
 from athlete_assets.formulas.training_load import (
     BANISTER_WEIGHTS,
@@ -42,6 +43,12 @@ GRADED_SHARE = 0.8
 """Share of a run's distance whose splits must tell their elevation before its pace is graded."""
 ELAPSED_TOLERANCE_S = 1.0
 """s; by rounding an activity may seem to end this much before its own moving time does."""
+PLAUSIBLE_RUN_PACE_MIN_KM = (2.0, 30.0)
+"""Outside of it a footpod was off, or the distance is no distance: such a run has no pace."""
+CONTRADICTION = 2.5
+"""Load by pace and by heart rate further apart than this factor cannot both be true. Heart rate is measured on the
+body, so it decides; where it is the lower one, only of a run faster than VEHICLE_INTENSITY: else a sensor slipped."""
+VEHICLE_INTENSITY = 1.1
 PLAUSIBLE_AGE = (5, 110)
 PLAUSIBLE_RESTING_HR_BPM = (20.0, 120.0)
 PLAUSIBLE_THRESHOLD_PACE_MIN_KM = (2.0, 20.0)
@@ -82,6 +89,8 @@ def _with_observed_thresholds(verdicts: DataFrame, days: Days, settings: Setting
     rows = accepted(verdicts).where(
         F.col("activity_date").between(F.lit(midnight(history.first)), F.lit(midnight(days.last)))
     )
+    time = F.coalesce(_positive("moving_time"), F.col("elapsed_time")), _elapsed_time(), _is_race()
+    rows = rows.withColumns({"effort_s": effort_time(*time), "has_clock": time[2] | has_clock(*time[:2])})
     names = [*tables.STRAVA_ACTIVITIES.column_names, "activity_date"]
     types = {column.name: column.type for column in tables.REJECTS.columns}
     ddl = ", ".join([f"`{name}` {types[name]}" for name in names] + [f"`{name}` double" for name in _OBSERVED])
@@ -91,19 +100,20 @@ def _with_observed_thresholds(verdicts: DataFrame, days: Days, settings: Setting
         threshold_days=settings.threshold_window_days,
         hr_max_days=settings.hr_max_window_days,
     )
-    return apply_by_athlete(rows.select(*names), kernel, ddl)
+    return apply_by_athlete(rows.select(*names, "effort_s", "has_clock"), kernel, ddl)
 
 
 def observed_thresholds(rows: pa.Table, first_day: int, threshold_days: int, hr_max_days: int) -> pa.Table:
     """The rows from first_day (since 1970) on with critical_speed_mps, best_effort_mps and observed_hr_max_bpm.
 
-    The table holds all accepted rows of its athletes from the longest window before first_day on, in any order. Each
-    of the new columns is null where the days before tell too little.
+    The table holds all accepted rows of its athletes from the longest window before first_day on, in any order, with
+    effort_s and has_clock of features.efforts, which the result lacks. Each of the new columns is null where the days
+    before tell too little.
     """
     athlete = pc.dictionary_encode(rows["athlete_id"].combine_chunks()).indices.to_numpy().astype(np.int64)
     day = rows["activity_date"].cast(pa.timestamp("us", "UTC")).cast(pa.int64()).to_numpy() // 86_400_000_000
-    distance, moving = rows["distance"].to_numpy(), rows["moving_time"].to_numpy()
-    duration = np.where(np.isnan(moving), rows["elapsed_time"].to_numpy(), moving)
+    distance, duration = rows["distance"].to_numpy(), rows["effort_s"].to_numpy()
+    has_clock = rows["has_clock"].to_numpy(zero_copy_only=False).astype(bool)
     heart_rate = rows["max_heartrate"].to_numpy()
     is_run = pc.is_in(rows["sport_type"], pa.array(RUN_SPORTS)).to_numpy(zero_copy_only=False)
     key = athlete * thresholds.ATHLETE_STEP + day
@@ -113,8 +123,9 @@ def observed_thresholds(rows: pa.Table, first_day: int, threshold_days: int, hr_
 
     # equal keys in an order that the values alone decide: so do the results
     order = np.lexsort((distance, duration, key))
-    runs = order[is_run[order]]
-    efforts = runs[thresholds.is_effort(key[runs], distance[runs], duration[runs], threshold_days)]
+    runs = order[(is_run & ~np.isnan(duration))[order]]
+    chosen = thresholds.is_effort(key[runs], distance[runs], duration[runs], has_clock[runs], threshold_days)
+    efforts = runs[chosen]
     effort = (key[efforts], distance[efforts], duration[efforts], asked, threshold_days)
     beats = order[~np.isnan(heart_rate[order])]
     observed = (
@@ -122,7 +133,7 @@ def observed_thresholds(rows: pa.Table, first_day: int, threshold_days: int, hr_
         thresholds.best_effort_speed(*effort),
         thresholds.observed_hr_max(key[beats], heart_rate[beats], asked, hr_max_days),
     )
-    result = rows.take(pa.array(asked_rows))
+    result = rows.drop_columns(["effort_s", "has_clock"]).take(pa.array(asked_rows))
     for name, values in zip(_OBSERVED, observed, strict=True):
         result = result.append_column(name, pa.array(values[position], mask=np.isnan(values[position])))
     return result
@@ -175,10 +186,11 @@ def _statements(athletes: DataFrame, settings: Settings) -> DataFrame:
 
 def _measured(activities: DataFrame) -> DataFrame:
     """What is measured of each activity, in the contract's names and units."""
-    duration = F.coalesce(F.col("moving_time"), F.col("elapsed_time"))
-    elapsed_fits = (F.col("elapsed_time") > 0) & (F.col("elapsed_time") >= duration - F.lit(ELAPSED_TOLERANCE_S))
+    duration, elapsed = F.coalesce(_positive("moving_time"), F.col("elapsed_time")), _elapsed_time()
     is_run = F.coalesce(F.col("sport_type").isin(*RUN_SPORTS), F.lit(False))
+    pace = F.when(F.col("distance") > 0, duration / 60 / (F.col("distance") / 1000))
     is_paced = F.col("sport_type").isin(*PACED_SPORTS) & (F.col("distance") > 0)
+    is_paced &= ~is_run | pace.between(*PLAUSIBLE_RUN_PACE_MIN_KM)
     climb = F.when(F.col("total_elevation_gain") >= 0, F.col("total_elevation_gain"))
     kilometres = F.col("distance") / 1000
     # a DATE upstream arrives as its midnight and says nothing of the hour: then the athlete's own clock does
@@ -191,11 +203,12 @@ def _measured(activities: DataFrame) -> DataFrame:
         .alias("event_timestamp"),
         "sport_type",
         is_run.alias("is_run"),
-        F.coalesce(is_run & (F.col("workout_type") == RACE), F.lit(False)).alias("is_race"),
+        _is_race().alias("is_race"),
+        F.when(is_run, is_continuous(duration, elapsed, _is_race())).alias("is_continuous"),
         kilometres.alias("distance_km"),
         (duration / 60).alias("moving_time_min"),
-        F.when(elapsed_fits, F.col("elapsed_time") / 60).alias("elapsed_time_min"),
-        F.when(is_paced, duration / 60 / kilometres).alias("pace_min_km"),
+        (elapsed / 60).alias("elapsed_time_min"),
+        F.when(is_paced, pace).alias("pace_min_km"),
         climb.alias("elevation_gain_m"),
         F.when(F.col("distance") > 0, climb / kilometres).alias("elevation_per_km"),
         F.col("average_heartrate").alias("avg_hr"),
@@ -205,6 +218,21 @@ def _measured(activities: DataFrame) -> DataFrame:
         month_of("activity_date"),
         *_OBSERVED,
     )
+
+
+def _positive(name: str) -> Column:
+    return F.when(F.col(name) > 0, F.col(name))
+
+
+def _elapsed_time() -> Column:
+    """Elapsed time (s) of a silver activity; null where it is missing or shorter than the moving time."""
+    elapsed, moving = _positive("elapsed_time"), _positive("moving_time")
+    return F.when(moving.isNull() | (elapsed >= moving - F.lit(ELAPSED_TOLERANCE_S)), elapsed)
+
+
+def _is_race() -> Column:
+    is_run = F.col("sport_type").isin(*RUN_SPORTS)
+    return F.coalesce(is_run & (F.col("workout_type") == RACE), F.lit(False))
 
 
 def _with_load(activities: DataFrame, settings: Settings) -> DataFrame:
@@ -226,16 +254,23 @@ def _with_load(activities: DataFrame, settings: Settings) -> DataFrame:
     at_least_rest = F.when(reserve < 0, F.lit(0.0)).otherwise(reserve)
     by_heart_rate = heart_rate_tss(minutes, at_least_rest, factor, exponent)
 
-    loads = {"pace": by_pace, "heart_rate": by_heart_rate}
+    # hills that no split tells of slow a trail run down without making its pace wrong
+    too_slow = by_pace * CONTRADICTION < by_heart_rate
+    too_fast = (by_pace > by_heart_rate * CONTRADICTION) & (intensity > VEHICLE_INTENSITY)
+    contradicts = F.coalesce(F.col("is_run") & (too_slow | too_fast), F.lit(False))
+    is_wrong = contradicts & (F.col("sport_type") != "TrailRun") & (F.col("threshold_source") != "default")
+    loads = {"pace": F.when(~contradicts, by_pace), "heart_rate": by_heart_rate}
     plausible = F.coalesce(*loads.values()) <= settings.max_tss_per_hour * minutes / 60
     return activities.select(
-        *activities.columns,
-        graded_pace.alias("grade_adjusted_pace_min_km"),
-        intensity.alias("intensity_factor"),
+        *[name for name in activities.columns if name != "pace_min_km"],
+        F.when(~is_wrong, pace).alias("pace_min_km"),
+        F.when(~is_wrong, graded_pace).alias("grade_adjusted_pace_min_km"),
+        F.when(~is_wrong, intensity).alias("intensity_factor"),
         F.when(plausible, F.coalesce(*loads.values())).alias("estimated_tss"),
         F.when(plausible, _source(loads)).otherwise(F.lit("none")).alias("load_method"),
         F.when(
-            pace.isNotNull() & (heart_rate > 0), metres_per_beat(F.col("distance_km") * 1000, minutes, heart_rate)
+            pace.isNotNull() & ~is_wrong & (heart_rate > 0),
+            metres_per_beat(F.col("distance_km") * 1000, minutes, heart_rate),
         ).alias("efficiency_index"),
     )
 

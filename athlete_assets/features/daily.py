@@ -7,6 +7,7 @@ from pyspark.sql import functions as F
 
 from athlete_assets import tables
 from athlete_assets.days import Days, midnight
+from athlete_assets.features.efforts import effort_time
 from athlete_assets.store.columns import known, month_of, within
 
 SECONDS_A_DAY = 86_400
@@ -65,6 +66,7 @@ def _by_day(activities: DataFrame) -> DataFrame:
     """One row for each athlete and day with an activity; run columns null on days without a run."""
     pace, distance, moving_time = known("pace_min_km"), known("distance_km"), known("moving_time_min")
     load = known("estimated_tss")
+    effort = effort_time(moving_time, known("elapsed_time_min"), F.coalesce(F.col("is_race"), F.lit(False)))
     is_run = F.col("sport_type").isin(*tables.RUN_SPORTS) & (distance > 0) & pace.isNotNull()
     return activities.groupBy("athlete_id", "activity_date").agg(
         F.count(F.lit(1)).alias("activities"),
@@ -73,7 +75,7 @@ def _by_day(activities: DataFrame) -> DataFrame:
         _total(known("elevation_gain_m")).alias("elevation_gain_m"),
         _total(load).alias("daily_tss"),
         F.count(F.when(load.isNull(), F.lit(1))).alias("untracked_activities"),
-        F.min(F.when(is_run & (distance >= BEST_PACE_FROM_KM), pace)).alias("best_pace_min_km"),
+        F.min(F.when(is_run & (distance >= BEST_PACE_FROM_KM), effort / distance)).alias("best_pace_min_km"),
         F.max(F.when(is_run, distance)).alias("longest_run_km"),
         F.count(F.when(is_run, F.lit(1))).alias("runs"),
         F.sum(F.when(is_run, distance)).alias("run_distance_km"),

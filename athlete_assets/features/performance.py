@@ -20,6 +20,7 @@ from pyspark.sql import functions as F
 from athlete_assets import tables
 from athlete_assets.days import Days
 from athlete_assets.features.cells import first_epoch_day, rows_of_cells
+from athlete_assets.features.efforts import CLOCKLESS_LEAD, effort_time, has_clock
 from athlete_assets.formulas import sequences
 from athlete_assets.formulas.race_times import HIGHEST_VDOT, RIEGEL_EXPONENT, vdot
 from athlete_assets.store.by_athlete import apply_by_athlete
@@ -56,6 +57,7 @@ HR_SLOPE_PRIOR, HR_SLOPE_PRIOR_WEIGHT = 0.12, 0.5
 
 DAY, RUN = 0, 1
 """Kinds of input row: an athlete's day that gets a row, and a run."""
+INPUTS = ("metres", "seconds", "effort_seconds", "has_clock", "graded_seconds", "bpm")
 
 
 def performance_features(daily: DataFrame, activities: DataFrame, days: Days) -> DataFrame:
@@ -67,9 +69,10 @@ def performance_features(daily: DataFrame, activities: DataFrame, days: Days) ->
         "athlete_id",
         F.unix_date(F.col("activity_date").cast("date")).alias("day"),
         F.lit(DAY).alias("kind"),
-        *(F.lit(None).cast("double").alias(name) for name in ("metres", "seconds", "graded_seconds", "bpm")),
+        *(F.lit(None).cast("double").alias(name) for name in INPUTS),
     )
     metres = known("distance_km") * 1000
+    moving, elapsed = known("moving_time_min"), known("elapsed_time_min")
     runs = activities.where(
         within(tables.ACTIVITY, days.starting_earlier(LOOKBACK_DAYS))
         & F.col("sport_type").isin(*tables.RUN_SPORTS)
@@ -80,7 +83,9 @@ def performance_features(daily: DataFrame, activities: DataFrame, days: Days) ->
         F.unix_date(F.col("activity_date").cast("date")).alias("day"),
         F.lit(RUN).alias("kind"),
         metres.alias("metres"),
-        (known("moving_time_min") * 60).alias("seconds"),
+        (moving * 60).alias("seconds"),
+        (effort_time(moving, elapsed, F.col("is_race")) * 60).alias("effort_seconds"),
+        (F.col("is_race") | has_clock(moving, elapsed)).cast("double").alias("has_clock"),
         (known("grade_adjusted_pace_min_km") * known("distance_km") * 60).alias("graded_seconds"),
         known("avg_hr").alias("bpm"),
     )
@@ -125,6 +130,8 @@ class _Runs:
     graded: Floats
     """The same of the flat time of equal effort, where split elevation is known."""
     is_plausible: NDArray[np.bool_]
+    is_continuous: NDArray[np.bool_]
+    has_clock: NDArray[np.bool_]
     shape: tuple[int, int]
     length: int
 
@@ -140,14 +147,15 @@ class _Runs:
     ) -> _Runs:
         row = day[is_run] + LOOKBACK_DAYS
         athlete = athlete[is_run]
-        metres, seconds, graded, bpm = (
-            bucket.column(name).to_numpy()[is_run].astype(np.float64)
-            for name in ("metres", "seconds", "graded_seconds", "bpm")
+        metres, moving, clock, has_clock, graded, bpm = (
+            bucket.column(name).to_numpy()[is_run].astype(np.float64) for name in INPUTS
         )
-        order = np.lexsort((bpm, metres, seconds, athlete, row))
-        row, athlete, metres, seconds, graded, bpm = (
-            values[order] for values in (row, athlete, metres, seconds, graded, bpm)
+        order = np.lexsort((has_clock, clock, bpm, metres, moving, athlete, row))
+        row, athlete, metres, moving, clock, has_clock, graded, bpm = (
+            values[order] for values in (row, athlete, metres, moving, clock, has_clock, graded, bpm)
         )
+        is_continuous = np.isfinite(clock)
+        seconds = np.where(is_continuous, clock, moving)
         scale = -RIEGEL_EXPONENT * np.log(metres / REFERENCE_M)
         graded = np.where(np.isfinite(graded) & (graded > 0), graded, seconds)
         with np.errstate(invalid="ignore"):
@@ -161,13 +169,16 @@ class _Runs:
             equivalent=np.log(seconds) + scale,
             graded=np.log(graded) + scale,
             is_plausible=is_plausible,
+            is_continuous=is_continuous,
+            has_clock=has_clock == 1,
             shape=(LOOKBACK_DAYS + length, athletes),
             length=length,
         )
 
     def without_vehicles(self) -> _Runs:
         """The same runs, with those that are implausible for this athlete marked so."""
-        level = self.whole_quantile(self.best_of_day(self.equivalent, self.is_effort), USUAL_DAYS, 0.5, USUAL_MIN_DAYS)
+        is_long = self.is_plausible & (self.metres >= EFFORT_FROM_M)
+        level = self.whole_quantile(self.best_of_day(self.equivalent, is_long), USUAL_DAYS, 0.5, USUAL_MIN_DAYS)
         has_hr = self.is_plausible & np.isfinite(self.bpm)
         hardest = -self.best_of_day(-np.where(has_hr, self.bpm, 0.0), has_hr)
         usual_bpm = self.whole_quantile(hardest, USUAL_DAYS, 0.5, USUAL_MIN_DAYS)
@@ -175,11 +186,14 @@ class _Runs:
         with np.errstate(invalid="ignore"):
             lead = level[at] - self.equivalent
             is_vehicle = (lead > TOO_FAST) | ((lead > TOO_FAST_AT_EASE) & (self.bpm < usual_bpm[at]))
-        return replace(self, is_plausible=self.is_plausible & ~is_vehicle)
+            is_unsure = ~self.has_clock & (lead > np.log(CLOCKLESS_LEAD))
+        return replace(
+            self, is_plausible=self.is_plausible & ~is_vehicle, is_continuous=self.is_continuous & ~is_unsure
+        )
 
     @property
     def is_effort(self) -> NDArray[np.bool_]:
-        return self.is_plausible & (self.metres >= EFFORT_FROM_M)
+        return self.is_plausible & self.is_continuous & (self.metres >= EFFORT_FROM_M)
 
     def best_of_day(self, values: Floats, chosen: NDArray[np.bool_]) -> Floats:
         """(days, athletes): the smallest value of the chosen runs of each day; infinite without one."""
@@ -270,7 +284,7 @@ def _distance_history(runs: _Runs) -> dict[str, Floats]:
     rows = np.arange(runs.shape[0])[:, None]
     for name, target in tables.EFFORT_DISTANCES_M.items():
         share = runs.metres / target
-        near = runs.is_plausible & (share >= NEAR_DISTANCE[0]) & (share <= NEAR_DISTANCE[1])
+        near = runs.is_plausible & runs.is_continuous & (share >= NEAR_DISTANCE[0]) & (share <= NEAR_DISTANCE[1])
         of_day = runs.best_of_day(runs.equivalent, near)
         scale = (target / REFERENCE_M) ** RIEGEL_EXPONENT
         newest = runs.window(np.maximum, np.where(np.isfinite(of_day), rows, -1), HISTORY_DAYS)
@@ -353,7 +367,7 @@ def _heart_rate(runs: _Runs) -> dict[str, Floats]:
     # against the hardest heart rate as known on the evening before the run
     before = np.vstack([np.full((1, runs.shape[1]), np.nan), hard[:-1]])
     with np.errstate(invalid="ignore"):
-        is_hard = has_hr & (runs.bpm >= before[runs.row, runs.athlete] - HARD_HR_MARGIN_BPM)
+        is_hard = has_hr & runs.is_continuous & (runs.bpm >= before[runs.row, runs.athlete] - HARD_HR_MARGIN_BPM)
     hard_runs = runs.best_of_day(runs.equivalent, is_hard)
     return {
         "hard_hr_bpm": hard_today,

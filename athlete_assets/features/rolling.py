@@ -18,6 +18,7 @@ from pyspark.sql import functions as F
 from athlete_assets import tables
 from athlete_assets.days import ONE_DAY, Days, midnight
 from athlete_assets.features.cells import first_epoch_day, rows_of_cells
+from athlete_assets.features.efforts import CLOCKLESS_LEAD, effort_time, has_clock
 from athlete_assets.formulas import sequences
 from athlete_assets.formulas.race_times import HIGHEST_VDOT, riegel, vdot
 from athlete_assets.settings import Settings
@@ -112,9 +113,10 @@ STATE, DAY, RUN = 0, 1, 2
 """Kinds of input row: the state of the evening before, a DAILY row, and one run of an ACTIVITY row."""
 
 _STATE_COLUMNS = ("ctl_42d", "atl_7d", "acute_load_7d", "chronic_load_28d")
-_DAY_COLUMNS = ("daily_tss", "activities", "distance_km", "runs")
+_DAY_COLUMNS = ("daily_tss", "activities", "untracked_activities", "distance_km", "runs")
 _RUN_COLUMNS = ("run_distance_km", "run_moving_time_min", "best_pace_min_km", "longest_run_km")
-_INPUT_COLUMNS = (*_STATE_COLUMNS, *_DAY_COLUMNS, *_RUN_COLUMNS)
+_EFFORT_COLUMNS = ("effort_min", "has_clock")
+_INPUT_COLUMNS = (*_STATE_COLUMNS, *_DAY_COLUMNS, *_RUN_COLUMNS, *_EFFORT_COLUMNS)
 
 
 def _input_rows(kind: int, rows: DataFrame, day: str, values: dict[str, Column]) -> DataFrame:
@@ -143,13 +145,14 @@ def _run_rows(activities: DataFrame, days: Days) -> DataFrame:
         & (known("distance_km") > 0)
         & known("pace_min_km").isNotNull()
     )
-    values = {"run_distance_km": "distance_km", "run_moving_time_min": "moving_time_min"}
-    return _input_rows(
-        RUN,
-        runs,
-        "activity_date",
-        {name: F.col(source) for name, source in {**values, "best_pace_min_km": "pace_min_km"}.items()},
-    )
+    moving, elapsed = known("moving_time_min"), known("elapsed_time_min")
+    values = {
+        "run_distance_km": F.col("distance_km"),
+        "best_pace_min_km": F.col("pace_min_km"),
+        "effort_min": effort_time(moving, elapsed, F.col("is_race")),
+        "has_clock": F.col("is_race") | has_clock(moving, elapsed),
+    }
+    return _input_rows(RUN, runs, "activity_date", values)
 
 
 # --------------------------------------------------------------------------------------------------- one bucket
@@ -201,6 +204,8 @@ def bucket_states(bucket: pa.Table, first: int, length: int, limits: Limits) -> 
     expected = np.clip(observed, 1, TREND_DAYS) * limits.expected_active_days_per_week / 7
     columns["consistency_score"] = np.minimum(window(is_active, TREND_DAYS) / expected, 1.0)
     columns["activities_30d"] = window(activities, TREND_DAYS)
+    all_42d, untracked = (window(of, WARMUP_DAYS) for of in (activities, of_recent("untracked_activities", 0.0)))
+    columns["untracked_share_42d"] = _ratio(untracked, all_42d, all_42d > 0)
     columns["total_distance_30d_km"] = window(distance, TREND_DAYS)
     columns["rest_days_14d"] = np.clip(observed, 1, REST_DAYS) - window(is_active, REST_DAYS)
 
@@ -340,18 +345,21 @@ def _usual_effort(efforts: _Rows, first: int, length: int) -> Floats:
 
 
 def _best_efforts(runs: _Rows, first: int, length: int) -> dict[str, Floats]:
-    """The run with the smallest Riegel 10 km equivalent (exponent 1.06, moving time) of the last BEST_EFFORT_DAYS.
+    """The effort with the smallest Riegel 10 km equivalent (exponent 1.06) of the last BEST_EFFORT_DAYS.
 
-    Runs of at least 3 km. Left out: a VDOT above every world record's, and an equivalent under IMPLAUSIBLE_SHARE of
-    the athlete's usual one (geometric mean of the USUAL_EFFORT_DAYS before it, of at least USUAL_EFFORT_POINTS runs).
+    Continuous runs (features.efforts) of at least 3 km. Left out: a VDOT above every world record's, and an equivalent
+    under IMPLAUSIBLE_SHARE of the athlete's usual one (geometric mean of the USUAL_EFFORT_DAYS before it, of at least
+    USUAL_EFFORT_POINTS runs), or under 1 / CLOCKLESS_LEAD of it where the run's clock is unknown.
     Of equals the newest.
     """
-    metres, seconds = runs.values["run_distance_km"] * 1000, runs.values["run_moving_time_min"] * 60
+    metres, seconds = runs.values["run_distance_km"] * 1000, runs.values["effort_min"] * 60
     plausible = (metres >= BEST_EFFORT_FROM_KM * 1000) & (seconds > 0)
     plausible[plausible] = vdot(metres[plausible], seconds[plausible]) <= HIGHEST_VDOT
-    efforts = _Rows(runs.athlete, runs.athletes, runs.day, {"m": metres, "s": seconds}).where(plausible)
+    share = np.where(runs.values["has_clock"] == 1, IMPLAUSIBLE_SHARE, 1 / CLOCKLESS_LEAD)
+    efforts = _Rows(runs.athlete, runs.athletes, runs.day, {"m": metres, "s": seconds, "share": share})
+    efforts = efforts.where(plausible)
     efforts.values["e"] = riegel(efforts.values["m"], efforts.values["s"], 10_000.0)
-    efforts = efforts.where(efforts.values["e"] >= IMPLAUSIBLE_SHARE * _usual_effort(efforts, first, length))
+    efforts = efforts.where(efforts.values["e"] >= efforts.values["share"] * _usual_effort(efforts, first, length))
     # slowest first, so that the day's best is the one that stays where several fall on one day
     efforts = efforts.where(np.lexsort((efforts.values["m"], -efforts.values["e"])))
     base, days = first - BEST_EFFORT_DAYS + 1, BEST_EFFORT_DAYS - 1 + length

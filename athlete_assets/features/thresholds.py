@@ -3,10 +3,10 @@
 NumPy kernels over many athletes at once. Rows have a `key`, athlete number x ATHLETE_STEP + day number, by which they
 are sorted: the rows of one athlete's window of days are a slice.
 
-An EFFORT is a run of 3 to 60 min and at least 1 km that a person can have run: no slower than 10 min/km, which is
-walked; no faster than VDOT 83; and not 1.6 times as fast as the median of the athlete's runs in its own 90 days (of 5
-or more). In the shared real runs the best of 20-60 min lies below 1.38 medians in 95 % of all windows and above 2 in
-the last percent: rides called runs.
+An EFFORT is a continuous run (features.efforts) of 3 to 60 min and at least 1 km that a person can have run: no
+slower than 10 min/km, which is walked; no faster than VDOT 83; and not 1.6 times as fast as the median of the athlete's
+runs in its own 90 days (of 5 or more), nor 1.4 times where its clock is unknown. In the shared real runs the best of
+20-60 min lies below 1.38 medians in 95 % of all windows and above 2 in the last percent: rides called runs.
 
 CRITICAL SPEED is the slope of distance on time (Monod & Scherrer 1965) over the best efforts of 7 bands of duration,
 as Smyth & Muniz-Pumares (Med Sci Sports Exerc 52, 2020) take it from training logs. Most runs are no one's best, and a
@@ -28,6 +28,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from athlete_assets.features.efforts import CLOCKLESS_LEAD
 from athlete_assets.formulas.race_times import HIGHEST_VDOT, vdot
 
 Floats = NDArray[np.float64]
@@ -56,15 +57,18 @@ HR_MAX_RANK = 3
 HR_MAX_SHARE = 0.02
 
 
-def is_effort(key: Integers, distance_m: Floats, duration_s: Floats, window_days: int) -> NDArray[np.bool_]:
-    """Which of the runs are efforts. Runs are sorted by key; unknown distances are NaN."""
+def is_effort(
+    key: Integers, distance_m: Floats, duration_s: Floats, has_clock: NDArray[np.bool_], window_days: int
+) -> NDArray[np.bool_]:
+    """Which of the continuous runs are efforts. Runs are sorted by key; unknown distances are NaN."""
     speed = distance_m / duration_s
     measured = np.flatnonzero(distance_m >= EFFORT_FROM_M)
     of = key[measured]
     low, high = np.searchsorted(of, of - window_days, side="right"), np.searchsorted(of, of, side="right")
     median = sliding_rank(speed[measured], low, high, lambda n: (n + 1) // 2, least=RUNS_FOR_A_MEDIAN)
     plausible = np.zeros(len(key), dtype=bool)
-    plausible[measured] = ~(speed[measured] > MEDIANS_OF_A_RIDE * median)
+    lead = np.where(has_clock[measured], MEDIANS_OF_A_RIDE, CLOCKLESS_LEAD)
+    plausible[measured] = ~(speed[measured] > lead * median)
     plausible &= speed >= SLOWEST_EFFORT_MPS
     plausible &= (duration_s >= BANDS_S[0]) & (duration_s <= BANDS_S[-1])
     return plausible & (vdot(distance_m, duration_s) <= HIGHEST_VDOT)

@@ -8,22 +8,25 @@ from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
 from athlete_assets import tables
+from athlete_assets.features.efforts import effort_time
 
 DISTANCE_TOLERANCE = 0.02
 """A run counts for a race distance when it is within this share of it; its time is scaled to the distance."""
+
+FORM_DAYS = 42
 
 
 def metrics_summary(activities: DataFrame, daily: DataFrame, rolling: DataFrame) -> DataFrame:
     """One row an athlete in the METRICS_SUMMARY contract, from whole ACTIVITY, DAILY and ROLLING tables."""
     state = _newest(rolling, "as_of_date")
+    # where no load is known, fitness is unknown and not 0
+    is_known = ~F.coalesce(F.col("untracked_share_42d") == 1, F.lit(False))
+    form = {"ctl_42d": "fitness_ctl", "atl_7d": "fatigue_atl", "tsb": "form_tsb", "ramp_rate_7d": "ramp_rate_7d"}
     summary = (
         state.select(
             "athlete_id",
             "as_of_date",
-            F.col("ctl_42d").alias("fitness_ctl"),
-            F.col("atl_7d").alias("fatigue_atl"),
-            F.col("tsb").alias("form_tsb"),
-            "ramp_rate_7d",
+            *(F.when(is_known, F.col(source)).alias(name) for source, name in form.items()),
         )
         .join(_volumes(daily, state), "athlete_id", how="left")
         .join(_bests(activities), "athlete_id", how="left")
@@ -44,19 +47,24 @@ def _newest(rows: DataFrame, *order: str) -> DataFrame:
 def _volumes(daily: DataFrame, state: DataFrame) -> DataFrame:
     recent = daily.join(state.select("athlete_id", "as_of_date"), "athlete_id", how="inner")
 
-    def last(days: int) -> Column:
+    def last(days: int, name: str) -> Column:
         start = F.col("as_of_date") - F.lit(timedelta(days=days))
-        return F.sum(F.when(F.col("activity_date") > start, F.col("distance_km")).otherwise(0.0))
+        return F.sum(F.when(F.col("activity_date") > start, F.col(name)).otherwise(0))
 
-    return recent.groupBy("athlete_id").agg(*(last(days).alias(f"distance_{days}d_km") for days in (7, 28, 365)))
+    return recent.groupBy("athlete_id").agg(
+        *(last(days, "distance_km").alias(f"distance_{days}d_km") for days in (7, 28, 365)),
+        last(FORM_DAYS, "activities").alias("activities_42d"),
+        last(FORM_DAYS, "untracked_activities").alias("untracked_42d"),
+    )
 
 
 def _bests(activities: DataFrame) -> DataFrame:
     runs = activities.where(F.col("sport_type").isin(*tables.RUN_SPORTS))
+    time = effort_time(F.col("moving_time_min"), F.col("elapsed_time_min"), F.col("is_race"))
 
     def best(name: str, metres: float) -> list[Column]:
         near = F.abs(F.col("distance_km") * 1000 / metres - 1) <= DISTANCE_TOLERANCE
-        seconds = F.when(near, F.col("moving_time_min") * 60 * metres / (F.col("distance_km") * 1000))
+        seconds = F.when(near, time * 60 * metres / (F.col("distance_km") * 1000))
         return [
             F.min(seconds).alias(f"best_{name}_s"),
             F.min_by("activity_date", seconds).alias(f"best_{name}_date"),

@@ -35,6 +35,7 @@ def predictions(times: Scored, time_estimator: Serving, others: Mapping[str, Sco
         "model_version": pa.array([served and time_estimator.version for served in served_by], pa.string()),
         "is_overtraining_risk": states["is_overtraining_risk"],
         "risk_reasons": states["risk_reasons"],
+        "untracked_share_42d": states["untracked_share_42d"],
         "features_as_of": states["as_of_date"],
         "month": states["month"],
         **_outputs(SPEC, times.outputs),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -41,10 +42,12 @@ def _form(summary: pa.Table, predictions: pa.Table) -> list[str]:
     lines = [f"Form on {athletes[0]['as_of_date']:%Y-%m-%d} and predicted times (80 % interval):"]
     for row in athletes[:SHOWN_ATHLETES]:
         times = newest.get(row["athlete_id"], {})
-        lines.append(
-            f"  {row['athlete_id']:<12} fitness {row['fitness_ctl']:5.1f}  fatigue {row['fatigue_atl']:5.1f}  "
-            f"form {row['form_tsb']:+6.1f}   {row['distance_28d_km']:6.1f} km in 28 days"
-        )
+        lines.append(f"  {row['athlete_id']:<12} {_load(row)}   {row['distance_28d_km']:6.1f} km in 28 days")
+        if row["untracked_42d"]:
+            lines.append(
+                f"  {'':<12} {row['untracked_42d']} of {row['activities_42d']} activities of the last 42 days have no "
+                "load: neither heart rate nor the pace of a run"
+            )
         if row["days_since_activity"] > QUIET_DAYS:
             lines.append(f"  {'':<12} last activity {row['last_activity_date']:%Y-%m-%d}")
         known = [name for name, (p50, _, _) in tables.TIME_COLUMNS.items() if times.get(p50) is not None]
@@ -56,6 +59,12 @@ def _form(summary: pa.Table, predictions: pa.Table) -> list[str]:
     if len(athletes) > SHOWN_ATHLETES:
         lines.append(f"  ... and {len(athletes) - SHOWN_ATHLETES} more in gold.athlete_metrics_summary.")
     return lines
+
+
+def _load(row: dict[str, Any]) -> str:
+    if row["fitness_ctl"] is None:
+        return "fitness, fatigue and form unknown"
+    return f"fitness {row['fitness_ctl']:5.1f}  fatigue {row['fatigue_atl']:5.1f}  form {row['form_tsb']:+6.1f}"
 
 
 def _span(row: dict[str, float], name: str) -> str:

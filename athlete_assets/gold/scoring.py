@@ -16,7 +16,7 @@ from athlete_assets.store.feature_store import PREDICTION, FeatureStore
 if TYPE_CHECKING:
     import pandas as pd
 
-STATE = ("athlete_id", "as_of_date", "is_overtraining_risk", "risk_reasons", "month")
+STATE = ("athlete_id", "as_of_date", "is_overtraining_risk", "risk_reasons", "untracked_share_42d", "month")
 
 
 @dataclass(frozen=True)

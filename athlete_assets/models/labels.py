@@ -17,6 +17,7 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from athlete_assets import tables
+from athlete_assets.features.efforts import effort_time
 from athlete_assets.formulas.race_times import HIGHEST_VDOT, riegel, vdot
 from athlete_assets.store.by_athlete import apply_by_athlete
 from athlete_assets.store.columns import known
@@ -30,8 +31,6 @@ TIERS = {RACE: 1, HEART_RATE: 2, BLOCK_BEST: 3}
 WEIGHTS = {RACE: 1.0, HEART_RATE: 0.7, BLOCK_BEST: 0.7}
 TOP_HEART_RATE_SHARE, HEART_RATE_MIN_RUNS = 0.10, 10
 BLOCK_DAYS, BLOCK_MIN_TRIES = 60, 3
-LONGEST_PAUSE_SHARE = 0.05
-"""A training run that stood still for longer is no continuous effort. In a race the clock runs on, and counts."""
 
 DISRUPTION_DAYS, WITHIN_DAYS = 7, 14
 TRAINING_DAYS, MIN_ACTIVE_DAYS = 28, 4
@@ -63,7 +62,7 @@ def race_efforts(activities: DataFrame) -> DataFrame:
         "is_race",
         (known("distance_km") * 1000).alias("metres"),
         (known("moving_time_min") * 60).alias("moving_s"),
-        (known("elapsed_time_min") * 60).alias("elapsed_s"),
+        (effort_time(known("moving_time_min"), known("elapsed_time_min"), F.col("is_race")) * 60).alias("effort_s"),
         known("avg_hr").alias("bpm"),
     )
     return apply_by_athlete(runs, bucket_efforts, tables.RACE_EFFORTS.ddl)
@@ -80,13 +79,8 @@ def bucket_efforts(bucket: pa.Table) -> pa.Table:
     runs = runs[near.any(axis=1)]
     which = near[near.any(axis=1)].argmax(axis=1)
     runs = runs.assign(distance=names[which], target_m=targets[which])
-    is_race = runs["is_race"].to_numpy(dtype=bool)
-    elapsed = runs["elapsed_s"].to_numpy(dtype=np.float64)
-    moving = runs["moving_s"].to_numpy(dtype=np.float64)
-    with np.errstate(invalid="ignore"):
-        clock = np.where(is_race & (elapsed >= moving), elapsed, moving)
-        is_continuous = is_race | ~(elapsed > moving * (1 + LONGEST_PAUSE_SHARE))
-    runs = runs.assign(time_s=riegel(runs["metres"], clock, runs["target_m"]))[is_continuous]
+    runs = runs[runs["effort_s"].notna()]
+    runs = runs.assign(time_s=riegel(runs["metres"], runs["effort_s"], runs["target_m"]))
     by_distance = [runs["athlete_id"], runs["distance"]]
     heart_rates = runs["bpm"].groupby(by_distance)
     is_top = (heart_rates.transform("count") >= HEART_RATE_MIN_RUNS) & (

@@ -17,8 +17,8 @@ import pyarrow.compute as pc
 from athlete_assets import tables
 from athlete_assets.errors import InputError
 from athlete_assets.settings import Settings
-from athlete_assets.silver.readers.columns import ID_COLUMNS, INGESTED
-from athlete_assets.silver.readers.protocol import Part, Reader, number_of_name
+from athlete_assets.silver.readers.columns import ID_COLUMNS
+from athlete_assets.silver.readers.protocol import Owner, Part, Reader, number_of_name
 from athlete_assets.silver.readers.runs_of_athletes import RUNS_OF_ATHLETES
 from athlete_assets.silver.readers.silver_shaped import SilverShaped
 from athlete_assets.silver.readers.source_file import SourceFile, of_no_known_kind
@@ -40,16 +40,23 @@ class ImportedRuns:
     splits: pa.Table
     athletes: pa.Table
     notes: tuple[str, ...] = ()
+    time_zone: str | None = None
+    """IANA zone that local times were made with; None where the file has them itself."""
+    owner: Owner | None = None
+    """Who said whose one athlete's activities these are; None of a file that names its athletes row by row."""
+    is_whole_account: bool = False
 
 
 def read_runs(path: Path, settings: Settings, athlete_id: str | None = None) -> ImportedRuns:
     """A file's rows in the silver contract, all with the same silver_ingestion_timestamp: now.
 
     `athlete_id` names the athlete of a Strava export ('me' without it); other files name their athletes themselves.
-    Local times of an export follow settings.time_zone. Rows that a file holds twice are taken once.
+    Local times of an export follow silver.zones. Rows that a file holds twice are taken once.
     Raises InputError that names file, line (1-based, as an editor shows it) and column, says what is wrong and what
     to do; nothing is written.
     """
+    if athlete_id is not None:
+        athlete_id = _named(athlete_id)
     path = Path(path)
     _check(path)
     file = SourceFile(path.name, path)
@@ -60,17 +67,27 @@ def read_runs(path: Path, settings: Settings, athlete_id: str | None = None) -> 
     now = datetime.now(timezone.utc)
     for part in found.parts:
         checked, repeated = _once(_in_contract(part, reader), part)
-        rows[part.table] = _with_constant(checked, INGESTED, now)
+        rows[part.table] = _with_constant(checked, tables.INGESTED, now)
         notes += repeated
     if not any(part.num_rows for part in rows.values()):
         raise InputError(f"{path.name}: has a header but no rows; give a file with at least one activity")
     activities, splits, athletes = (rows[table] for table in tables.SILVER)
-    return ImportedRuns(reader.kind, activities, splits, athletes, tuple(notes))
+    return ImportedRuns(
+        reader.kind, activities, splits, athletes, tuple(notes), found.time_zone, found.owner, found.is_whole_account
+    )
 
 
 def accepted() -> str:
     """What may be given, for messages."""
     return ", or ".join(dict.fromkeys(reader.accepts for reader in READERS))
+
+
+def _named(athlete_id: str) -> str:
+    """The id without spaces around it. Raises InputError where it names nobody."""
+    name = athlete_id.strip()
+    if not any(character.isalnum() for character in name) or not name.isprintable():
+        raise InputError(f"--athlete {athlete_id!r}: names nobody; give letters or digits, or leave it out")
+    return name
 
 
 def _check(path: Path) -> None:

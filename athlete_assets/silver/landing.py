@@ -31,6 +31,9 @@ from athlete_assets.store.local import LocalStore
 from athlete_assets.store.sql import delta_literal
 from athlete_assets.tables import Table
 
+STRAY_YEARS, STRAY_ACTIVITIES = 5, 2
+"""So few activities so long before all others have a wrong date: a device that lost its clock. A calendar that began
+with them would be years of empty partitions."""
 FIRST_PARTITION = date(2000, 1, 3)
 """The Monday before which no partition may begin."""
 ROW_GROUP_ROWS = 65_536
@@ -112,7 +115,7 @@ def land(store: LocalStore, imported: SilverRows) -> LandingReport:
             athletes_new + athletes_changed,
             first_day,
             last_day,
-            _remember(store.settings, first_day),
+            _remember(store.settings, _first_of_history(activities, store.settings)),
         )
 
 
@@ -308,6 +311,27 @@ def _calendar_span(activities: pa.Table, settings: Settings) -> tuple[date | Non
     return (span["min"].date(), span["max"].date()) if span["min"] else (None, None)
 
 
+def _first_of_history(activities: pa.Table, settings: Settings) -> date | None:
+    """The first local day in the calendar from which on no more than STRAY_ACTIVITIES are left out, see there."""
+    local = activities.column("start_date_local").drop_null().cast(pa.timestamp("us"))
+    days = np.sort(local.to_numpy().astype("datetime64[D]"))
+    days = days[(days >= np.datetime64("2000-01-01")) & (days <= np.datetime64(settings.today))]
+    if not len(days):
+        return None
+    following = _remembered_start(settings)
+    ends = [*days[1:], np.datetime64(following) if following else days[-1]]
+    for place in range(min(STRAY_ACTIVITIES, len(days)) - 1, -1, -1):
+        if ends[place] - days[place] > np.timedelta64(int(STRAY_YEARS * 365.25), "D"):
+            return ends[place].astype(date)
+    return days[0].astype(date)
+
+
+def has_activities_in_calendar(store: LocalStore) -> bool:
+    """Whether silver holds an activity of a day from 2000-01-01 to today."""
+    starts = store.rows(tables.STRAVA_ACTIVITIES, ["start_date_local"])
+    return _calendar_span(starts, store.settings)[0] is not None
+
+
 def _refuse_start_after(last_day: date | None, settings: Settings) -> None:
     if last_day and _start_is_given(settings) and settings.start_date > last_day:
         raise InputError(
@@ -330,7 +354,10 @@ def _remember(settings: Settings, first_day: date | None) -> date | None:
     """Notes the time zone, and the Monday on or before the first activity as first partition unless an earlier one
     is known or one was set; that Monday where it was noted."""
     values = {}
-    if f"{PREFIX}TIME_ZONE" not in settings.remembered():
+    if (
+        "time_zone" in settings.model_fields_set
+        and settings.remembered().get(f"{PREFIX}TIME_ZONE") != settings.time_zone
+    ):
         values["time_zone"] = settings.time_zone
     remembered = _remembered_start(settings)
     start = max(monday_of(first_day), FIRST_PARTITION) if first_day else None

@@ -7,6 +7,15 @@ that start within a minute and agree in distance is one run recorded twice, also
 the other a Run; the only others are repetitions of an interval session, uploaded one by one, where the first ended
 before the second began.
 
+The same activity is also one that a second service wrote with the zone applied backwards: its start is off by a
+multiple of a quarter of an hour up to a day, and its distance, times and heart rate are equal to the last digit. And so
+is an activity of which the parts were uploaded, too: two or more records of its sport lie within its time and add up to
+its distance. Then the whole stays and the parts are duplicates; the parts stay where they tell more: heart rate that
+the whole lacks, or their sports where the whole names none (a triathlon's).
+
+A moving time that cannot be (zero, negative, or out of all proportion) is unknown where elapsed time is sane: then the
+activity took its elapsed time.
+
 Of two records of one activity the one with more information stays: a sport, heart rate, elevation, the longer
 distance, then the smaller id. Within a day they are taken in that order, and each that duplicates one already kept is
 dropped: a chain of records that overlap pairwise loses no more than its copies. A record of a later day never drops
@@ -44,6 +53,14 @@ CONTEXT_DAYS = 2
 FIRST_PLAUSIBLE_DAY = date(2000, 1, 1)
 IMPLAUSIBLE_SPEED_FROM_M = 1000.0
 """m; over a shorter distance a few metres of GPS error make any speed."""
+SHIFT_S, LONGEST_SHIFT_S = 900, 86_400
+"""s; zones differ by quarters of an hour. Further apart than a day, what is equal is a routine."""
+SHIFT_TOLERANCE_S = 1
+PART_MARGIN_S = 60.0
+"""s by which a part may begin before, or end after, the whole that it is of."""
+ABSURD_MOTION = 2.0, 1 / 20
+"""Moving over elapsed time above and below which moving time is an error of the recording; below, only where the speed
+that it means is one that nobody runs."""
 LEAST_OVERLAP_S = 1.0
 """s; times are recorded to the second, so two laps in a row may seem to overlap by one."""
 
@@ -207,10 +224,26 @@ def _cleaned(rows: pa.Table, limits: Limits) -> pa.Table:
             values = np.where(
                 (values >= limits.min_heart_rate_bpm) & (values <= limits.max_heart_rate_bpm), values, np.nan
             )
-        rows = rows.set_column(rows.column_names.index(name), name, pa.array(values, mask=np.isnan(values)))
+        rows = _with_numbers(rows, name, values)
+    rows = _with_numbers(rows, "moving_time", _sane_moving_time(rows, limits))
     spelled = pc.dictionary_encode(rows["sport_type"].combine_chunks())
     sports = pa.array([strava_sport(spelling) for spelling in spelled.dictionary.to_pylist()], pa.string())
     return rows.set_column(rows.column_names.index("sport_type"), "sport_type", sports.take(spelled.indices))
+
+
+def _with_numbers(rows: pa.Table, name: str, values: Floats) -> pa.Table:
+    """The table with the column's values; NaN as null."""
+    return rows.set_column(rows.column_names.index(name), name, pa.array(values, mask=np.isnan(values)))
+
+
+def _sane_moving_time(rows: pa.Table, limits: Limits) -> Floats:
+    """Moving time (s); NaN where it cannot be and elapsed time can."""
+    moving, elapsed, distance = (_floats(rows, name) for name in ("moving_time", "elapsed_time", "distance"))
+    most, least = ABSURD_MOTION
+    too_fast = (distance >= IMPLAUSIBLE_SPEED_FROM_M) & (distance > limits.max_run_speed_mps * moving)
+    absurd = (moving <= 0) | (moving > limits.max_duration_s) | (moving > most * elapsed)
+    absurd |= too_fast & (moving < least * elapsed)
+    return np.where(absurd & (elapsed > 0) & (elapsed <= limits.max_duration_s), np.nan, moving)
 
 
 def _activities(rows: pa.Table) -> Activities:
@@ -242,8 +275,13 @@ def duplicates(rows: pa.Table, judged_rows: Integers, limits: Limits) -> Integer
     first = judged_rows[~np.isin(judged_rows, again)]
     rows = rows.select(_READ_FOR_DUPLICATES).take(pa.array(first))
     day = _integers(rows["start_date_local"]) // DAY_US
-    older, newer = _same_activity(rows, day, limits)
-    return np.concatenate([again, first[_dropped(older, newer, day, _preference(rows))]])
+    one, other = _same_activity(rows, day, limits)
+    shifted_one, shifted_other = _shifted_copies(rows, day)
+    one, other = np.append(one, shifted_one), np.append(other, shifted_other)
+    dropped = _dropped(one, other, day, _preference(rows))
+    kept = np.setdiff1d(np.arange(rows.num_rows), dropped)
+    in_parts = kept[_of_parts_and_whole(rows.take(pa.array(kept)), day[kept], limits)]
+    return np.concatenate([again, first[dropped], first[in_parts]])
 
 
 _READ_FOR_DUPLICATES = ["athlete_id", "id", "start_date", "start_date_local", "sport_type", *NUMBERS]
@@ -333,6 +371,71 @@ def _same_activity(rows: pa.Table, day: Integers, limits: Limits) -> tuple[Integ
     return first, second
 
 
+def _shifted_copies(rows: pa.Table, day: Integers) -> tuple[Integers, Integers]:
+    """Pairs of rows of one athlete that agree in all numbers and whose starts differ by whole quarters of an hour.
+
+    Rows that a person may have typed in twice do not count: they have heart rate, or neither a round distance (to
+    100 m) nor a round time (to the minute).
+    """
+    names = ("distance", "moving_time", "elapsed_time", "average_heartrate", "max_heartrate")
+    values = np.column_stack([_floats(rows, name) for name in names])
+    start = _integers(rows["start_date_local"]) // MICROSECONDS
+    distance, time, beats = values[:, 0], _duration(rows), values[:, 3]
+    is_exact = (distance > 0) & (~np.isnan(beats) | ((distance % 100 != 0) & (time % 60 != 0)))
+    chosen = np.flatnonzero(is_exact)
+    if len(chosen) < 2:
+        return np.empty(0, dtype=np.int64), np.empty(0, dtype=np.int64)
+    same = np.column_stack([_codes(rows["athlete_id"])[chosen], np.nan_to_num(values[chosen], nan=-1.0)])
+    _, group = np.unique(same, axis=0, return_inverse=True)
+    group = group.ravel()
+    when = start[chosen]
+    # as if each lasted a day: what overlaps is at most a day apart
+    first, second = _overlapping(group, when, when + LONGEST_SHIFT_S + SHIFT_TOLERANCE_S)
+    gap = np.abs(when[second] - when[first])
+    off = np.minimum(gap % SHIFT_S, SHIFT_S - gap % SHIFT_S)
+    alike = (gap >= SHIFT_S - SHIFT_TOLERANCE_S) & (off <= SHIFT_TOLERANCE_S)
+    first, second = chosen[first[alike]], chosen[second[alike]]
+    near = np.abs(day[first] - day[second]) <= 1
+    return first[near], second[near]
+
+
+def _of_parts_and_whole(rows: pa.Table, day: Integers, limits: Limits) -> Integers:
+    """Positions of the rows that others of their day tell already: parts of a whole, or a whole told by its parts."""
+    distance, moving, elapsed = (_floats(rows, name) for name in ("distance", "moving_time", "elapsed_time"))
+    begins = _integers(rows["start_date_local"]) / MICROSECONDS
+    ends = begins + np.fmax(moving, elapsed)
+    sport, has_beats = _families(rows), ~np.isnan(_floats(rows, "average_heartrate"))
+    athlete_day = np.column_stack([_codes(rows["athlete_id"]), day])
+    _, group, sizes = np.unique(athlete_day, axis=0, return_inverse=True, return_counts=True)
+    group = group.ravel()
+    order = np.argsort(group, kind="stable")
+    bounds = np.cumsum(sizes)
+    told: set[int] = set()
+    for last, size in zip(bounds[sizes >= 3].tolist(), sizes[sizes >= 3].tolist(), strict=True):
+        members = order[last - size : last]
+        members = members[distance[members] > 0]
+        for whole in members[np.argsort(-distance[members], kind="stable")].tolist():
+            if whole in told:
+                continue
+            parts = np.array([part for part in members.tolist() if part != whole and part not in told], dtype=np.int64)
+            inside = (begins[parts] >= begins[whole] - PART_MARGIN_S) & (ends[parts] <= ends[whole] + PART_MARGIN_S)
+            parts = parts[inside & ((sport[parts] == sport[whole]) | (sport[whole] == ANY_SPORT))]
+            if len(parts) < 2 or _overlap(begins[parts], ends[parts]):
+                continue
+            if not _within(distance[parts].sum(), distance[whole], limits.duplicate_distance_share):
+                continue
+            parts_tell_more = (sport[whole] == ANY_SPORT) & (sport[parts] != ANY_SPORT).all()
+            parts_tell_more |= has_beats[parts].all() & ~has_beats[whole]
+            told |= {whole} if parts_tell_more else set(parts.tolist())
+    return np.array(sorted(told), dtype=np.int64)
+
+
+def _overlap(begins: Floats, ends: Floats) -> bool:
+    """Whether any of the spans overlap by more than the margin."""
+    order = np.argsort(begins, kind="stable")
+    return bool((begins[order][1:] < ends[order][:-1] - PART_MARGIN_S).any())
+
+
 def _overlapping(athlete: Integers, start: Integers, end: Integers) -> tuple[Integers, Integers]:
     """Pairs of positions of one athlete's rows of which the second starts before the first ends."""
     order = np.lexsort((start, athlete))
@@ -350,7 +453,7 @@ def _overlapping(athlete: Integers, start: Integers, end: Integers) -> tuple[Int
     return np.concatenate(first), np.concatenate(second)
 
 
-def _within(one: Floats, other: Floats, share: float) -> Mask:
+def _within(one: Any, other: Any, share: float) -> Any:
     return np.abs(one - other) <= share * np.maximum(one, other)
 
 

@@ -541,3 +541,83 @@ def test_real_runs_have_plausible_loads(sail: SparkSession, shared_runs: pa.Tabl
 @pytest.mark.java
 def test_both_engines_agree_on_real_runs(sail: SparkSession, apache_spark: SparkSession, shared_runs: pa.Table) -> None:
     assert_equal(real_features(apache_spark, shared_runs), real_features(sail, shared_runs))
+
+
+# ---------------------------------------------------------------------------------------------- continuous efforts
+
+
+@pytest.mark.parametrize(
+    ("moving", "elapsed", "race", "continuous"),
+    [
+        (2400.0, 2500.0, False, True),  # 4.2 % of pauses
+        (2400.0, 2520.0, False, True),  # 5 %
+        (2400.0, 2521.0, False, False),
+        (920.0, 1760.0, False, False),
+        (920.0, 1760.0, True, True),
+        (2400.0, 2400.0, False, None),  # nothing tells whether the clock was read
+        (2400.0, None, False, None),
+        (2400.0, 0.0, False, None),
+    ],
+)
+def test_a_run_says_whether_it_was_continuous(
+    sail: SparkSession, moving: float, elapsed: float | None, race: bool, continuous: bool | None
+) -> None:
+    run = activity(moving_time=moving, elapsed_time=elapsed, workout_type=int(race))
+    assert features(sail, [run])[1]["is_continuous"] is continuous
+
+
+@pytest.mark.parametrize("elapsed", [2200.0, None, 1380.0], ids=["rests", "no clock", "equal to moving time"])
+def test_a_session_with_rests_sets_no_threshold(sail: SparkSession, elapsed: float | None) -> None:
+    """25 easy runs of 8 km in 48:00 (6 min/km), then 6 km of repetitions in 23 min of motion (3:50 min/km)."""
+    easy = [
+        activity(f"2024-03-{n:02} 07:00:00", id=n, distance=8_000.0, moving_time=2_880.0, elapsed_time=2_900.0)
+        for n in range(1, 26)
+    ]
+    session = activity("2024-03-27 07:00:00", id=26, distance=6_000.0, moving_time=1_380.0, elapsed_time=elapsed)
+    after = activity("2024-03-28 07:00:00", id=27)
+    row = features(sail, [*easy, session, after])[27]
+    assert (row["threshold_pace_min_km"], row["threshold_source"]) == (pytest.approx(6.0), "best_effort")
+
+
+# ------------------------------------------------------------------------------- pace that cannot be, or contradicts
+
+
+def known_runner() -> list[Row]:
+    """25 runs of 10 km in 48:20 (4:50 min/km) at 150 bpm with a maximum of 185 bpm each."""
+    return [
+        activity(f"2024-03-{n:02} 07:00:00", id=n, moving_time=2_900.0, average_heartrate=150.0, max_heartrate=185.0)
+        for n in range(1, 26)
+    ]
+
+
+@pytest.mark.parametrize("metres", [105.0, 1_000.0, 2_000.0, 3_500.0], ids=str)
+def test_a_treadmill_run_whose_distance_was_lost_is_loaded_by_heart_rate(sail: SparkSession, metres: float) -> None:
+    """45 min at 152 bpm, rest 60, maximum 185, M: reserve 92/125 = 0.736, TRIMP 45 x 0.736 x 0.64 x e^(1.92 x 0.736)
+    = 87.09; an hour at 0.85 is 166.92; so 52.2."""
+    lost = activity(
+        "2024-03-28 07:00:00", id=99, distance=metres, moving_time=2_700.0, average_heartrate=152.0, max_heartrate=175.0
+    )
+    row = features(sail, [*known_runner(), lost])[99]
+    assert (row["load_method"], row["hr_max_bpm"]) == ("heart_rate", 185.0)
+    assert row["estimated_tss"] == pytest.approx(52.2, abs=0.05)
+    assert [row[name] for name in ("pace_min_km", "intensity_factor", "efficiency_index")] == [None] * 3
+
+
+def test_a_lost_distance_without_heart_rate_leaves_the_load_unknown(sail: SparkSession) -> None:
+    row = features(sail, [activity(distance=105.0, moving_time=2_700.0)])[1]
+    assert (row["load_method"], row["estimated_tss"], row["pace_min_km"]) == ("none", None, None)
+
+
+def test_a_ride_by_the_name_of_a_run_is_loaded_by_heart_rate(sail: SparkSession) -> None:
+    """15 km in 45 min (3:00 min/km, faster than his threshold by 1.6) at 115 bpm."""
+    ride = activity("2024-03-28 07:00:00", id=99, distance=15_000.0, moving_time=2_700.0, average_heartrate=115.0)
+    row = features(sail, [*known_runner(), ride])[99]
+    assert (row["load_method"], row["pace_min_km"]) == ("heart_rate", None)
+
+
+@pytest.mark.parametrize("change", [{"average_heartrate": 70.0}, {"distance": 7_500.0}, {"sport_type": "TrailRun"}])
+def test_pace_and_heart_rate_that_can_both_be_leave_the_pace(sail: SparkSession, change: dict[str, Any]) -> None:
+    """A sensor that slipped, a slow run at a heart rate that fits well enough, an ordinary one on a trail."""
+    run = activity("2024-03-28 07:00:00", **{"id": 99, "moving_time": 3_300.0, "average_heartrate": 145.0, **change})
+    row = features(sail, [*known_runner(), run])[99]
+    assert (row["load_method"], row["pace_min_km"] is None) == ("pace", False)

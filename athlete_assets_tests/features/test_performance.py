@@ -146,3 +146,36 @@ def test_both_engines_agree(sail: SparkSession, apache_spark: SparkSession) -> N
     bpm = [float(value) for value in random.uniform(120, 180, len(runs))]
     days = Days(day(0), day(300))
     assert_same(states(sail, runs, days, avg_hr=bpm), states(apache_spark, runs, days, avg_hr=bpm))
+
+
+@pytest.mark.parametrize(
+    ("elapsed", "marked"),
+    [(1760.0, False), (968.0, False), (920.0, False), (None, False), (1760.0, True)],
+    ids=["rests of 14 min", "pauses of 5.2 %", "elapsed equal to moving", "elapsed unknown", "a race with a stop"],
+)
+def test_repetitions_with_rests_are_no_effort(sail: SparkSession, elapsed: float | None, marked: bool) -> None:
+    """10 x 400 m in 920 s of motion beside easy runs of 8 km in 48:00: Riegel from 8 km gives 5 km in 29:10.
+
+    2880 s x (5 / 8)^1.06 = 1750 s. Marked as a race, the session counts by the clock: 1760 s for 4 km, which is slower
+    than the easy runs, 2880 s x 0.5^1.06 = 1381 s.
+    """
+    easy = [Activity("a", day(n), km=8.0, minutes=48.0) for n in range(25)]
+    session = Activity("a", day(26), km=4.0, minutes=920 / 60)
+    row = last(
+        states(
+            sail,
+            [*easy, session],
+            Days(day(0), day(31)),
+            elapsed_time_min=[2900 / 60] * 25 + [elapsed and elapsed / 60],
+            is_race=[False] * 25 + [marked],
+        )
+    )
+    time = row["recent_effort_time_s"] * (5_000 / row["recent_effort_distance_m"]) ** 1.06
+    assert time == pytest.approx(1750, abs=1)
+    assert row["best_365d_10k_s"] == pytest.approx(2880 * 1.25**1.06)
+    assert row["run_distance_28d_km"] == pytest.approx(23 * 8 + 4)  # it is load all the same
+
+
+def test_a_pause_of_a_twentieth_is_still_continuous(sail: SparkSession) -> None:
+    row = last(states(sail, [Activity("a", day(0), minutes=40.0)], Days(day(0), day(0)), elapsed_time_min=[42.0]))
+    assert row["recent_effort_time_s"] == pytest.approx(2400)

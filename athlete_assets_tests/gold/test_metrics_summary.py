@@ -51,3 +51,32 @@ def test_summary_adds_up_and_names_the_bests(spark: SparkSession) -> None:
 
 def on(day: date) -> dict[str, object]:
     return {"activity_date": midnight(day), "event_timestamp": midnight(day)}
+
+
+@pytest.mark.parametrize(("untracked", "fitness"), [(2, None), (1, 50.0)])
+def test_fitness_that_rests_on_no_load_is_unknown_and_not_zero(
+    sail: SparkSession, untracked: int, fitness: float | None
+) -> None:
+    """Two activities in the last 42 days, the first of them 41 days ago; one more lies before."""
+    days = {0: untracked - 1, 41: 1, 42: 1}
+    daily = rows(
+        tables.DAILY,
+        *(
+            {
+                "athlete_id": "ann",
+                "activity_date": midnight(DAY - timedelta(days=ago)),
+                "activities": 1,
+                "untracked_activities": unknown,
+                "distance_km": 2.0,
+            }
+            for ago, unknown in days.items()
+        ),
+    )
+    state = {"ctl_42d": 50.0, "atl_7d": 60.0, "tsb": -10.0, "untracked_share_42d": untracked / 2}
+    rolling = rows(tables.ROLLING, {"athlete_id": "ann", "as_of_date": midnight(DAY), **state})
+    activities = rows(tables.ACTIVITY, {"athlete_id": "ann", "sport_type": "Ride", **on(DAY)})
+    (found,) = (
+        metrics_summary(*(sail.createDataFrame(part) for part in (activities, daily, rolling))).toArrow().to_pylist()
+    )
+    assert (found["activities_42d"], found["untracked_42d"], found["fitness_ctl"]) == (2, untracked, fitness)
+    assert (found["form_tsb"] is None) == (fitness is None)

@@ -84,7 +84,7 @@ def test_the_zip_of_an_account_is_read_like_the_csv_inside(tmp_path: Path, membe
     members: dict[str, str | bytes] = {"profile.csv": "Athlete ID,First Name\n1,Ada\n", member: export(RUN)}
     runs = read_runs(zipped(tmp_path, {**members, "activities/7001.gpx": "<gpx/>"}), SETTINGS)
     assert runs.kind == "strava_export"
-    assert content(runs) == content(bare)
+    assert content(runs) == [{**row, "athlete_id": "1"} for row in content(bare)]
     assert "Ada" not in repr(runs)
 
 
@@ -93,8 +93,11 @@ def test_an_athlete_can_be_named_for_an_export(tmp_path: Path) -> None:
     assert read_runs(path, SETTINGS, "ada").activities["athlete_id"].to_pylist() == ["ada"]
     unnamed = read_runs(path, SETTINGS)
     assert any("follow the setting ATHLETE_TIME_ZONE=Europe/Berlin" in note for note in unnamed.notes)
-    assert unnamed.activities["athlete_id"].to_pylist() == ["me"]
-    assert any("belong to 'me'" in note for note in unnamed.notes)
+    assert unnamed.activities["athlete_id"].to_pylist() == ["1"]  # its file's name is export_1.zip
+    assert any("is of athlete '1'" in note for note in unnamed.notes)
+    nameless = read_runs(written(tmp_path, export(RUN)), SETTINGS)
+    assert nameless.activities["athlete_id"].to_pylist() == ["me"]
+    assert any("belong to 'me'" in note for note in nameless.notes)
 
 
 @pytest.mark.parametrize(

@@ -74,7 +74,8 @@ def rejected_ids(*rows: dict[str, Any]) -> list[int]:
         ({"moving_time": NAN, "elapsed_time": INFINITY}, ["missing_duration"]),
         ({"moving_time": None}, []),
         ({"moving_time": -6_147.0}, ["non_positive_duration"]),
-        ({"moving_time": 0.0}, ["non_positive_duration"]),
+        ({"moving_time": 0.0, "elapsed_time": 0.0}, ["non_positive_duration"]),
+        ({"moving_time": 0.0, "elapsed_time": None}, ["non_positive_duration"]),
         ({"moving_time": None, "elapsed_time": -1.0}, ["non_positive_duration"]),
         ({"moving_time": 76e6}, ["implausible_duration"]),
         ({"moving_time": 48 * 3600.0}, []),
@@ -93,7 +94,7 @@ def rejected_ids(*rows: dict[str, Any]) -> list[int]:
         ({"distance": 1_000.0, "moving_time": 100.0}, ["implausible_speed"]),
         ({"distance": 1_630_000.0, "moving_time": 200_000.0}, ["implausible_duration", "implausible_speed"]),
         (
-            {"athlete_id": None, "start_date_local": None, "moving_time": 0.0, "distance": 0.0},
+            {"athlete_id": None, "start_date_local": None, "moving_time": -1.0, "distance": 0.0},
             ["missing_key", "missing_date", "non_positive_duration", "non_positive_distance"],
         ),
     ],
@@ -418,8 +419,8 @@ def test_a_rejected_row_comes_with_its_own_day_only(sail: SparkSession) -> None:
         sail,
         arrow(
             [
-                activity("2024-03-04 12:00:00", id=1, moving_time=0.0),
-                activity("2024-03-05 12:00:00", id=2, moving_time=0.0),
+                activity("2024-03-04 12:00:00", id=1, moving_time=-1.0),
+                activity("2024-03-05 12:00:00", id=2, moving_time=-1.0),
                 activity("2024-03-05 12:00:00", id=3),
                 activity("2024-03-05 12:00:00", id=4, start_date_local=None),
             ]
@@ -480,3 +481,107 @@ def test_real_runs_hold_no_activity_twice_when_judged_day_by_day(sail: SparkSess
         days = Days(day, day + timedelta(days=6))
         window = quality.verdicts(silver, days, settings).toArrow()
         assert told(window) == told(window_of(whole, days))
+
+
+# --------------------------------------------------------------------------------------- moving time that cannot be
+
+
+@pytest.mark.parametrize("moving", [0.0, -6_147.0, 76e6, 6_001.0, 1.0], ids=str)
+def test_an_absurd_moving_time_is_unknown_where_elapsed_time_is_sane(moving: float) -> None:
+    """10 km that took 3,000 s from start to end."""
+    (row,) = verdicts(activity(moving_time=moving, elapsed_time=3_000.0))
+    assert (row["moving_time"], row["elapsed_time"], row["reject_reasons"]) == (None, 3_000.0, [])
+
+
+@pytest.mark.parametrize(
+    ("moving", "elapsed"), [(3_000.0, 2_900.0), (3_000.0, 1_500.0), (1_400.0, 9_000.0), (3_000.0, None)]
+)
+def test_a_moving_time_that_can_be_stays(moving: float, elapsed: float | None) -> None:
+    (row,) = verdicts(activity(moving_time=moving, elapsed_time=elapsed))
+    assert (row["moving_time"], row["reject_reasons"]) == (moving, [])
+
+
+# --------------------------------------------------------------------------------------------- shifted copies, parts
+
+EXACT = {"distance": 10_012.7, "moving_time": 2_987.0, "elapsed_time": 3_011.0}
+
+
+def kept(*rows: dict[str, Any]) -> list[int]:
+    """Ids of the rows that are no duplicates."""
+    found = verdicts(*rows)
+    assert all(row["reject_reasons"] in ([], ["duplicate"]) for row in found)
+    return sorted(row["id"] for row in found if not row["reject_reasons"])
+
+
+@pytest.mark.parametrize("hours", [6, -6, 1, 12, 5.75, 11.5, 23])
+@pytest.mark.parametrize("beats", [151.3, None])
+def test_a_copy_that_is_shifted_by_whole_zones_is_a_duplicate(hours: float, beats: float | None) -> None:
+    start = datetime(2024, 3, 4, 12)
+    run = activity(str(start), **EXACT, average_heartrate=beats)
+    copy = activity(str(start + timedelta(hours=hours)), id=2, **EXACT, average_heartrate=beats)
+    days = {start.date(): 1, (start + timedelta(hours=hours)).date(): 2}
+    expected = 1 if len(days) == 1 else days[min(days)]  # of two days the earlier one stays
+    assert kept(run, copy) == [expected]
+
+
+@pytest.mark.parametrize(
+    ("later", "changes"),
+    [
+        (timedelta(hours=6, minutes=7), {}),  # no zone is off by that
+        (timedelta(hours=30), {}),
+        (timedelta(hours=6), {"moving_time": 2_988.0}),
+        (timedelta(hours=6), {"average_heartrate": 151.4}),
+        (timedelta(hours=6), {"athlete_id": "b"}),
+        (timedelta(hours=24), {"distance": 5_000.0, "moving_time": 1_800.0, "average_heartrate": None}),
+    ],
+    ids=["7 minutes more", "30 hours", "time", "heart rate", "another athlete", "typed in every day"],
+)
+def test_what_only_resembles_a_shifted_copy_stays(later: timedelta, changes: dict[str, Any]) -> None:
+    start = datetime(2024, 3, 4, 7)
+    first = {**EXACT, "average_heartrate": 151.3}
+    if "distance" in changes:
+        first |= changes
+    run = activity(str(start), **first)
+    assert kept(run, activity(str(start + later), **{**first, "id": 2, **changes})) == [1, 2]
+
+
+def part(start: str, number: int, km: float, minutes: float, **changes: Any) -> dict[str, Any]:
+    seconds = minutes * 60
+    return activity(
+        f"2024-03-04 {start}:00",
+        **{"id": number, "distance": km * 1000, "moving_time": seconds, "elapsed_time": seconds, **changes},
+    )
+
+
+def test_parts_and_their_whole_count_once() -> None:
+    """10 km from 6:00 to 6:51, uploaded whole, and as two halves with a minute between them."""
+    halves = part("06:00", 1, 5, 25), part("06:26", 2, 5, 25)
+    whole = part("06:00", 3, 10, 51, moving_time=3_000.0)
+    assert kept(*halves, whole) == [3]
+    assert kept(whole, *halves) == [3]
+    thirds = [part("06:00", 11, 3, 15), part("06:17", 12, 3.4, 17), part("06:35", 13, 3.5, 16)]
+    assert kept(*thirds, whole) == [3]
+    assert kept(*halves) == [1, 2]
+
+
+def test_parts_that_tell_more_stay() -> None:
+    halves = [part("06:00", n, 5, 25, average_heartrate=150.0) for n in (1,)]
+    halves.append(part("06:26", 2, 5, 25, average_heartrate=160.0))
+    assert kept(*halves, part("06:00", 3, 10, 51)) == [1, 2]
+    assert kept(*halves, part("06:00", 3, 10, 51, average_heartrate=155.0)) == [3]
+
+
+def test_the_legs_of_a_triathlon_stay_and_its_whole_is_a_duplicate() -> None:
+    legs = [
+        part("07:00", 1, 1.5, 30, sport_type="Swim"),
+        part("07:33", 2, 40, 70, sport_type="Ride"),
+        part("08:45", 3, 10, 45, sport_type="Run"),
+    ]
+    assert kept(*legs, part("07:00", 4, 51.5, 151, sport_type="multisport")) == [1, 2, 3]
+
+
+def test_runs_of_a_day_that_no_whole_holds_stay() -> None:
+    runs = [part("06:00", 1, 5, 25), part("12:00", 2, 5, 25), part("18:00", 3, 10, 51)]
+    assert kept(*runs) == [1, 2, 3]
+    ride = part("06:00", 4, 10, 60, sport_type="Ride")  # another sport's time is no run's whole
+    assert kept(part("06:05", 5, 5, 20), part("06:30", 6, 5, 20), ride) == [4, 5, 6]

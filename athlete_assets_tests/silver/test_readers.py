@@ -44,7 +44,7 @@ def test_a_new_source_is_imported_by_one_reader(tmp_path: Path, monkeypatch: pyt
     path.write_text(DIARY)
     commands.import_file(path, settings, None)
     commands.import_file(path, settings, None)
-    (row,) = LocalStore(settings).delta(tables.STRAVA_ACTIVITIES).to_pyarrow_table().to_pylist()
+    (row,) = LocalStore(settings).rows(tables.STRAVA_ACTIVITIES).to_pylist()
     assert row["athlete_id"] == "ada"
     assert (row["distance"], row["moving_time"], row["elapsed_time"]) == (10_500.0, 3_150.0, 3_150.0)
     assert row["start_date_local"] == datetime(2024, 5, 1, 12)

@@ -468,3 +468,37 @@ def test_the_shared_export_of_2018_is_read_whole() -> None:
     runs = read_runs(shared_file("data/strava_export_2018_10_columns.csv"), Settings())
     assert runs.activities.num_rows == 128
     assert set(runs.activities["sport_type"].to_pylist()) == {"Run", "Ride"}
+
+
+# ---------------------------------------------------------------------------------- two distances, decided row by row
+
+SWIM = {**RUN, "Activity ID": "8001", "Activity Type": "Swim", "Distance": ("1,500", "1500.0")}
+
+
+@pytest.mark.parametrize("count", [1, 2])
+@pytest.mark.parametrize("unit", [1000.0, 1609.344])
+def test_a_swims_first_distance_is_in_metres_and_a_runs_is_not(tmp_path: Path, count: int, unit: float) -> None:
+    rows = []
+    for n in range(count):
+        rows.append({**RUN, "Activity ID": str(10 * n + 1), "Distance": (f"{10_000 / unit:.2f}", "10000.0")})
+        rows.append({**SWIM, "Activity ID": str(10 * n + 2)})
+    path = tmp_path / "activities.csv"
+    path.write_text(export(*rows))
+    assert read_runs(path, Settings(time_zone="UTC")).activities["distance"].to_pylist() == [10_000.0, 1_500.0] * count
+
+
+def test_one_odd_row_does_not_refuse_an_export(tmp_path: Path) -> None:
+    """Somebody corrected a distance by hand: the machine's column counts, as in the other rows."""
+    odd = {**RUN, "Activity ID": "9001", "Distance": ("5.00", "9440.5")}
+    path = tmp_path / "activities.csv"
+    path.write_text(export(RUN, SWIM, odd))
+    assert read_runs(path, Settings(time_zone="UTC")).activities["distance"].to_pylist() == [9440.5, 1500.0, 9440.5]
+
+
+def test_a_single_distance_in_km_is_not_hidden_by_swims(tmp_path: Path) -> None:
+    header = [name for n, name in enumerate(ENGLISH) if name != "Distance" or n < 10]
+    rows = [{**RUN, "Distance": "10.00"}, *({**SWIM, "Activity ID": str(n), "Distance": "1500"} for n in range(2))]
+    path = tmp_path / "activities.csv"
+    path.write_text(export(*rows, header=header))
+    with pytest.raises(InputError, match="is not in metres"):
+        read_runs(path, Settings(time_zone="UTC"))

@@ -20,7 +20,6 @@ from athlete_assets.store.arrow import ARROW_TYPES
 from athlete_assets.tables import Column, Table
 
 ID_COLUMNS = ("id", "activity_id")
-INGESTED = "silver_ingestion_timestamp"
 SOURCE = "file"
 
 
@@ -49,7 +48,7 @@ class ColumnReader:
         return [
             source
             for name, source in self.sources.items()
-            if self.table.column(name).required and name not in self.optional | {INGESTED}
+            if self.table.column(name).required and name not in self.optional | {tables.INGESTED}
         ]
 
     @property
@@ -119,7 +118,7 @@ class ColumnReader:
         for column in self.table.columns:
             if column.name in numbers:
                 columns[column.name] = pa.array(numbers[column.name], pa.float64())
-            elif column.name in positions and column.name != INGESTED:
+            elif column.name in positions and column.name != tables.INGESTED:
                 cells = table.column(positions[column.name])
                 columns[column.name] = pa.array(self._values(cells, column), self.type_of(column))
             else:
@@ -145,7 +144,7 @@ class ColumnReader:
             found = file.parquet.read(columns=[names[position] for position in positions.values()])
         columns = {}
         for column in self.table.columns:
-            if column.name in positions and column.name != INGESTED:
+            if column.name in positions and column.name != tables.INGESTED:
                 name = names[positions[column.name]]
                 values, note = _converted(found.column(name), self.type_of(column), f"{file.name}, column {name}")
                 notes += [note] if note else []

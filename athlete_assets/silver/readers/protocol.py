@@ -13,6 +13,8 @@ from athlete_assets.settings import Settings
 from athlete_assets.silver.readers.source_file import SourceFile
 from athlete_assets.tables import Table
 
+Owner = Literal["caller", "file", "nobody"]
+
 
 @dataclass(frozen=True)
 class Match:
@@ -46,6 +48,12 @@ class Found:
 
     parts: Sequence[Part]
     notes: Sequence[str] = field(default_factory=tuple)
+    time_zone: str | None = None
+    """IANA zone that local times were made with, where the file does not have them."""
+    owner: Owner | None = None
+    """Who said whose one athlete's activities these are; None of a file that names its athletes row by row."""
+    is_whole_account: bool = False
+    """All activities of an account: what earlier imports of it brought and this one lacks is gone at the source."""
 
 
 class Reader(Protocol):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import lzma
 import zipfile
 import zlib
@@ -9,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, BinaryIO, Literal
 
 import pyarrow as pa
 
@@ -24,6 +25,8 @@ MAX_TEXT_BYTES = 1 << 30
 """bytes; a longer CSV belongs into Parquet."""
 MAX_MEMBER_BYTES = 256 << 20
 """bytes; activities.csv of 100,000 activities has about 60 MB."""
+MAX_LINE_BYTES = 4 << 20
+"""bytes; what is longer is no line of a table, and would be held in memory many times over."""
 MAX_PARQUET_ROWS = 50_000_000
 MAX_ZIP_ENTRIES = 500_000
 MAX_ZIP_RATIO = 200
@@ -58,6 +61,19 @@ class SourceFile:
             return "zip"
         return "gzip" if self.head.startswith(b"\x1f\x8b") else "text"
 
+    @property
+    def stem(self) -> str:
+        """The name without its last suffix."""
+        return self.name.rpartition(".")[0] or self.name
+
+    def profile(self, name: str) -> SourceFile | None:
+        """The file of that name in a zip, or beside the file where a zip was unpacked; None without exactly one."""
+        if self.form == "zip":
+            found = self.members(name)
+            return self.member(found[0]) if len(found) == 1 else None
+        beside = self._path.with_name(name) if self._path is not None else None
+        return SourceFile(name, beside) if beside is not None and beside.is_file() else None
+
     # ------------------------------------------------------------------------------------------------------ tables
 
     @cached_property
@@ -91,7 +107,12 @@ class SourceFile:
             assert self._path is not None
             if self._path.stat().st_size > MAX_TEXT_BYTES:
                 raise InputError(f"{self.name}: is larger than {MAX_TEXT_BYTES >> 20} MB; give it as Parquet")
-            self._data = self._path.read_bytes()
+            with open(self._path, "rb") as handle:
+                _check_lines(handle, self.name)
+                handle.seek(0)
+                self._data = handle.read()
+        else:
+            _check_lines(io.BytesIO(self._data), self.name)
         return csv_text.decoded(self._data, self.name)
 
     @cached_property
@@ -150,6 +171,20 @@ class SourceFile:
             ) from None
         except (NotImplementedError, RuntimeError) as error:
             raise InputError(f"{self.name}: cannot be unpacked here ({error}); unpack it and give {wanted}") from None
+
+
+def _check_lines(handle: BinaryIO, file: str) -> None:
+    """Raises InputError for a line that is too long, before the file is read into memory."""
+    line, length = 1, 0
+    while chunk := handle.read(1 << 20):
+        pieces = chunk.replace(b"\r", b"\n").split(b"\n")
+        if length + len(pieces[0]) > MAX_LINE_BYTES:
+            raise InputError(
+                f"{file}, line {line} or later: is longer than {MAX_LINE_BYTES >> 20} MB, so it is no table; give a "
+                "Strava export, a CSV or a Parquet file"
+            )
+        line += len(pieces) - 1
+        length = len(pieces[-1]) + (length if len(pieces) == 1 else 0)
 
 
 def _is_called(entry: zipfile.ZipInfo, name: str) -> bool:

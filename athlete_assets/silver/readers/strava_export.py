@@ -14,6 +14,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timezone
 from typing import Literal
+from zoneinfo import ZoneInfo
 
 import pyarrow as pa
 
@@ -21,13 +22,18 @@ from athlete_assets import tables
 from athlete_assets.errors import InputError
 from athlete_assets.settings import Settings
 from athlete_assets.silver.readers.csv_text import Cells, CsvTable, enumerated, integers, numbers, shown
-from athlete_assets.silver.readers.protocol import Found, Match, Part
+from athlete_assets.silver.readers.protocol import Found, Match, Owner, Part
 from athlete_assets.silver.readers.source_file import SourceFile, of_no_known_kind
 from athlete_assets.silver.readers.strava_words import ENGLISH, HEADERS, MONTHS, REQUIRED, SNAKE, SPORTS, folded
+from athlete_assets.silver.zones import zone_of_file
 from athlete_assets.store.arrow import arrow_schema
 
 SOURCE = "strava_export"
 EXPORT_MEMBER = "activities.csv"
+PROFILE_MEMBER = "profile.csv"
+PROFILE_SEX = ("sex", "gender", "sexo", "geschlecht", "sexe", "sesso", "genere", "genero", "geslacht")
+SEXES = {"f": "F", "female": "F", "woman": "F", "w": "F", "m": "M", "male": "M", "man": "M"}
+"""What profile.csv says; other words leave the sex unknown."""
 DEFAULT_ATHLETE = "me"
 ENGLISH_HEADERS = dict(
     zip(REQUIRED, ("Activity ID", "Activity Date", "Activity Type", "Elapsed Time", "Distance"), strict=True)
@@ -38,6 +44,9 @@ MILE_M = 1609.344
 YARD_M = 0.9144
 PLAUSIBLE_SPEED_MPS = (0.2, 30.0)
 """m/s; the median over a file's activities lies in it when distances are in metres, whatever the sport."""
+LEAST_MEAN_SPEED_MPS, CRAWLING_SHARE = 0.02, 0.1
+"""m/s; distances in km read as metres come out slower. More than this share of such activities is no accident."""
+FIRST, LAST, EITHER = "first", "last", "either"
 RACE = {"Run": 1, "TrailRun": 1, "VirtualRun": 1, "Ride": 11}
 """Strava's workout_type of a race."""
 
@@ -96,6 +105,17 @@ class StravaExport:
         )
 
     def read(self, file: SourceFile, settings: Settings, athlete_id: str | None) -> Found:
+        owner: Owner = "caller"
+        athletes: list[Part] = []
+        if athlete_id is None:
+            found, sex = _owner(file)
+            athlete_id, owner = (found, "file") if found else (DEFAULT_ATHLETE, "nobody")
+        else:
+            sex = _owner(file)[1]
+        if sex:
+            row = {**dict.fromkeys(tables.STRAVA_ATHLETE.column_names), "athlete_id": athlete_id, "sex": sex}
+            rows = pa.Table.from_pylist([row], arrow_schema(tables.STRAVA_ATHLETE))
+            athletes.append(Part(tables.STRAVA_ATHLETE, rows, f"{file.name}/{PROFILE_MEMBER}", [2]))
         if file.form == "zip":
             file = file.member(*file.members(EXPORT_MEMBER))
             match = self.recognise(file)
@@ -104,20 +124,47 @@ class StravaExport:
                     raise InputError(match.why_not)
                 raise of_no_known_kind(file, [self.expects])
         table = file.table(_known)
-        activities, notes = _activities(table, settings, athlete_id or DEFAULT_ATHLETE)
-        if athlete_id is None:
-            notes = [f"The export names no athlete; its activities belong to {DEFAULT_ATHLETE!r}.", *notes]
-        return Found([Part(tables.STRAVA_ACTIVITIES, activities, table.file, table.lines)], notes)
+        zone, note = zone_of_file(settings, file.name)
+        activities, notes = _activities(table, zone, athlete_id)
+        notes = [note, *notes]
+        if owner == "nobody":
+            notes = [f"The export names no athlete; its activities belong to {athlete_id!r}.", *notes]
+        if owner == "file":
+            notes = [f"The export is of athlete {athlete_id!r}.", *notes]
+        parts = [Part(tables.STRAVA_ACTIVITIES, activities, table.file, table.lines), *athletes]
+        return Found(parts, notes, zone, owner, is_whole_account=True)
+
+
+def _owner(file: SourceFile) -> tuple[str | None, str | None]:
+    """The athlete's id and sex (F or M) as the export has them: in its profile.csv, else the id in its file name.
+
+    Nothing else of the profile is looked at.
+    """
+    named = re.search(r"export_(\d+)", file.stem) if file.form == "zip" else None
+    found = named.group(1) if named else None
+    profile = file.profile(PROFILE_MEMBER)
+    if profile is None:
+        return found, None
+    try:
+        table = profile.table(len)
+    except InputError:
+        return found, None
+    if len(table.rows) != 1:
+        return found, None
+    cells = {folded(name): cell.strip() for name, cell in zip(table.header, table.rows[0], strict=True)}
+    number = cells.get("athlete id", table.rows[0][0].strip())
+    sex = next((cells[name] for name in PROFILE_SEX if name in cells), "")
+    return (number if re.fullmatch(r"\d{1,19}", number) else found), SEXES.get(folded(sex))
 
 
 def _known(header: Sequence[str]) -> int:
     return sum(len(indexes) for indexes in fields_of(header).values())
 
 
-def _activities(table: CsvTable, settings: Settings, athlete_id: str) -> tuple[pa.Table, list[str]]:
+def _activities(table: CsvTable, time_zone: str, athlete_id: str) -> tuple[pa.Table, list[str]]:
     """An export's rows as silver activities of the athlete, and sentences for the summary.
 
-    Times are taken as UTC, local times follow settings.time_zone. Raises InputError that names line and column.
+    Times are taken as UTC, local times follow the zone. Raises InputError that names line and column.
     """
     fields = fields_of(table.header)
     columns = {field: table.column(indexes[-1]) for field, indexes in fields.items()}
@@ -138,7 +185,7 @@ def _activities(table: CsvTable, settings: Settings, athlete_id: str) -> tuple[p
                 late if late is not None else early for early, late in zip(first, values[field], strict=True)
             ]
 
-    zone = settings.zone
+    zone = ZoneInfo(time_zone)
     count = len(table.rows)
     nothing: list[None] = [None] * count
     content: dict[str, Sequence[object]] = {
@@ -146,7 +193,7 @@ def _activities(table: CsvTable, settings: Settings, athlete_id: str) -> tuple[p
         "id": ids,
         "start_date": times,
         "start_date_local": [_local(columns["date"], n, time, zone) for n, time in enumerate(times)],
-        "timezone": [settings.time_zone if time else None for time in times],
+        "timezone": [time_zone if time else None for time in times],
         "sport_type": sports,
         "workout_type": _workout_types(columns, sports),
         "distance": values["distance"],
@@ -162,8 +209,7 @@ def _activities(table: CsvTable, settings: Settings, athlete_id: str) -> tuple[p
     }
     schema = arrow_schema(tables.STRAVA_ACTIVITIES)
     activities = pa.table({field.name: pa.array(content[field.name], field.type) for field in schema}, schema=schema)
-    notes = [f"Local times follow the setting ATHLETE_TIME_ZONE={settings.time_zone}; the export gives UTC."]
-    return activities, [*notes, *_notes(columns, unknown_sports)]
+    return activities, _notes(columns, unknown_sports)
 
 
 def _notes(columns: dict[str, Cells], unknown_sports: Counter[str]) -> list[str]:
@@ -235,11 +281,12 @@ def _workout_types(columns: dict[str, Cells], sports: Sequence[str | None]) -> l
 def _metres(
     table: CsvTable, indexes: list[int], values: dict[str, list[float | None]], certain_mark: str | None
 ) -> list[float | None]:
-    """The distance in metres.
+    """The distance in metres, decided row by row: an export mixes units (a swim's first distance is in metres).
 
-    Of two Distance columns the machine block's is in metres and the other in the account's unit, so their ratio is
-    1000 or 1609.344 (1 for pools). A single one is in metres in the layout of 2018, and in the account's unit, km or
-    miles, in that of 2019: told apart by the speed that it means. Raises InputError where no column is in metres.
+    Of two Distance columns the machine block's is in metres and the other in the unit of the account or of the sport,
+    so their ratio is 1000, 1609.344, or 1 (or a yard's) where both are in metres. A single one is in metres in the
+    layout of 2018, and in the account's unit, km or miles, in that of 2019: told apart by the speed that it means.
+    Raises InputError where no column is in metres.
     """
     last = values["distance"]
     header = table.header[indexes[-1]]
@@ -248,13 +295,12 @@ def _metres(
             first = numbers([table.column(indexes[0])], certain_mark)[0]
         except InputError:  # it is only evidence, and its thousands may be unreadable
             first = [None] * len(last)
-        ratios = [late / early for early, late in zip(first, last, strict=True) if early and late]
-        ratio = statistics.median(ratios) if ratios else 1.0
-        if _near(ratio, 1000.0) or _near(ratio, MILE_M):
-            return last
-        if _near(ratio, 1 / 1000.0) or _near(ratio, 1 / MILE_M):
-            return first
-        if not any(_near(ratio, same) for same in (1.0, YARD_M, 1 / YARD_M)):
+        ratios = [late / early if early and late else None for early, late in zip(first, last, strict=True)]
+        columns = [_column_in_metres(ratio) for ratio in ratios]
+        known = [column for column in columns if column is not None]
+        odd = sum(ratio is not None for ratio in ratios) - len(known)
+        if odd > len(known):
+            ratio = statistics.median(ratio for ratio in ratios if ratio is not None)
             raise InputError(
                 f"{table.file}, column {header}: the two distances are in the ratio {ratio:.4g}, neither km nor miles "
                 "to metres; ask Strava for a new export"
@@ -264,6 +310,14 @@ def _metres(
                 f"{table.file}, column {header}: the second of two, which is in metres, is empty; ask Strava for a "
                 "new export"
             )
+        if known:
+            decided = [column for column in known if column != EITHER]
+            usual = FIRST if decided.count(FIRST) > decided.count(LAST) else LAST
+            if decided:
+                return [
+                    early if (column if column in (FIRST, LAST) else usual) == FIRST else late
+                    for column, early, late in zip(columns, first, last, strict=True)
+                ]
     if header == "distance":
         return last
     speeds = [
@@ -272,13 +326,25 @@ def _metres(
         if distance and seconds and seconds > 0
     ]
     speed = statistics.median(speeds) if speeds else 1.0
-    if PLAUSIBLE_SPEED_MPS[0] <= speed <= PLAUSIBLE_SPEED_MPS[1]:
+    crawling = sum(speed < LEAST_MEAN_SPEED_MPS for speed in speeds)
+    if PLAUSIBLE_SPEED_MPS[0] <= speed <= PLAUSIBLE_SPEED_MPS[1] and crawling <= CRAWLING_SHARE * len(speeds):
         return last
     raise InputError(
-        f"{table.file}, column {header}: is not in metres (as metres, the median speed would be {speed:.2g} m/s), and "
-        "the file does not say whether it is in km or miles; ask Strava for a new export, which has a second "
-        "distance in metres"
+        f"{table.file}, column {header}: is not in metres (as metres, the median speed would be {speed:.2g} m/s, and "
+        f"{crawling} activities would have crawled), and the file does not say whether it is in km or miles; ask "
+        "Strava for a new export, which has a second distance in metres"
     )
+
+
+def _column_in_metres(ratio: float | None) -> str | None:
+    """Which of a row's two distances is in metres, given the second over the first; None where the ratio tells none."""
+    if ratio is None:
+        return None
+    if _near(ratio, 1000.0) or _near(ratio, MILE_M):
+        return LAST
+    if _near(ratio, 1 / 1000.0) or _near(ratio, 1 / MILE_M):
+        return FIRST
+    return EITHER if any(_near(ratio, same) for same in (1.0, YARD_M, 1 / YARD_M)) else None
 
 
 def _near(ratio: float, expected: float) -> bool:
