@@ -31,6 +31,11 @@ def executor(_: Settings) -> dg.ExecutorDefinition:
     return dg.in_process_executor
 
 
+def sensors(_: Settings) -> list[dg.SensorDefinition]:
+    """None beside those that every deployment has."""
+    return []
+
+
 def resources(settings: Settings) -> dict[str, Any]:
     """The local deployment's resources by key."""
 

@@ -54,6 +54,7 @@ class Run:
     termination: str = "SUCCESS"
     started: float = field(default_factory=time.monotonic)
     process_ended: float | None = None
+    ended_at: float | None = None
     process: subprocess.Popen[bytes] | None = None
     folder: Path = Path()
     cancelled: bool = False
@@ -357,7 +358,8 @@ class Clusters:
     @staticmethod
     def _end(run: Run, life_cycle: str, result: str | None, message: str, termination: str) -> None:
         run.result = run.result or result
-        run.message, run.termination, run.life_cycle = message, termination, life_cycle
+        run.message, run.termination, run.ended_at = message, termination, time.monotonic()
+        run.life_cycle = life_cycle
 
 
 def _plain(path: str) -> str:

@@ -14,6 +14,7 @@ from dagster_pyspark import LazyPySparkResource
 
 from athlete_assets.assets.builder import FEATURE_STORE, SILVER, STEP_LAUNCHER, STORE
 from athlete_assets.deployments.databricks.config import Credentials, step_launcher
+from athlete_assets.deployments.databricks.ended_runs import sensors
 from athlete_assets.errors import SettingsError
 from athlete_assets.models.mlflow_resource import mlflow_resource
 from athlete_assets.settings import Settings
@@ -22,6 +23,8 @@ from athlete_assets.silver.warehouse_changes import WarehouseSilver
 if TYPE_CHECKING:
     from athlete_assets.store.unity_catalog import UnityCatalogFeatureStore, UnityCatalogStore
 
+
+__all__ = ["executor", "resources", "sensors"]
 
 SDK_PATIENCE_S = 15
 """Of a look that the workspace is too busy to answer; the next one comes."""
