@@ -415,7 +415,7 @@ class FakeWorkspace:
         if not {"instance_pool_id", "node_type_id"} & set(body) or not {"num_workers", "autoscale"} & set(body):
             raise ApiError(400, "INVALID_PARAMETER_VALUE", "a cluster needs nodes and a size")
         cluster = f"made-{uuid.uuid4()}"
-        self.existing_clusters[cluster] = {**body, "state": "PENDING", "cluster_source": "API"}
+        self.existing_clusters[cluster] = {**body, "state": "PENDING", "start_time": int(time.time() * 1000)}
         return {"cluster_id": cluster}
 
     @route("POST", "/api/2.1/clusters/permanent-delete")

@@ -54,16 +54,13 @@ def end_leftovers(client: WorkspaceClient, prefix: str, instance: dg.DagsterInst
     done: list[str] = []
     runs, writing = StepRuns(client, staging_at(client, prefix)), set()
     for run in runs.alive():
-        if ended(run.dagster_run_id):
-            error = runs.end(run.run_id, seconds)
-            if error is None:
-                done.append(f"Databricks run {run.run_id} of step {run.step} is cancelled")
-            else:
-                done.append(f"Databricks run {run.run_id} of step {run.step} could not be cancelled: {error}")
-        else:
-            error = None
-        if error is not None or not ended(run.dagster_run_id):
+        if not ended(run.dagster_run_id):
             writing.add(run.dagster_run_id)
+        elif error := runs.end(run.run_id, seconds):
+            writing.add(run.dagster_run_id)
+            done.append(f"Databricks run {run.run_id} of step {run.step} could not be cancelled: {error}")
+        else:
+            done.append(f"Databricks run {run.run_id} of step {run.step} is cancelled")
     clusters = RunClusters(client, prefix)
     for cluster in clusters.all():
         if ended(cluster.dagster_run_id):
@@ -72,6 +69,7 @@ def end_leftovers(client: WorkspaceClient, prefix: str, instance: dg.DagsterInst
     storage = instance.event_log_storage
     if storage.supports_global_concurrency_limits:
         for dagster_run_id in storage.get_concurrency_run_ids() - writing:
-            if ended(dagster_run_id) and storage.free_concurrency_slots_for_run(dagster_run_id):
+            if ended(dagster_run_id):
+                storage.free_concurrency_slots_for_run(dagster_run_id)
                 done.append(f"the pools of run {dagster_run_id} are given back")
     return "; ".join(done) or "nothing is left of ended runs"

@@ -23,6 +23,8 @@ IDLE_MINUTES = 20
 class RunCluster:
     cluster_id: str
     dagster_run_id: str
+    asked_for: int
+    """When, in ms since the epoch."""
 
 
 class RunClusters:
@@ -35,17 +37,17 @@ class RunClusters:
         for cluster in self.client.clusters.list():
             match = NAME.fullmatch(cluster.cluster_name or "")
             if match and cluster.cluster_id and (cluster.custom_tags or {}).get(STAGING_TAG) == self.prefix:
-                yield RunCluster(cluster.cluster_id, match[1])
+                yield RunCluster(cluster.cluster_id, match[1], cluster.start_time or 0)
 
     def of(self, dagster_run_id: str, described: Mapping[str, Any], patiently: Callable[..., Any]) -> str:
         """The id of the run's cluster, which is made where there is none.
 
-        Steps that begin at the same time, or a creation whose answer is lost, may make two: all see the same ones, the
-        smallest id serves, and who made another one ends it.
+        Steps that begin at the same time may make several: the one that was asked for first serves, and who made
+        another one ends it.
         """
         if not (found := self._ids(dagster_run_id, patiently)):
             made = patiently(lambda: self._make(dagster_run_id, described))
-            found = sorted({made, *self._ids(dagster_run_id, patiently)})
+            found = self._ids(dagster_run_id, patiently) or [made]
             if found[0] != made:
                 patiently(lambda: self.end(made))
         return found[0]
@@ -56,7 +58,8 @@ class RunClusters:
 
     def _ids(self, dagster_run_id: str, patiently: Callable[..., Any]) -> list[str]:
         found: list[RunCluster] = patiently(lambda: list(self.all()))
-        return sorted(cluster.cluster_id for cluster in found if cluster.dagster_run_id == dagster_run_id)
+        own = [cluster for cluster in found if cluster.dagster_run_id == dagster_run_id]
+        return [cluster.cluster_id for cluster in sorted(own, key=lambda one: (one.asked_for, one.cluster_id))]
 
     def _make(self, dagster_run_id: str, described: Mapping[str, Any]) -> str:
         """`described` is the launcher's `run_config` of a new cluster, which the API wants flat."""

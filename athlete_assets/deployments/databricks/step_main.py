@@ -141,9 +141,7 @@ def checked(python: Sequence[str], pins: Mapping[str, str], at_least: Mapping[st
         if release(installed(name)) < release(version)
     ]
     if wrong:
-        advice = (
-            f". Restart the cluster {cluster}: a running one keeps the versions that it has loaded" if cluster else ""
-        )
+        advice = f". Restart the cluster {cluster}: a running one keeps what it has loaded" if cluster else ""
         raise NotReady("the cluster lacks libraries that the orchestrator pins: " + ", ".join(wrong) + advice)
 
 
