@@ -13,8 +13,10 @@ import pytest
 
 import athlete_assets
 from athlete_assets.deployments.databricks.config import Credentials
+from athlete_assets.deployments.databricks.resources import resources
 from athlete_assets.deployments.databricks.staging import PackagedCode, staging_at
 from athlete_assets.deployments.databricks.sweep import Swept, sweep
+from athlete_assets.orchestration import maintenance
 from athlete_assets.settings import Settings
 from athlete_assets_tests.deployments.conftest import STAGING, TOKEN, HastyLauncher, Small
 from athlete_assets_tests.fake_workspace import FakeWorkspace, Fate
@@ -123,6 +125,26 @@ def test_nothing_of_a_step_that_is_alive_on_databricks_goes(workspace: FakeWorks
         workspace.clusters.submit({"tasks": [task]}, "somebody")
         swept = folder.swept(instance)
         assert (swept.folders, swept.descriptions, swept.archives) == ([], [], [])
+
+
+def test_the_maintenance_job_sweeps_the_folder(
+    folder: Folder, monkeypatch: pytest.MonkeyPatch, workspace: FakeWorkspace
+) -> None:
+    monkeypatch.setenv("DATABRICKS_HOST", workspace.url)
+    monkeypatch.setenv("DATABRICKS_TOKEN", TOKEN)
+    for name in ("DATABRICKS_CLIENT_ID", "DATABRICKS_CLIENT_SECRET"):
+        monkeypatch.delenv(name, raising=False)
+    job, made = maintenance.maintenance_job(folder.settings), resources(folder.settings)
+    with dg.DagsterInstance.ephemeral() as instance:
+        run = ended(instance)
+        folder.lay(f"{run}/totals/0/stderr", 8)
+        done = job.execute_in_process(
+            instance=instance,
+            resources={maintenance.STAGING: made[maintenance.STAGING]},
+            op_selection=["sweep_staging_folder"],
+        )
+        assert done.success
+        assert folder.files == set()
 
 
 def test_a_corrupt_archive_of_the_right_size_is_staged_again(small: Small, workspace: FakeWorkspace) -> None:

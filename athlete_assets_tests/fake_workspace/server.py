@@ -639,7 +639,9 @@ class FakeWorkspace:
                     return answered
             raise ApiError(404, "ENDPOINT_NOT_FOUND", f"No API found for {request.method} {request.path}")
         except (ApiError, MlflowError, Refused) as error:
-            refusal = Answer.of({"error_code": error.code, "message": error.message})
+            oauth = {"error": error.code, "error_description": error.message}  # RFC 6749, 5.2
+            api = {"error_code": error.code, "message": error.message}
+            refusal = Answer.of(oauth if request.path.startswith("/oidc/") else api)
             refusal.status = error.status
             return refusal
 
