@@ -29,7 +29,7 @@ MODELS = tuple(model_key(spec) for spec in specs.MODELS.values())
 
 
 def build(settings: Settings) -> dg.Definitions:
-    """All assets, with the resources and the executor of the deployment that the settings name."""
+    """All assets, with the resources, the executor and the sensors of the deployment that the settings name."""
     deployment = _deployment(settings)
     return dg.Definitions(
         assets=[
@@ -46,6 +46,7 @@ def build(settings: Settings) -> dg.Definitions:
             *silver_sensors(settings),
             *follow_sensors(settings),
             *alert_sensors(settings),
+            *deployment.sensors(settings),
         ],
         resources=deployment.resources(settings),
         loggers={"console": dg.colored_console_logger, "progress": progress_logger},

@@ -22,6 +22,8 @@ from athlete_assets.errors import SettingsError
 
 PREFIX = "ATHLETE_"
 HOME_FILE = "settings.env"
+BRANCH_DEPLOYMENT = "DAGSTER_CLOUD_IS_BRANCH_DEPLOYMENT"
+"""Set to 1 by Dagster+ in the processes of a branch deployment."""
 
 
 def _items(value: object) -> object:
@@ -53,6 +55,10 @@ class Settings(BaseModel):
     deployment: Literal["local", "databricks"] = Field("local", description="which set of resources serves the assets")
     engine: Literal["sail", "spark"] = Field("sail", description="the embedded Spark engine (local deployment)")
     catalog: str = Field("uc_athlete_data", min_length=1, description="Unity Catalog name, and folder name locally")
+
+    branch_catalog: str = Field(
+        "", description="catalog of Dagster+ branch deployments, which never write the tables of `catalog`"
+    )
 
     # time
     start_date: date = Field(
@@ -166,6 +172,9 @@ class Settings(BaseModel):
     databricks_cluster_id: str = Field(
         "", description="run on this existing cluster; empty: a new cluster for each step"
     )
+    databricks_cluster_for: Literal["step", "run"] = Field(
+        "step", description="a new cluster for each step, or one for all steps of a Dagster run; without a cluster_id"
+    )
     databricks_spark_version: str = Field(
         "17.3.x-scala2.13", description="runtime of a new cluster; its Spark must be the pyspark that is installed here"
     )
@@ -194,11 +203,20 @@ class Settings(BaseModel):
         description="databricks-feature-engineering on the cluster: installed in this process's version, or its own",
     )
     databricks_libraries: Items = Field([], description="further libraries for the cluster, name==version, by commas")
+    databricks_send_libraries: bool = Field(
+        True, description="install the pinned libraries with each run; false: the cluster has them, steps only compare"
+    )
     databricks_secrets: Items = Field(
         [], description="secrets that steps need as environment variables: NAME=scope/key, by commas"
     )
     databricks_staging: str = Field(
         "", description="folder for what a step needs: on a volume (default: monitoring.staging), or a DBFS path"
+    )
+    databricks_keep_days: int = Field(
+        7, ge=0, description="days for which events and output of steps that failed stay in the staging folder"
+    )
+    databricks_keep_code_days: int = Field(
+        30, ge=1, description="days after which a staged code archive goes that is not the present one"
     )
     databricks_cluster_retries: int = Field(
         3, ge=0, description="further attempts after a failure of the cluster, for steps without a retry policy"
@@ -302,6 +320,8 @@ class Settings(BaseModel):
             name = f"{PREFIX}{str(first['loc'][0]).upper()}"
             reason = first["msg"].removeprefix("Value error, ")
             raise SettingsError(f"setting {name}={given.get(name, '')}: {reason}") from None
+        if environment.get(BRANCH_DEPLOYMENT) == "1" and settings.deployment == "databricks":
+            settings = settings.of_a_branch()
         today = datetime.now(settings.zone).date()
         for name, day in (("AS_OF", settings.as_of), ("START_DATE", settings.start_date)):
             if day is not None and day > today:
@@ -311,6 +331,21 @@ class Settings(BaseModel):
                 f"setting {PREFIX}START_DATE={settings.start_date}: lies after ATHLETE_AS_OF={settings.today}"
             )
         return settings
+
+    def of_a_branch(self) -> Settings:
+        """These settings with all that is written moved to `branch_catalog`: tables, models, experiment and staging.
+
+        Raises SettingsError where that is not set, or is production's.
+        """
+        if self.branch_catalog in ("", self.catalog):
+            raise SettingsError(
+                f"this is a branch deployment ({BRANCH_DEPLOYMENT}=1), which must not write the tables of "
+                f"{self.catalog}: set {PREFIX}BRANCH_CATALOG to another catalog"
+            )
+        moved = {"catalog": self.branch_catalog, "databricks_experiment": f"{self.databricks_experiment}_branches"}
+        if self.databricks_staging:
+            moved["databricks_staging"] = f"{self.databricks_staging.rstrip('/')}/{self.branch_catalog}"
+        return self.model_copy(update=moved)
 
     def remembered(self) -> dict[str, str]:
         """What `settings.env` of this home says, by variable."""

@@ -1,10 +1,11 @@
-"""What the step launcher costs beside the step itself, against a workspace on loopback without cluster start.
+"""What the step launcher costs beside the step itself, against a workspace on loopback.
 
-    python benchmarks/launcher.py [repetitions]
+    python benchmarks/launcher.py [repetitions] [seconds that a cluster takes to start]
 
 The step does nothing, so that all that is measured is the way there and back. For the product's own code location the
 size of the staged package is printed, too. What loopback does not show is the network (multiply the requests by the
-round trip) and the start of a cluster.
+round trip) and the start of a cluster: for a run of two steps it is played by waiting, with a new cluster for each
+step, one for the run, and one that is running.
 """
 
 import sys
@@ -21,11 +22,31 @@ from athlete_assets.deployments.databricks.staging import PackagedCode
 
 warnings.simplefilter("ignore")
 sys.path.insert(0, str(Path(__file__).parents[1]))
-from athlete_assets_tests.deployments.conftest import STAGING, TOKEN, Small  # noqa: E402
+from athlete_assets_tests.deployments.conftest import STAGING, TOKEN, HastyLauncher, Small  # noqa: E402
 from athlete_assets_tests.fake_workspace import FakeWorkspace  # noqa: E402
 
+NEW = {"nodes": {"instance_pool_id": "pool-1"}, "size": {"num_workers": 2}, "spark_version": "17.3.x-scala2.13"}
+WAYS = {
+    "a new cluster a step": ({"new": NEW}, False),
+    "one new cluster a run": ({"new": NEW}, True),
+    "a running cluster": ({"existing": "shared"}, False),
+}
 
-def main(repetitions: int = 5) -> None:
+
+def run_of_two_steps(small: Small, workspace: FakeWorkspace, cluster: dict, cluster_a_run: bool) -> tuple[float, ...]:
+    """Seconds, cluster starts, requests beside polls."""
+    configuration = {"cluster": cluster, "libraries": [], "install_default_libraries": False}
+    small.use(HastyLauncher, run_config=configuration, cluster_a_run=cluster_a_run)
+    workspace.journal.clear()
+    workspace.clusters.started.clear()
+    started = time.perf_counter()
+    assert small.materialize("numbers", "totals").success
+    seconds = time.perf_counter() - started
+    requests = len(workspace.journal) - 2 * len(workspace.requests("/jobs/runs/get"))
+    return seconds, len(workspace.clusters.started), requests
+
+
+def main(repetitions: int = 5, start_seconds: int = 20) -> None:
     patch = pytest.MonkeyPatch()
     with tempfile.TemporaryDirectory() as folder, FakeWorkspace(Path(folder) / "workspace") as workspace:
         workspace.add_token(TOKEN, "orchestrator")
@@ -52,6 +73,8 @@ def main(repetitions: int = 5) -> None:
             sent = sum(len(request.body) for request in workspace.journal)
             polls = len(workspace.requests("/jobs/runs/get"))
             there.append((seconds, on_cluster, len(workspace.journal) - 2 * polls, polls, sent))
+        workspace.clusters.start_seconds = start_seconds
+        ways = {way: run_of_two_steps(small, workspace, *how) for way, how in WAYS.items()}
         small.definitions.LAUNCHER = None
         here = median(timed() for _ in range(repetitions))
         seconds, on_cluster, requests, polls, sent = (median(column) for column in zip(*there, strict=True))
@@ -64,6 +87,9 @@ def main(repetitions: int = 5) -> None:
     print(f"polls (every 0.1 s here)                       {polls:7.0f}")
     print(f"bytes sent a step, code staged already         {sent:7.0f}")
     print(f"bytes of the product's code, once a version    {len(package.content):7.0f}")
+    print(f"a run of two steps, a cluster starting in {start_seconds} s")
+    for way, (seconds, starts, requests) in ways.items():
+        print(f"  {way:22s} {seconds:7.1f} s, {starts:.0f} cluster starts, {requests:.0f} requests beside polls")
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ from dagster_pyspark import LazyPySparkResource
 
 from athlete_assets.assets.builder import FEATURE_STORE, SILVER, STEP_LAUNCHER, STORE
 from athlete_assets.models.mlflow_resource import mlflow_resource
+from athlete_assets.orchestration.maintenance import STAGING
 from athlete_assets.settings import Settings
 from athlete_assets.silver.local_changes import LocalSilver
 from athlete_assets.store.embedded import EmbeddedFeatureStore
@@ -29,6 +30,11 @@ class EmbeddedPySparkResource(LazyPySparkResource):
 def executor(_: Settings) -> dg.ExecutorDefinition:
     """One process: the embedded engine and the imports are paid once a run, not once a step."""
     return dg.in_process_executor
+
+
+def sensors(_: Settings) -> list[dg.SensorDefinition]:
+    """None beside those that every deployment has."""
+    return []
 
 
 def resources(settings: Settings) -> dict[str, Any]:
@@ -54,4 +60,5 @@ def resources(settings: Settings) -> dict[str, Any]:
         "pyspark": EmbeddedPySparkResource(spark_config={}, engine=settings.engine),
         "mlflow": mlflow_resource(settings),
         STEP_LAUNCHER: no_step_launcher,
+        STAGING: dg.ResourceDefinition.none_resource(),
     }

@@ -28,6 +28,8 @@ from athlete_assets.settings import Settings
 from athlete_assets.store.base import Size
 
 MAINTENANCE_JOB = "maintenance"
+STAGING = "staging_folder"
+"""Resource key of what sweeps the folder through which steps reach a cluster; nothing where there is none."""
 TEMPORARY = ("athlete_spark_*", "athlete_assets_code_*")
 """Folders that a killed process leaves in the machine's temporary folder."""
 TEMPORARY_HOURS = 24 * 8
@@ -114,6 +116,17 @@ def maintenance_job(settings: Settings) -> dg.JobDefinition:
         size = sweep_temporary_folders(Path(tempfile.gettempdir()), TEMPORARY_HOURS)
         context.add_output_metadata({"sizes": _sizes([_record("temporary folders", size, Size(0, 0), "")])})
 
+    @dg.op(
+        name="sweep_staging_folder",
+        description="Removes what killed and failed steps left in the staging folder, and code that is run no more.",
+        required_resource_keys={STAGING},
+        out=dg.Out(dg.Nothing),
+    )
+    def staging(context: dg.OpExecutionContext) -> None:
+        swept = context.resources.staging_folder(context.instance)
+        context.log.info(f"removed: {swept}")
+        context.add_output_metadata({"removed": str(swept)})
+
     @dg.job(
         name=MAINTENANCE_JOB,
         description="Keeps tables, runs, models and temporary folders from growing without bound.",
@@ -125,6 +138,8 @@ def maintenance_job(settings: Settings) -> dg.JobDefinition:
         old_runs()
         if settings.deployment == "local":
             old_models()
+        else:
+            staging()
         sweep()
 
     return maintenance

@@ -33,6 +33,8 @@ class HastyLauncher(MendedStepLauncher):
     outage_patience_s = 4.0
     event_patience_s = 2.0
     after_verdict_s = 20.0
+    refusal_patience_s = 2.0
+    cancel_patience_s = 4.0
 
 
 class PatientLauncher(HastyLauncher):
@@ -138,7 +140,7 @@ class Small:
             "local_dagster_job_package_path": str(PROJECT),
             "staging_prefix": STAGING,
             "wait_for_logs": False,
-            "max_completion_wait_time_seconds": 60,
+            "max_completion_wait_time_seconds": 300,
             "poll_interval_sec": 0.1,
             "verbose_logs": False,
         }

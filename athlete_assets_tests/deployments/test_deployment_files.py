@@ -7,9 +7,11 @@ import os
 import shutil
 import socket
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from importlib.metadata import version
 from pathlib import Path
 
 import dagster as dg
@@ -17,6 +19,11 @@ import pytest
 import yaml
 from dagster._core.instance.config import dagster_instance_config
 from dagster._core.workspace.config_schema import process_workspace_config
+
+from athlete_assets.deployments.databricks.config import step_environment
+from athlete_assets.errors import SettingsError
+from athlete_assets.models import registry
+from athlete_assets.settings import Settings
 
 ROOT = Path(__file__).parents[2]
 DEPLOY = ROOT / "deploy"
@@ -31,6 +38,74 @@ def test_dagster_plus_accepts_its_file_and_the_location_loads_by_that_name(file:
     assert location.location_name == "athlete_assets"
     assert (file.parent / location.build.directory / "Dockerfile").is_file()
     assert isinstance(importlib.import_module(location.code_source.module_name).defs, dg.Definitions)
+
+
+def serverless_check(project: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> str:
+    """The serverless builder's own collection of requirements and its own check of what they resolved to.
+
+    Only the resolution itself is replaced: each requirement becomes one wheel of that name.
+    """
+    from packaging import version as versions
+    from packaging.requirements import Requirement
+
+    deps = pytest.importorskip("dagster_cloud_cli.core.pex_builder.deps")
+    _, requirements = deps.get_deps_requirements(str(project), versions.Version("3.12"))
+    names = {
+        Requirement(line).name.replace("-", "_") for line in requirements.requirements_txt.splitlines() if line.strip()
+    }
+    info = {"pex_hash": "0", "distributions": {f"{name}-1.0-py3-none-any.whl": "" for name in names}}
+    monkeypatch.setattr(
+        deps, "build_deps_from_requirements_file", lambda _, output_pex_path, pex_flags: Path(output_pex_path).touch()
+    )
+    monkeypatch.setattr(deps.util, "get_pex_info", lambda path: info)
+    deps.build_deps_from_requirements(requirements, str(tmp_path / "out"), deps.BuildMethod.LOCAL)
+    return str(requirements.requirements_txt)
+
+
+def test_the_serverless_builder_accepts_the_project(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr("dagster_cloud_cli.core.pex_builder.util.python_interpreter_for", lambda _: sys.executable)
+    requirements = serverless_check(ROOT, monkeypatch, tmp_path)
+    assert f"dagster-cloud=={version('dagster')}" in requirements, "the version of dagster itself"
+    without = tmp_path / "without"
+    without.mkdir()
+    text = (ROOT / "pyproject.toml").read_text()
+    (without / "pyproject.toml").write_text(
+        "\n".join(line for line in text.splitlines() if "dagster-cloud==" not in line)
+    )
+    with pytest.raises(ValueError, match="The dagster_cloud package dependency was expected but not found"):
+        serverless_check(without, monkeypatch, tmp_path)
+
+
+def test_the_image_has_what_a_hybrid_agent_starts() -> None:
+    install = next(line for line in (ROOT / "Dockerfile").read_text().splitlines() if "pip install" in line)
+    extras = install.split(".[")[1].split("]")[0].split(",")
+    assert {"cloud", "postgres"} <= set(extras)
+
+
+def test_a_branch_deployment_never_writes_productions_tables() -> None:
+    """Dagster+ gives a branch deployment the variables of production, and says that it is one."""
+    production = {
+        "ATHLETE_DEPLOYMENT": "databricks",
+        "ATHLETE_CATALOG": "prod",
+        "ATHLETE_DATABRICKS_STAGING": "/Volumes/a/b/c",
+    }
+    branch = {**production, "DAGSTER_CLOUD_IS_BRANCH_DEPLOYMENT": "1"}
+    for wrong in ({}, {"ATHLETE_BRANCH_CATALOG": "prod"}):
+        with pytest.raises(SettingsError, match="must not write the tables of prod: set ATHLETE_BRANCH_CATALOG"):
+            Settings.load({**branch, **wrong})
+    settings = Settings.load({**branch, "ATHLETE_BRANCH_CATALOG": "dev"})
+    assert settings.catalog == "dev"
+    assert settings.databricks_staging == "/Volumes/a/b/c/dev", "and its steps are told apart from production's"
+    assert settings.mlflow_experiment == "/Shared/athlete_assets_branches"
+    assert registry.model_name("time_estimator", settings).startswith("dev.")
+    on_cluster = Settings.load(step_environment(settings))
+    assert (on_cluster.catalog, on_cluster.mlflow_experiment) == ("dev", "/Shared/athlete_assets_branches")
+    assert Settings.load({**production, "ATHLETE_BRANCH_CATALOG": "dev"}).catalog == "prod"
+
+
+def test_pools_are_given_back_by_the_sensor_that_knows_what_still_writes() -> None:
+    monitoring = yaml.safe_load((DEPLOY / "dagster.yaml").read_text())["run_monitoring"]
+    assert "free_slots_after_run_end_seconds" not in monitoring
 
 
 def test_the_self_hosted_services_find_each_other() -> None:

@@ -54,6 +54,7 @@ class Run:
     termination: str = "SUCCESS"
     started: float = field(default_factory=time.monotonic)
     process_ended: float | None = None
+    ended_at: float | None = None
     process: subprocess.Popen[bytes] | None = None
     folder: Path = Path()
     cancelled: bool = False
@@ -103,6 +104,10 @@ class Clusters:
         self.cluster_token = cluster_token
         self.fates: list[Fate] = []
         self.default_fate = Fate()
+        self.start_seconds = 0.0
+        """How long a cluster takes to start: a new one each time, one made for a Dagster run the first time."""
+        self.started: dict[str, float] = {}
+        """Each cluster that was started for a run, and when it was asked to."""
         self.runs: dict[int, Run] = {}
         self.by_token: dict[str, int] = {}
         self._jvms: dict[str, subprocess.Popen[bytes]] = {}
@@ -181,7 +186,12 @@ class Clusters:
 
     def _execute(self, run: Run) -> None:
         fate = run.fate
-        deadline = time.monotonic() + fate.pending_seconds
+        now = time.monotonic()
+        if "existing_cluster_id" not in run.task or run.cluster_id.startswith("made-"):
+            ready = self.started.setdefault(run.cluster_id, now) + self.start_seconds
+        else:
+            ready = now
+        deadline = max(ready, now + fate.pending_seconds)
         while time.monotonic() < deadline and not run.cancelled:
             time.sleep(0.02)
         if run.cancelled:
@@ -357,7 +367,8 @@ class Clusters:
     @staticmethod
     def _end(run: Run, life_cycle: str, result: str | None, message: str, termination: str) -> None:
         run.result = run.result or result
-        run.message, run.termination, run.life_cycle = message, termination, life_cycle
+        run.message, run.termination, run.ended_at = message, termination, time.monotonic()
+        run.life_cycle = life_cycle
 
 
 def _plain(path: str) -> str:

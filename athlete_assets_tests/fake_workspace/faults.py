@@ -41,7 +41,7 @@ class Fate:
 class _Rule:
     method: str
     path: re.Pattern[str]
-    action: Literal["status", "drop", "slow"]
+    action: Literal["status", "drop", "slow", "cut", "instead"]
     times: int
     after: int
     status: int = 0
@@ -49,6 +49,8 @@ class _Rule:
     error_code: str = ""
     message: str = ""
     seconds: float = 0.0
+    body: bytes = b""
+    content_type: str = ""
 
 
 class Faults:
@@ -80,8 +82,31 @@ class Faults:
         """The request is carried out, but its answer never arrives: the connection breaks."""
         self._add(_Rule(method, re.compile(path), "drop", times, after))
 
+    def cut(self, path: str, *, method: str = "", times: int = 1, after: int = 0) -> None:
+        """The request is carried out, but its answer breaks off in the middle."""
+        self._add(_Rule(method, re.compile(path), "cut", times, after))
+
+    def instead(
+        self,
+        path: str,
+        body: bytes = b"<html><body>Sign in to continue</body></html>",
+        content_type: str = "text/html",
+        *,
+        method: str = "",
+        times: int = 1,
+        after: int = 0,
+    ) -> None:
+        """Nothing happens, and the answer is 200 with this body: a proxy's page, or garbled content."""
+        rule = _Rule(method, re.compile(path), "instead", times, after, body=body, content_type=content_type)
+        self._add(rule)
+
     def slow(self, path: str, seconds: float, *, method: str = "", times: int = 1, after: int = 0) -> None:
         self._add(_Rule(method, re.compile(path), "slow", times, after, seconds=seconds))
+
+    def clear(self) -> None:
+        """From now on nothing is disturbed."""
+        with self._lock:
+            self._rules.clear()
 
     def _add(self, rule: _Rule) -> None:
         with self._lock:

@@ -107,6 +107,7 @@ class FakeWorkspace:
         self.pools: set[str] = set()
         self.policies: dict[str, dict[str, Any]] = {}
         self.existing_clusters: dict[str, dict[str, Any]] = {}
+        self.cluster_libraries: dict[str, list[str]] = {}
         self.volume_rights: dict[str, set[str]] | None = None
         """For each volume, who may use it; None: anyone with a token."""
         self._mounted: list[tuple[str, re.Pattern[str], Handler]] = []
@@ -231,6 +232,22 @@ class FakeWorkspace:
         if not path.exists():
             raise not_found(f"No file or directory exists on path {request.query['path']}.")
         return {"path": request.query["path"], "is_dir": path.is_dir(), "file_size": path.stat().st_size}
+
+    @route("GET", "/api/2.0/dbfs/list")
+    def dbfs_list(self, request: Request) -> Any:
+        folder = self._dbfs(request.query["path"])
+        if not folder.is_dir():
+            raise not_found(f"No file or directory exists on path {request.query['path']}.")
+        return {
+            "files": [
+                {
+                    "path": f"{request.query['path'].rstrip('/')}/{entry.name}",
+                    "is_dir": entry.is_dir(),
+                    "modification_time": int(entry.stat().st_mtime * 1000),
+                }
+                for entry in sorted(folder.iterdir())
+            ]
+        }
 
     @route("POST", "/api/2.0/dbfs/mkdirs")
     def dbfs_mkdirs(self, request: Request) -> Any:
@@ -364,6 +381,19 @@ class FakeWorkspace:
     def runs_get(self, request: Request) -> Any:
         return self._run(request.query["run_id"]).as_dict(self.url)
 
+    @route("GET", "/api/2.[12]/jobs/runs/list")
+    def runs_list(self, request: Request) -> Any:
+        if int(request.query.get("limit", 20)) > 25:
+            raise ApiError(400, "INVALID_PARAMETER_VALUE", "limit must be at most 25")
+        runs = [run for run in self.runs[::-1] if request.query.get("active_only") != "true" or not run.ended]
+        start, limit = int(request.query.get("page_token", 0)), int(request.query.get("limit", 20))
+        described = [run.as_dict(self.url) for run in runs[start : start + limit]]
+        if request.query.get("expand_tasks") != "true":
+            for run in described:
+                del run["tasks"]
+        page: dict[str, Any] = {"runs": described, "has_more": len(runs) > start + limit}
+        return page | ({"next_page_token": str(start + limit)} if page["has_more"] else {})
+
     @route("POST", "/api/2.[12]/jobs/runs/cancel")
     def runs_cancel(self, request: Request) -> Any:
         self.clusters.cancel(self._run(request.json["run_id"]))
@@ -374,6 +404,29 @@ class FakeWorkspace:
         if cluster is None:
             raise ApiError(400, "INVALID_PARAMETER_VALUE", f"Cluster {request.query['cluster_id']} does not exist")
         return {"cluster_id": request.query["cluster_id"], **cluster}
+
+    @route("GET", "/api/2.1/clusters/list")
+    def clusters_list(self, request: Request) -> Any:
+        return {"clusters": [{"cluster_id": name, **cluster} for name, cluster in self.existing_clusters.items()]}
+
+    @route("POST", "/api/2.1/clusters/create")
+    def clusters_create(self, request: Request) -> Any:
+        body = request.json
+        if not {"instance_pool_id", "node_type_id"} & set(body) or not {"num_workers", "autoscale"} & set(body):
+            raise ApiError(400, "INVALID_PARAMETER_VALUE", "a cluster needs nodes and a size")
+        cluster = f"made-{uuid.uuid4()}"
+        self.existing_clusters[cluster] = {**body, "state": "PENDING", "start_time": int(time.time() * 1000)}
+        return {"cluster_id": cluster}
+
+    @route("POST", "/api/2.1/clusters/permanent-delete")
+    def clusters_permanent_delete(self, request: Request) -> Any:
+        self.existing_clusters.pop(request.json["cluster_id"], None)
+
+    @route("GET", "/api/2.0/libraries/cluster-status")
+    def libraries_cluster_status(self, request: Request) -> Any:
+        installed = self.cluster_libraries.get(request.query["cluster_id"], [])
+        statuses = [{"library": {"pypi": {"package": package}}, "status": "INSTALLED"} for package in installed]
+        return {"cluster_id": request.query["cluster_id"], "library_statuses": statuses}
 
     @route("PATCH", "/api/2.0/permissions/([a-z-]+)/([^/]+)")
     def permissions_patch(self, request: Request, kind: str, name: str) -> Any:
@@ -586,7 +639,9 @@ class FakeWorkspace:
                     return answered
             raise ApiError(404, "ENDPOINT_NOT_FOUND", f"No API found for {request.method} {request.path}")
         except (ApiError, MlflowError, Refused) as error:
-            refusal = Answer.of({"error_code": error.code, "message": error.message})
+            oauth = {"error": error.code, "error_description": error.message}  # RFC 6749, 5.2
+            api = {"error_code": error.code, "message": error.message}
+            refusal = Answer.of(oauth if request.path.startswith("/oidc/") else api)
             refusal.status = error.status
             return refusal
 
@@ -612,6 +667,8 @@ class FakeWorkspace:
                     answer.status = fault.status
                     if fault.retry_after is not None:
                         answer.headers["Retry-After"] = str(fault.retry_after)
+                elif fault and fault.action == "instead":
+                    answer = Answer(fault.body, headers={"Content-Type": fault.content_type})
                 else:
                     answer = workspace.answer(request)
                 if fault and fault.action == "drop":
@@ -623,7 +680,11 @@ class FakeWorkspace:
                     self.send_header(key, value)
                 self.send_header("Content-Length", str(len(answer.body)))
                 self.end_headers()
-                if self.command != "HEAD":
+                if fault and fault.action == "cut":
+                    self.close_connection = True
+                    self.wfile.write(answer.body[: len(answer.body) // 2])
+                    self.connection.shutdown(socket.SHUT_RDWR)
+                elif self.command != "HEAD":
                     self.wfile.write(answer.body)
 
             do_GET = do_POST = do_PUT = do_DELETE = do_PATCH = do_HEAD = _serve

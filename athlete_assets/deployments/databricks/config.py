@@ -27,7 +27,9 @@ if TYPE_CHECKING:
 
 RUNTIMES = {"15.4": ("3.5", "3.11"), "16.4": ("3.5", "3.12"), "17.3": ("4.0", "3.12")}
 """Long-term runtimes: their Spark and Python minor versions."""
-LOCAL_ONLY = re.compile(r"(home|deployment|engine|ui_url)$|(databricks_(?!table_|experiment)|alert|sensor|schedule)")
+LOCAL_ONLY = re.compile(
+    r"(home|deployment|engine|ui_url|branch_catalog)$|(databricks_(?!table_|experiment)|alert|sensor|schedule)"
+)
 """Settings of the orchestrator: where it works, whom it tells. A step computes the same without them."""
 
 
@@ -132,6 +134,7 @@ def mended_launcher(settings: Settings) -> MendedStepLauncher:
     return MendedStepLauncher(
         cluster_retries=cluster_retries(settings),
         pinned=pinned_libraries(settings),
+        cluster_a_run=settings.databricks_cluster_for == "run",
         at_least=FEATURE_CLIENT if settings.databricks_feature_client == "cluster" else {},
         **launcher_arguments(settings, Credentials.from_environment()),
     )
@@ -177,7 +180,9 @@ def run_config(settings: Settings) -> dict[str, Any]:
         cluster = {"new": _new_cluster(settings)}
     return {
         "cluster": cluster,
-        "libraries": [{"pypi": {"package": package}} for package in _libraries(settings)],
+        "libraries": [{"pypi": {"package": package}} for package in _libraries(settings)]
+        if settings.databricks_send_libraries
+        else [],
         "install_default_libraries": False,  # all of them are named, each with its version
         "timeout_seconds": settings.databricks_timeout_s,
     }

@@ -6,6 +6,7 @@ session asked for: the cluster's own, never one that is made or configured here.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -14,14 +15,19 @@ from dagster_pyspark import LazyPySparkResource
 
 from athlete_assets.assets.builder import FEATURE_STORE, SILVER, STEP_LAUNCHER, STORE
 from athlete_assets.deployments.databricks.config import Credentials, step_launcher
+from athlete_assets.deployments.databricks.ended_runs import sensors
+from athlete_assets.deployments.databricks.sweep import Swept, sweep
 from athlete_assets.errors import SettingsError
 from athlete_assets.models.mlflow_resource import mlflow_resource
+from athlete_assets.orchestration.maintenance import STAGING
 from athlete_assets.settings import Settings
 from athlete_assets.silver.warehouse_changes import WarehouseSilver
 
 if TYPE_CHECKING:
     from athlete_assets.store.unity_catalog import UnityCatalogFeatureStore, UnityCatalogStore
 
+
+__all__ = ["executor", "resources", "sensors"]
 
 SDK_PATIENCE_S = 15
 """Of a look that the workspace is too busy to answer; the next one comes."""
@@ -78,6 +84,10 @@ def resources(settings: Settings) -> dict[str, Any]:
         pyspark = context.resources.pyspark
         return UnityCatalogFeatureStore(lambda: pyspark.spark_session, model_registry_uri=settings.mlflow_registry_uri)
 
+    @dg.resource(description="sweeps the staging folder")
+    def staging_folder(_: dg.InitResourceContext) -> Callable[[dg.DagsterInstance], Swept]:
+        return lambda instance: sweep(settings, instance)
+
     looks = _silver(settings)
 
     @dg.resource(description="The silver tables' history, read through a SQL warehouse")
@@ -91,6 +101,7 @@ def resources(settings: Settings) -> dict[str, Any]:
         "pyspark": ClusterPySparkResource(spark_config={}, on_cluster=settings.databricks_on_cluster),
         "mlflow": mlflow_resource(settings),
         STEP_LAUNCHER: step_launcher(settings),
+        STAGING: staging_folder,
     }
 
 

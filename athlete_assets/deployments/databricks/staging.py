@@ -71,6 +71,15 @@ def _package_files(package: Path) -> list[Path]:
     ]
 
 
+@dataclass(frozen=True)
+class Staged:
+    """A file or folder in the staging folder; `modified` in seconds since the epoch, 0 where that is not known."""
+
+    name: str
+    is_folder: bool
+    modified: float
+
+
 class Staging(ABC):
     """A folder that the orchestrator reaches by API and the cluster as files. Paths are relative to it."""
 
@@ -80,7 +89,7 @@ class Staging(ABC):
 
     def at(self, path: str) -> str:
         """The path in the API's terms."""
-        return f"{self.prefix}/{path}"
+        return f"{self.prefix}/{path}" if path else self.prefix
 
     @abstractmethod
     def on_cluster(self, path: str) -> str:
@@ -102,8 +111,8 @@ class Staging(ABC):
         """A file's content; None where there is no such file (yet)."""
 
     @abstractmethod
-    def size(self, path: str) -> int | None:
-        """A file's size in bytes; None where there is no such file."""
+    def entries(self, path: str) -> list[Staged]:
+        """What lies in a folder; nothing where there is no such folder."""
 
     @abstractmethod
     def remove(self, path: str) -> None:
@@ -136,13 +145,14 @@ class VolumeStaging(Staging):
         with answer.contents as contents:
             return contents.read()
 
-    def size(self, path: str) -> int | None:
+    def entries(self, path: str) -> list[Staged]:
         from databricks.sdk.errors import NotFound
 
         try:
-            return self.client.files.get_metadata(self.at(path)).content_length
+            found = list(self.client.files.list_directory_contents(self.at(path)))
         except NotFound:
-            return None
+            return []
+        return [Staged(one.name or "", bool(one.is_directory), (one.last_modified or 0) / 1000) for one in found]
 
     def remove(self, path: str) -> None:
         from databricks.sdk.errors import NotFound
@@ -202,13 +212,17 @@ class DbfsStaging(Staging):
             if len(block) < DBFS_BLOCK:
                 return content
 
-    def size(self, path: str) -> int | None:
+    def entries(self, path: str) -> list[Staged]:
         from databricks.sdk.errors import NotFound
 
         try:
-            return self.client.dbfs.get_status(self.at(path)).file_size
+            found = list(self.client.dbfs.list(self.at(path)))
         except NotFound:
-            return None
+            return []
+        return [
+            Staged((one.path or "").rsplit("/", 1)[-1], bool(one.is_dir), (one.modification_time or 0) / 1000)
+            for one in found
+        ]
 
     def remove(self, path: str) -> None:
         self.client.api_client.do("POST", "/api/2.0/dbfs/delete", body={"path": self.at(path), "recursive": True})

@@ -13,6 +13,7 @@ import io
 import json
 import os
 import re
+import shutil
 import sys
 import tempfile
 import threading
@@ -69,28 +70,42 @@ def saved_regularly(streams: Sequence[Copied], stop: threading.Event) -> None:
                 stream.save()
 
 
-def unpacked(archive: str, digest: str) -> tuple[str, str]:
-    """A local copy of the zip, and the folder to which its packages are extracted."""
+def unpacked(archive: str, digest: str, folder: str) -> str:
+    """Extracts the packages of the zip into a folder; returns a local copy of the zip for Spark's workers.
+
+    The copy is the same file for all steps of one version: Spark keeps each file that it was given as long as the
+    cluster lives, refuses a second one of one name from another folder, and takes the same one again for nothing.
+    """
     with open(archive, "rb") as handle:
         content = handle.read()
     found = hashlib.sha256(content).hexdigest()
     if found != digest:
         raise RuntimeError(f"the staged code is not the code that was sent: digest {found}, expected {digest}")
-    folder = tempfile.mkdtemp(prefix="athlete_assets_code_")
     with zipfile.ZipFile(io.BytesIO(content)) as packages:
         packages.extractall(folder)
-    # a name that no other step on this cluster uses: Spark refuses a second file of one name from another folder
-    own = tempfile.mkdtemp(prefix="athlete_assets_zip_")
-    local = f"{own}/{os.path.basename(own)}_{digest[:12]}.zip"
-    with open(local, "wb") as handle:
-        handle.write(content)
-    return local, folder
+    shared = os.path.join(tempfile.gettempdir(), f"athlete_assets_zips_{os.getuid()}")
+    os.makedirs(shared, mode=0o700, exist_ok=True)
+    if os.lstat(shared).st_uid != os.getuid() or os.path.islink(shared):
+        raise RuntimeError(f"{shared} belongs to somebody else: code from there must not run")
+    place = hashlib.sha256(shared.encode()).hexdigest()[:6]  # another temporary folder gives another name
+    local = os.path.join(shared, f"athlete_assets_{digest[:16]}_{place}.zip")
+    if not os.path.exists(local) or digest_of(local) != digest:
+        partial = f"{local}.{os.getpid()}"
+        with open(partial, "wb") as handle:
+            handle.write(content)
+        os.replace(partial, local)
+    return local
 
 
-def importable(folder: str) -> None:
-    """Puts the packages first on the path, before any installed copy of them."""
+def digest_of(path: str) -> str:
+    with open(path, "rb") as handle:
+        return hashlib.sha256(handle.read()).hexdigest()
+
+
+def importable(folder: str, none: str) -> None:
+    """Puts the packages first on the path, before any installed copy of them; `none` is a folder without any."""
     # dagster takes the first entry off the path while it loads a code location: it believes that to be the script's
-    sys.path[:0] = [tempfile.mkdtemp(prefix="athlete_assets_none_"), folder]
+    sys.path[:0] = [none, folder]
 
 
 def given_to_workers(archive: str, spark: Any) -> None:
@@ -104,8 +119,11 @@ def given_to_workers(archive: str, spark: Any) -> None:
         spark.addArtifacts(archive, pyfile=True)
 
 
-def checked(python: Sequence[str], pins: Mapping[str, str], at_least: Mapping[str, str]) -> None:
-    """Compares the interpreter and the installed libraries with what the orchestrator counts on."""
+def checked(python: Sequence[str], pins: Mapping[str, str], at_least: Mapping[str, str], cluster: str = "") -> None:
+    """Compares the interpreter and the installed libraries with what the orchestrator counts on.
+
+    `cluster` is the id of one that lives longer than the step: it keeps the libraries that it has loaded.
+    """
     low, high = (tuple(int(part) for part in version.split(".")) for version in python)
     here = sys.version_info[:2]
     if not low <= here < high:
@@ -123,7 +141,8 @@ def checked(python: Sequence[str], pins: Mapping[str, str], at_least: Mapping[st
         if release(installed(name)) < release(version)
     ]
     if wrong:
-        raise NotReady("the cluster lacks libraries that the orchestrator pins: " + ", ".join(wrong))
+        advice = f". Restart the cluster {cluster}: a running one keeps what it has loaded" if cluster else ""
+        raise NotReady("the cluster lacks libraries that the orchestrator pins: " + ", ".join(wrong) + advice)
 
 
 def installed(name: str) -> str:
@@ -167,11 +186,14 @@ def main(step_path: str, archive: str) -> None:
     stop = threading.Event()
     saver = threading.Thread(target=saved_regularly, args=(streams, stop), daemon=True)
     saver.start()
+    own = tempfile.mkdtemp(prefix="athlete_assets_step_")
     try:
-        checked(step["python"], step["pins"], step["at_least"])
-        local, code = unpacked(archive, step["code_digest"])
-        given_to_workers(local, cluster_global("spark"))
-        importable(code)  # last: Spark puts the zip on the driver's path, too, from where files cannot be opened
+        checked(step["python"], step["pins"], step["at_least"], step.get("restart", ""))
+        code, none = os.path.join(own, "code"), os.path.join(own, "none")
+        for part in (code, none):
+            os.mkdir(part)
+        given_to_workers(unpacked(archive, step["code_digest"], code), cluster_global("spark"))
+        importable(code, none)  # last: Spark puts the zip on the driver's path, too, from where files cannot be opened
         export(step["environment"], step["secrets"], cluster_global("dbutils") if step["secrets"] else None)
         if step["storage"]:
             spark_context = cluster_global("sc")
@@ -204,6 +226,7 @@ def main(step_path: str, archive: str) -> None:
         sys.stdout, sys.stderr = streams[0].stream, streams[1].stream
         for stream in streams:
             stream.save()
+        shutil.rmtree(own, ignore_errors=True)
     if not succeeded:
         raise StepFailed("the step failed or asked for a retry; the reasons are in the Dagster run")
 
