@@ -16,7 +16,7 @@ from athlete_assets.commands import say
 from athlete_assets.days import Days, merged
 from athlete_assets.deployments.instance import prepare_dagster_home
 from athlete_assets.errors import InputError
-from athlete_assets.orchestration.run_requests import RANGE_END, RANGE_START
+from athlete_assets.orchestration.run_tags import RANGE_END, RANGE_START
 from athlete_assets.settings import Settings
 from athlete_assets.store.base import is_derived
 from athlete_assets.store.delta_folder import DeltaFolder

@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import dagster as dg
-from deltalake import DeltaTable, QueryBuilder
 
 from athlete_assets.deployments.instance import prepare_dagster_home
 from athlete_assets.errors import AthleteAssetsError, InputError
@@ -23,6 +22,7 @@ from athlete_assets.forgetting.occurrences import Wanted
 from athlete_assets.forgetting.trained import TrainedWith, mark, trained_with
 from athlete_assets.settings import HOME_FILE, Settings
 from athlete_assets.silver import landing
+from athlete_assets.store.delta_folder import DeltaFolder
 from athlete_assets.store.local import LocalStore
 
 MARKER = "forgetting.json"
@@ -113,9 +113,9 @@ def known_ids(catalog: Path) -> set[str]:
     """The athletes of all tables, as their newest versions have them."""
     ids: set[str] = set()
     for path in delta_tables.tables_below(catalog):
-        table = DeltaTable(str(path))
-        if any(field.name == "athlete_id" for field in table.schema().fields):
-            found = QueryBuilder().register("t", table).execute("SELECT DISTINCT athlete_id FROM t").read_all()
+        table = DeltaFolder(path, f"{path.parent.name}.{path.name}")
+        if "athlete_id" in table.columns().types:
+            found = table.query("SELECT DISTINCT athlete_id FROM t")
             ids |= {str(value) for value in found.column(0).to_pylist() if value is not None}
     return ids
 

@@ -6,11 +6,9 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from deltalake import DeltaTable
-
 from athlete_assets.forgetting.occurrences import Wanted
 from athlete_assets.forgetting.proof import offenders
-from athlete_assets.store.delta_folder import committed
+from athlete_assets.store.delta_folder import DeltaFolder, committed
 from athlete_assets.store.local import ERASED_PROPERTY, erased_spans
 from athlete_assets.store.sql import delta_literal
 
@@ -31,48 +29,44 @@ def erase(path: Path, wanted: Wanted) -> int:
     row of anybody else, so that whoever follows the table does not take them for news. A table that holds the id
     nowhere keeps its history. May be killed anywhere, and be called again. Raises StoreError.
     """
-    name = f"{path.parent.name}.{path.name}"
-    spans = erased_spans(DeltaTable(str(path)))
+    folder = DeltaFolder(path, f"{path.parent.name}.{path.name}")
+    spans = erased_spans(folder.open())
     begun = bool(spans) and spans[-1].endswith("-")
     if not begun and next(offenders(path, wanted), None) is None:
         return 0
     if not begun:
-        spans.append(f"{DeltaTable(str(path)).version() + 1}-")
-        _state(path, name, spans)
+        spans.append(f"{folder.open().version() + 1}-")
+        _state(folder, spans)
     rows = 0
-    if any(field.name == "athlete_id" for field in DeltaTable(str(path)).schema().fields):
-        literal = delta_literal(wanted.id)
-        rows = committed(lambda: DeltaTable(str(path)).delete(f"athlete_id = {literal}"), name)["num_deleted_rows"]
-    _forget_files(path, name)
-    _state(path, name, [*spans[:-1], f"{spans[-1]}{DeltaTable(str(path)).version() + 1}"])
-    _forget_log(path, name)
-    return int(rows)
+    if "athlete_id" in folder.columns().types:
+        rows = folder.delete(f"athlete_id = {delta_literal(wanted.id)}")
+    _forget_files(folder)
+    _state(folder, [*spans[:-1], f"{spans[-1]}{folder.open().version() + 1}"])
+    _forget_log(folder)
+    return rows
 
 
-def _state(path: Path, name: str, spans: list[str]) -> None:
+def _state(folder: DeltaFolder, spans: list[str]) -> None:
     properties = {ERASED_PROPERTY: ",".join(spans)}
-    alter = DeltaTable(str(path)).alter
-    committed(lambda: alter.set_table_properties(properties, raise_if_not_exists=False), name)
+    committed(lambda: folder.open().alter.set_table_properties(properties, raise_if_not_exists=False), folder.name)
 
 
-def _forget_files(path: Path, name: str) -> None:
+def _forget_files(folder: DeltaFolder) -> None:
     """Removes every file that the newest version does not consist of."""
     committed(
-        lambda: DeltaTable(str(path)).vacuum(
-            retention_hours=0, enforce_retention_duration=False, dry_run=False, full=True
-        ),
-        name,
+        lambda: folder.open().vacuum(retention_hours=0, enforce_retention_duration=False, dry_run=False, full=True),
+        folder.name,
     )
     for aside in ("_change_data", "_damaged"):  # vacuum leaves folders with an underscore alone
-        for file in (path / aside).rglob("*.*"):
+        for file in (folder.path / aside).rglob("*.*"):
             file.unlink()
 
 
-def _forget_log(path: Path, name: str) -> None:
+def _forget_log(folder: DeltaFolder) -> None:
     """Leaves of the log the newest version, in a checkpoint."""
-    table = DeltaTable(str(path))
-    committed(table.create_checkpoint, name)
-    for file in sorted((path / LOG).iterdir()):
+    table = folder.open()
+    committed(table.create_checkpoint, folder.name)
+    for file in sorted((folder.path / LOG).iterdir()):
         version = VERSIONED.match(file.name)
         if version and int(version[1]) < table.version():
             file.unlink()

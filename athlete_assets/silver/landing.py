@@ -119,33 +119,21 @@ def land(store: LocalStore, imported: SilverRows) -> LandingReport:
         )
 
 
-def delete(
-    store: LocalStore, athlete_id: str, activity_ids: Collection[int] | None = None, forget: bool = False
-) -> int:
-    """Deletes an athlete's activities (all of them, and what the athlete stated, without `activity_ids`) with their
-    splits; the number of deleted activities.
+def delete(store: LocalStore, athlete_id: str, activity_ids: Collection[int]) -> int:
+    """Deletes activities of an athlete with their splits, as an upstream pipeline does; how many activities it were.
 
-    The rows stay in the tables' history until it is vacuumed; `forget` does that at once, for the right to erasure,
-    and gives up time travel and the change feed of all athletes' earlier versions. (Delta's log keeps the smallest
-    and largest athlete_id of removed files as statistics.)
+    The rows stay in the tables' history: `athlete-assets forget` takes an athlete out of that, too.
     """
-    of_athlete = f"athlete_id = {delta_literal(athlete_id)}"
-    deleted = 0
+    if not activity_ids:
+        return 0
+    chosen = ", ".join(str(int(number)) for number in activity_ids)
+    deleted = {}
     with landing_lock(store):
         for table, key in ((tables.STRAVA_ACTIVITIES, "id"), (tables.STRAVA_SUB_ACTIVITY, "activity_id")):
-            if activity_ids is not None and not activity_ids:
-                break
-            chosen = "" if activity_ids is None else f" AND {key} IN ({', '.join(str(int(n)) for n in activity_ids)})"
             if store.exists(table):
-                count = store.folder(table).delete(of_athlete + chosen)
-                deleted += count if table == tables.STRAVA_ACTIVITIES else 0
-        if activity_ids is None and store.exists(tables.STRAVA_ATHLETE):
-            store.folder(tables.STRAVA_ATHLETE).delete(of_athlete)
-        if forget:
-            for table in tables.SILVER:
-                if store.exists(table):
-                    store.folder(table).erase_history()
-    return deleted
+                predicate = f"athlete_id = {delta_literal(athlete_id)} AND {key} IN ({chosen})"
+                deleted[table.name] = store.folder(table).delete(predicate)
+    return deleted.get(tables.STRAVA_ACTIVITIES.name, 0)
 
 
 @contextmanager

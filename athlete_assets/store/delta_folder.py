@@ -46,6 +46,17 @@ class HistoryGoneError(StoreError):
 
 
 @dataclass(frozen=True)
+class StoredColumns:
+    """What a table's newest version holds."""
+
+    types: Mapping[str, str]
+    """Spark type by column, in order."""
+    required: Sequence[str]
+    """The columns that are NOT NULL."""
+    properties: Mapping[str, str]
+
+
+@dataclass(frozen=True)
 class DeltaFolder:
     """The table in `path`; `name` is what messages call it. Every error is one of `athlete_assets.errors`."""
 
@@ -82,16 +93,15 @@ class DeltaFolder:
                 "aside and computes anew what was lost with it"
             )
 
-    def types(self) -> dict[str, str]:
-        """Spark type by stored column, in order."""
-        return {field.name: _spark_type(field.type) for field in self.open().schema().fields}
-
-    def required(self) -> list[str]:
-        """The stored columns that are NOT NULL."""
-        return [field.name for field in self.open().schema().fields if not field.nullable]
-
-    def properties(self) -> dict[str, str]:
-        return {key: value or "" for key, value in self.open().metadata().configuration.items()}
+    def columns(self) -> StoredColumns:
+        """The stored columns, and the table's properties."""
+        delta = self.open()
+        fields = delta.schema().fields
+        return StoredColumns(
+            {field.name: _spark_type(field.type) for field in fields},
+            [field.name for field in fields if not field.nullable],
+            {key: value or "" for key, value in delta.metadata().configuration.items()},
+        )
 
     def create(
         self,
@@ -132,7 +142,7 @@ class DeltaFolder:
             fresh = Schema.from_arrow(pa.schema([schema.field(name) for name in missing if name not in stored]))
             if fresh.fields:
                 committed(lambda: self.open().alter.add_columns(fresh.fields), self.name)
-            changed = dict(properties.items() - self.properties().items())
+            changed = dict(properties.items() - self.columns().properties.items())
             if changed:
                 committed(lambda: self.open().alter.set_table_properties(changed, raise_if_not_exists=False), self.name)
 
@@ -234,12 +244,6 @@ class DeltaFolder:
         if not self.query(f"SELECT 1 FROM t WHERE {predicate} LIMIT 1").num_rows:
             return 0
         return int(committed(lambda: self.open().delete(predicate), self.name)["num_deleted_rows"])
-
-    def erase_history(self) -> None:
-        """Removes the files of all earlier versions, and their change feed: no time travel leads back."""
-        self.open().vacuum(retention_hours=0, enforce_retention_duration=False, dry_run=False)
-        for changes in (self.path / "_change_data").glob("*.parquet"):  # vacuum leaves the change feed's files
-            changes.unlink()
 
     def forget_missing_files(self) -> None:
         """Drops the files from the log that are not there any more: their rows are gone, and readers go on."""

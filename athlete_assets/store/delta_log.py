@@ -17,7 +17,7 @@ from pathlib import Path
 COMMIT = re.compile(r"(\d{20})\.json")
 CHECKPOINT = re.compile(r"(\d{20})\.checkpoint(?:\..*)?\.parquet")
 POINTER = "_last_checkpoint"
-"""Names the newest checkpoint. Where that is missing delta-rs opens the table no more, though each commit is there."""
+"""Names the newest checkpoint. Where that is missing, delta-rs opens the table no more, whatever commits there are."""
 PARQUET_MARK = b"PAR1"
 ASIDE = "_damaged"
 """Folder below a table for files that could not be read; readers and vacuum leave names with an underscore alone."""

@@ -78,7 +78,7 @@ class LocalStore(Store):
         if not self.exists(table):
             return schema.empty_table().select(names)
         folder = self.folder(table)
-        stored = set(folder.types())
+        stored = set(folder.columns().types)
         rows = plain(folder.rows([name for name in names if name in stored]))
         for name in names:
             if name not in stored:
@@ -132,8 +132,9 @@ class LocalStore(Store):
             properties=wanted if is_derived(table) else {**wanted, CHANGE_FEED_PROPERTY: "true"},
         ):
             return
-        if folder.properties().get(CONTRACT_PROPERTY) != wanted[CONTRACT_PROPERTY]:
-            missing = refuse_changed(table, folder.types(), folder.required())
+        stored = folder.columns()
+        missing = refuse_changed(table, stored.types, stored.required)
+        if missing or stored.properties.get(CONTRACT_PROPERTY) != wanted[CONTRACT_PROPERTY]:
             folder.alter(schema, [column.name for column in missing], wanted)
 
     def reset(self, table: Table) -> None:

@@ -162,7 +162,7 @@ def test_records_are_carried_over_and_refused_where_their_values_do_not_fit(stor
     store.replace_arrow(tables.DAILY, daily("a", JANUARY), JANUARY)
     contract = dropped("daily_tss")
     assert store.carry_over(contract) == 31
-    assert "daily_tss" not in store.folder(contract).types()
+    assert "daily_tss" not in store.folder(contract).columns().types
     assert store.rows(contract)["distance_km"].to_pylist() == [10.0] * 31
     version = store.version(contract)
     with pytest.raises(ContractError, match="column distance_km is double, the contract says string"):
