@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import difflib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +18,15 @@ import dagster as dg
 
 from athlete_assets.deployments.instance import prepare_dagster_home
 from athlete_assets.errors import AthleteAssetsError, InputError
-from athlete_assets.forgetting import delta_tables, files, proof
+from athlete_assets.forgetting import files, proof
 from athlete_assets.forgetting.occurrences import Wanted
 from athlete_assets.forgetting.trained import TrainedWith, mark, trained_with
 from athlete_assets.settings import HOME_FILE, Settings
 from athlete_assets.silver import landing
 from athlete_assets.store.delta_folder import DeltaFolder
+from athlete_assets.store.erasure import LOG, erase
 from athlete_assets.store.local import LocalStore
+from athlete_assets.store.sql import delta_literal
 
 MARKER = "forgetting.json"
 """Below the home while an athlete is being forgotten: whom, and which models were trained with whom."""
@@ -83,11 +86,11 @@ def _taken_out(
 ) -> dict[str, int]:
     home = settings.home.resolve()
     rows = {}
-    for path in _silver_first(delta_tables.tables_below(home / settings.catalog)):
-        name = f"{path.parent.name}.{path.name}"
-        rows[name] = delta_tables.erase(path, wanted)
-        if rows[name]:
-            say(f"  {name}: {rows[name]} rows")
+    for table in sorted(tables_below(home / settings.catalog), key=_silver_first):
+        whose = f"athlete_id = {delta_literal(wanted.id)}" if "athlete_id" in table.columns().types else None
+        rows[table.name] = erase(table, whose, partial(_is_traced, table, wanted))
+        if rows[table.name]:
+            say(f"  {table.name}: {rows[table.name]} rows")
     for version in versions:
         say(f"  {version}: {mark(version, settings)} pictures of its evaluation")
     for path in files.databases(home):
@@ -109,11 +112,17 @@ def prove(wanted: Wanted, home: Path) -> list[str]:
     return left
 
 
+def tables_below(folder: Path) -> Iterator[DeltaFolder]:
+    """The Delta tables below a folder, those of no contract, too."""
+    for log in sorted(folder.rglob(LOG)):
+        if log.is_dir():
+            yield DeltaFolder(log.parent, f"{log.parent.parent.name}.{log.parent.name}")
+
+
 def known_ids(catalog: Path) -> set[str]:
     """The athletes of all tables, as their newest versions have them."""
     ids: set[str] = set()
-    for path in delta_tables.tables_below(catalog):
-        table = DeltaFolder(path, f"{path.parent.name}.{path.name}")
+    for table in tables_below(catalog):
         if "athlete_id" in table.columns().types:
             found = table.query("SELECT DISTINCT athlete_id FROM t")
             ids |= {str(value) for value in found.column(0).to_pylist() if value is not None}
@@ -156,9 +165,13 @@ def _begin(marker: Path, athlete: str, versions: list[TrainedWith]) -> None:
     partial.replace(marker)
 
 
-def _silver_first(paths: Any) -> list[Path]:
+def _is_traced(table: DeltaFolder, wanted: Wanted) -> bool:
+    return next(proof.offenders(table.path, wanted), None) is not None
+
+
+def _silver_first(table: DeltaFolder) -> tuple[bool, Path]:
     """Silver first: what is computed while the rest is taken out no longer knows the athlete."""
-    return sorted(paths, key=lambda path: (path.parent.name != "silver", path))
+    return table.path.parent.name != "silver", table.path
 
 
 def _clean_settings(path: Path, wanted: Wanted) -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote, urlparse
 
-from athlete_assets.errors import StoreError
+from athlete_assets.errors import AthleteAssetsError
 from athlete_assets.models import promotion, registry
 from athlete_assets.models.specs import MODELS
 from athlete_assets.settings import Settings
@@ -48,12 +48,12 @@ def trained_with(athlete: str, store: LocalStore) -> Iterator[TrainedWith]:
 
 
 def _held(athlete: str, store: LocalStore, labels: Table, version: int) -> bool | None:
-    literal = delta_literal(athlete)
+    whose = f"athlete_id = {delta_literal(athlete)}"
     try:
-        found = store.folder(labels).query(f"SELECT 1 FROM t WHERE athlete_id = {literal} LIMIT 1", version)
-        return bool(found.num_rows)
-    except StoreError:  # that version cannot be read
+        found = store.folder(labels).query(f"SELECT 1 FROM t WHERE {whose} LIMIT 1", version=version)
+    except AthleteAssetsError:  # that version is kept no more
         return None
+    return bool(found.num_rows)
 
 
 def mark(version: TrainedWith, settings: Settings) -> int:

@@ -23,7 +23,8 @@ from athlete_assets.silver.changes import (
     Silver,
 )
 from athlete_assets.store.delta_folder import CHANGE_FEED_PROPERTY, DeltaFolder, HistoryGoneError, span_sql
-from athlete_assets.store.local import LocalStore, erased_spans
+from athlete_assets.store.erasure import erased_versions
+from athlete_assets.store.local import LocalStore
 from athlete_assets.tables import Table
 
 KEYS_BY_NAME = 2000
@@ -48,9 +49,7 @@ class LocalSilver(Silver):
         return found
 
     def erasures(self, table: Table) -> list[tuple[int, int]]:
-        delta = self.store.delta(table)
-        spans = (span.split("-") for span in erased_spans(delta))
-        return [(int(first), int(last or delta.version())) for first, last in spans]
+        return erased_versions(self.store.folder(table))
 
     def newest_ingestion(self, table: Table) -> str | None:
         if not self.store.exists(table) or tables.INGESTED not in table.column_names:

@@ -36,8 +36,6 @@ PRIMARY_KEYS_PROPERTY = "feature_store.primary_keys"
 TIMESTAMP_KEY_PROPERTY = "feature_store.timestamp_key"
 """Delta table properties in which a feature table's keys are recorded: comma-separated names; the timestamp key is
 among the primary keys, as in Unity Catalog."""
-ERASED_PROPERTY = "athlete_assets.erased"
-"""Delta table property: the versions, as first-last by commas, that took out a forgotten athlete and nothing else."""
 
 
 class LocalStore(Store):
@@ -158,12 +156,6 @@ class LocalStore(Store):
 def properties(table: Table) -> dict[str, str]:
     """The Delta properties of a contract's table: its keys, and the contract's version."""
     return {**feature_table_properties(table), CONTRACT_PROPERTY: contract_digest(table)}
-
-
-def erased_spans(table: DeltaTable) -> list[str]:
-    """The versions that only took out forgotten athletes: first-last, or first- while that is being done."""
-    stated = table.metadata().configuration.get(ERASED_PROPERTY)
-    return stated.split(",") if stated else []
 
 
 def feature_table_properties(table: Table) -> dict[str, str]:

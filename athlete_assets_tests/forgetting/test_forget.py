@@ -16,20 +16,21 @@ import dagster as dg
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from deltalake import DeltaTable, write_deltalake
+from deltalake import write_deltalake
 
 from athlete_assets import tables
 from athlete_assets.cli import main
 from athlete_assets.days import Days
 from athlete_assets.errors import InputError
-from athlete_assets.forgetting import athlete, delta_tables, files, trained
-from athlete_assets.forgetting.athlete import MARKER, RunsInWork, forget
+from athlete_assets.forgetting import athlete, files, trained
+from athlete_assets.forgetting.athlete import MARKER, RunsInWork, forget, tables_below
 from athlete_assets.forgetting.occurrences import Wanted
 from athlete_assets.forgetting.proof import in_bytes, offenders
 from athlete_assets.models import labels, promotion, registry
 from athlete_assets.settings import Settings
 from athlete_assets.silver.changes import Position
 from athlete_assets.silver.local_changes import LocalSilver
+from athlete_assets.store import erasure
 from athlete_assets.store.arrow import arrow_schema
 from athlete_assets.store.local import LocalStore
 from athlete_assets_tests.features.rows import Activity, activity_table, day
@@ -155,10 +156,10 @@ def holds(folder: Path, who: str = GONE) -> list[str]:
 def content(settings: Settings) -> dict[str, list[dict[str, Any]]]:
     """The rows of all tables but the athlete's, in order."""
     found = {}
-    for path in delta_tables.tables_below(settings.home):
-        rows = DeltaTable(str(path)).to_pyarrow_table().to_pylist()
+    for table in tables_below(settings.home):
+        rows = table.rows().to_pylist()
         kept = [row for row in rows if row["athlete_id"] != GONE]
-        found[path.name] = sorted(kept, key=lambda row: json.dumps(row, default=str, sort_keys=True))
+        found[table.name] = sorted(kept, key=lambda row: json.dumps(row, default=str, sort_keys=True))
     return found
 
 
@@ -223,9 +224,9 @@ def test_the_engine_reads_and_replaces_windows_of_what_is_left(home: Settings) -
 
 
 STEPS = [
-    (delta_tables, "_state"),
-    (delta_tables, "_forget_files"),
-    (delta_tables, "_forget_log"),
+    (erasure, "_state"),
+    (erasure, "_forget_files"),
+    (erasure, "_forget_log"),
     (athlete, "mark"),
     (files, "clean_database"),
     (athlete, "_clean_settings"),
@@ -234,7 +235,8 @@ STEPS = [
 ]
 
 
-@pytest.mark.parametrize("nth", [1, 2, 4])
+@pytest.mark.slow
+@pytest.mark.parametrize("nth", [1, 3])
 @pytest.mark.parametrize(("module", "step"), STEPS, ids=[step for _, step in STEPS])
 def test_a_kill_anywhere_is_completed_by_the_next_call(
     home: Settings, monkeypatch: pytest.MonkeyPatch, module: Any, step: str, nth: int
