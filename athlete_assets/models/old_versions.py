@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -43,13 +43,13 @@ def remove_old_versions(names: Collection[str], older_than: datetime, settings: 
     try:
         removed, kept_runs = [], set[str]()
         for name in names:
-            versions = client.search_model_versions(f"name = '{name}'")
+            # numbers in MLflow's own registry, text elsewhere, and text in aliases and tags
+            versions = {str(one.version): one for one in client.search_model_versions(f"name = '{name}'")}
             kept = _kept(client, name, versions, settings.keep_model_versions)
-            kept_runs |= {str(version.run_id) for version in versions if version.version in kept}
-            for version in versions:
-                if version.version not in kept:
-                    client.delete_model_version(name, version.version)
-                    removed.append((f"{name}/{version.version}", str(version.run_id)))
+            kept_runs |= {str(versions[number].run_id) for number in kept & versions.keys()}
+            for number in versions.keys() - kept:
+                client.delete_model_version(name, number)
+                removed.append((f"{name}/{number}", str(versions[number].run_id)))
         experiment = client.get_experiment_by_name(settings.mlflow_experiment)
         if experiment is None:
             return RemovedModels(tuple(version for version, _ in removed), 0)
@@ -72,15 +72,14 @@ def remove_old_versions(names: Collection[str], older_than: datetime, settings: 
     return RemovedModels(tuple(version for version, _ in removed), len(unused))
 
 
-def _kept(client: Any, name: str, versions: Collection[Any], newest: int) -> set[str]:
-    numbers = sorted((version.version for version in versions), key=int)
-    kept = set(numbers[-newest:] if newest else [])
-    if versions:
-        kept |= {str(version) for version in client.get_registered_model(name).aliases.values()}
-    for version in versions:
-        if version.version in kept and PREVIOUS in version.tags:
-            kept = kept | {version.tags[PREVIOUS]}
-    return kept
+def _kept(client: Any, name: str, versions: Mapping[str, Any], newest: int) -> set[str]:
+    if not versions:
+        return set()
+    kept = set(sorted(versions, key=int)[-newest:] if newest else [])
+    kept |= {str(number) for number in client.get_registered_model(name).aliases.values()}
+    return kept | {
+        versions[number].tags[PREVIOUS] for number in kept if PREVIOUS in getattr(versions.get(number), "tags", {})
+    }
 
 
 def _parent(client: Any, run_id: str) -> str:

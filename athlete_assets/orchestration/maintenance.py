@@ -23,7 +23,6 @@ from athlete_assets.errors import AthleteAssetsError
 from athlete_assets.models import registry
 from athlete_assets.models.old_versions import remove_old_versions
 from athlete_assets.models.specs import MODELS
-from athlete_assets.orchestration.old_runs import compact_databases, remove_old_runs, remove_old_ticks
 from athlete_assets.settings import Settings
 from athlete_assets.store.base import Size
 
@@ -77,6 +76,9 @@ def maintenance_job(settings: Settings) -> dg.JobDefinition:
         out=dg.Out(dg.Nothing),
     )
     def old_runs(context: dg.OpExecutionContext) -> None:
+        # not above: it brings SQLAlchemy and alembic, which the code location needs for nothing else
+        from athlete_assets.orchestration.old_runs import compact_databases, remove_old_runs, remove_old_ticks
+
         folder = _dagster_folder(context.instance)
         before, cutoff = _size(folder), _days_ago(settings.keep_runs_days)
         removed = remove_old_runs(context.instance, cutoff)
@@ -95,6 +97,8 @@ def maintenance_job(settings: Settings) -> dg.JobDefinition:
         out=dg.Out(dg.Nothing),
     )
     def old_models(context: dg.OpExecutionContext) -> None:
+        from athlete_assets.orchestration.old_runs import compact_databases
+
         database, artifacts = settings.home.resolve() / "mlflow.db", settings.home.resolve() / "mlflow_artifacts"
         if not database.is_file():
             context.log.info("no model was trained yet")

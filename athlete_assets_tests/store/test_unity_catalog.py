@@ -342,6 +342,19 @@ def test_a_log_is_added_to(uc: UnityCatalog, store: UnityCatalogStore) -> None:
     assert content(uc, tables.INFERENCE_LOG) == [row, row]
 
 
+def test_maintenance_joins_files_and_changes_no_row(uc: UnityCatalog, store: UnityCatalogStore) -> None:
+    row = {"athlete_id": "a", "prediction_date": START, "served_at": START, "dagster_run_id": "r", "features": "{}"}
+    rows = pa.Table.from_pylist(
+        [{**row, "outputs": "{}", "month": "2024-03"}], schema=arrow_schema(tables.INFERENCE_LOG)
+    )
+    for _ in range(3):
+        store.append(tables.INFERENCE_LOG, frame(uc.spark, rows, tables.INFERENCE_LOG))
+    before = content(uc, tables.INFERENCE_LOG)
+    done = store.maintain(tables.INFERENCE_LOG)
+    assert (done.before.files, done.after.files) == (3, 1)
+    assert content(uc, tables.INFERENCE_LOG) == before
+
+
 CONFLICT = (
     "[DELTA_CONCURRENT_APPEND] ConcurrentAppendException: Files were added by a concurrent update. SQLSTATE: 2D521"
 )
