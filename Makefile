@@ -21,7 +21,7 @@ CLIENT_TESTS := athlete_assets_tests/store/test_conformance.py athlete_assets_te
   athlete_assets_tests/test_definitions.py
 # what a cluster's Python has of this project's dependencies; no dagster-databricks, which excludes the newer SDK
 ON_CLUSTER := catboost dagster dagster-mlflow dagster-pyspark dagster-slack databricks-feature-engineering deltalake \
-  ipython mlflow "pyspark[connect]" pysail scikit-learn scipy setuptools matplotlib hypothesis pytest pytest-xdist
+  ipython mlflow "pyspark[connect]" pysail scikit-learn scipy setuptools tenacity matplotlib hypothesis pytest pytest-xdist
 
 TESTS := $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder --durations=10
 # the marks of tests that need a process beside the embedded engine
