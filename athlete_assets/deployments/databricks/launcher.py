@@ -267,6 +267,7 @@ class Attempt:
         self.run_url = ""
         self.ended = False
         self.left_for_the_next = False
+        self.staged = False
         self.batches = 0
         self.trouble: Exception | None = None
         """What the workspace answered last instead of what was asked; None after an answer."""
@@ -289,8 +290,8 @@ class Attempt:
             with raise_execution_interrupts():
                 adopted = self._adopted()
                 if not adopted:
-                    self.cluster = self.launcher.cluster(self.step_context.run_id)
                     archive = self._stage()
+                    self.cluster = self.launcher.cluster(self.step_context.run_id)
                     staged = time.monotonic()
             if adopted:
                 yield from self._taken_over()
@@ -313,7 +314,8 @@ class Attempt:
         finally:
             self._end_if_alive()
             self._bring_logs()
-            self._clear(succeeded)
+            if self.staged or self.run_id is not None:
+                self._clear(succeeded)
 
     # one writer
 
@@ -415,13 +417,14 @@ class Attempt:
         """Puts everything in place; returns the staged path of the code."""
         launcher, step_context = self.launcher, self.step_context
         job = self._portable_job()
+        self.staged = True
         step = {
             "job": serialize_value(job),
             "run": serialize_value(step_context.dagster_run),
             "run_config": step_context.run_config,
             "step_key": step_context.step.key,
             "retry_mode": step_context.retry_mode.value,
-            "restart": self.cluster.get("existing", ""),
+            "restart": launcher.run_config["cluster"].get("existing", ""),
             "known_state": serialize_value(step_context.get_known_state()),
             "dynamic_partitions": self._dynamic_partitions(),
         }
@@ -710,11 +713,14 @@ class Attempt:
                 stream.flush()
 
     def _clear(self, succeeded: bool) -> None:
-        """After success nothing stays; after a failure its events and output do, but not the description of the run."""
+        """After success nothing stays; after a failure its events and output do, but not the description of the run.
+
+        Of a run that may be alive everything does: the next attempt may follow it further.
+        """
         try:
-            if succeeded:
+            if succeeded or self.run_id is None:
                 self.staging.remove(self.folder)
-            elif self.run_id is None or self.ended:
+            elif self.ended:
                 self.staging.remove(f"{self.folder}/{STEP}")
         except Exception as error:
             self.log.warning(f"{self.staging.at(self.folder)} could not be cleared away: {error}")
