@@ -142,7 +142,12 @@ class Live:
         seen, follows = self.cursor("silver_changes"), self.cursor("tables_follow")
         if seen is None or follows is None:
             return False
-        read = all(at["version"] == self.store.version(t) for t in tables.SILVER for at in [seen.get(t.name)] if at)
+        read = all(
+            at["version"] == self.store.version(t)
+            for t in tables.SILVER
+            for at in [seen["positions"].get(t.name)]
+            if at
+        )
         asked = not (follows["daily"] or follows["state"] or follows["gold"])
         return read and asked and not self.instance.get_runs(dg.RunsFilter(statuses=UNFINISHED), limit=1)
 
