@@ -8,7 +8,7 @@ from athlete_assets import tables
 from athlete_assets.assets import builder
 from athlete_assets.assets.builder import STEP_LAUNCHER, STORE, asset_key, table_spec
 from athlete_assets.assets.models import TIME_ESTIMATOR
-from athlete_assets.errors import ContractError, StoreError
+from athlete_assets.errors import ContractError, DamageError, LastingStoreError, StoreError
 from athlete_assets.settings import Settings
 
 
@@ -36,6 +36,11 @@ def test_a_store_that_fails_twice_is_asked_a_third_time() -> None:
 
 def test_a_store_that_keeps_failing_is_asked_four_times() -> None:
     assert attempts(StoreError, 9) == (False, 4)
+
+
+def test_what_stays_broken_until_somebody_acts_is_not_tried_again() -> None:
+    assert attempts(LastingStoreError, 1) == (False, 1)
+    assert attempts(DamageError, 1) == (False, 1)
 
 
 def test_rows_that_break_the_contract_are_not_tried_again() -> None:
