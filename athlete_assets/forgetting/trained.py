@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
-from urllib.parse import unquote, urlparse
 
 from athlete_assets.errors import AthleteAssetsError
 from athlete_assets.models import promotion, registry
@@ -63,10 +61,8 @@ def mark(version: TrainedWith, settings: Settings) -> int:
     """
     client = registry.client(settings)
     client.set_model_version_tag(registry.model_name(version.model, settings), version.version, TAG, "true")
-    artifacts = urlparse(client.get_run(version.run_id).info.artifact_uri)
-    removed = 0
-    if artifacts.scheme in ("", "file"):
-        for picture in (Path(unquote(artifacts.path)) / "plots").glob("*.png"):
-            picture.unlink()
-            removed += 1
-    return removed
+    # by their place in this home: the registry of a home that was copied tells of the original's files
+    pictures = list(settings.home.resolve().rglob(f"{version.run_id}/artifacts/plots/*.png"))
+    for picture in pictures:
+        picture.unlink()
+    return len(pictures)
