@@ -72,9 +72,12 @@ def measured(store: Store) -> dict[str, Interval]:
     """By distance, how far marked races end from Riegel, as predicted on the evening before them."""
     from pyspark.sql import functions as F
 
+    from athlete_assets.features.efforts import effort_time
+
     evening_before = (F.col("activity_date") - F.expr("INTERVAL 1 DAY")).alias("as_of_date")
     races = store.read(tables.ACTIVITY).where("is_race and distance_km > 0")
-    races = races.select("athlete_id", evening_before, "distance_km", "moving_time_min")
+    minutes = effort_time(F.col("moving_time_min"), F.col("elapsed_time_min"), F.col("is_race")).alias("minutes")
+    races = races.select("athlete_id", evening_before, "distance_km", minutes)
     known = store.read(tables.ROLLING).select("athlete_id", "as_of_date", *INPUTS)
     frame = races.join(known, ["athlete_id", "as_of_date"], how="inner").toPandas()
     metres = frame["distance_km"].to_numpy() * 1000
@@ -82,7 +85,7 @@ def measured(store: Store) -> dict[str, Interval]:
     for name, distance in DISTANCES_M.items():
         near = np.abs(metres / distance - 1) <= store.settings.race_distance_tolerance
         efforts = frame[near]
-        run = efforts["moving_time_min"].to_numpy() * 60 * distance / metres[near]
+        run = efforts["minutes"].to_numpy() * 60 * distance / metres[near]
         predicted = riegel(efforts["best_effort_distance_m"], efforts["best_effort_time_s"], distance)
         intervals[name] = interval_of(np.log(run / predicted))
     return intervals

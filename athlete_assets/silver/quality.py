@@ -8,7 +8,7 @@ the other a Run; the only others are repetitions of an interval session, uploade
 before the second began.
 
 The same activity is also one that a second service wrote with the zone applied backwards: its start is off by a
-multiple of a quarter of an hour up to a day, and its distance, times and heart rate are equal to the last digit. And so
+multiple of a quarter of an hour below a day, and its distance, times and heart rate are equal to the last digit. And so
 is an activity of which the parts were uploaded, too: two or more records of its sport lie within its time and add up to
 its distance. Then the whole stays and the parts are duplicates; the parts stay where they tell more: heart rate that
 the whole lacks, or their sports where the whole names none (a triathlon's).
@@ -53,8 +53,8 @@ CONTEXT_DAYS = 2
 FIRST_PLAUSIBLE_DAY = date(2000, 1, 1)
 IMPLAUSIBLE_SPEED_FROM_M = 1000.0
 """m; over a shorter distance a few metres of GPS error make any speed."""
-SHIFT_S, LONGEST_SHIFT_S = 900, 86_400
-"""s; zones differ by quarters of an hour. Further apart than a day, what is equal is a routine."""
+SHIFT_S, LONGEST_SHIFT_S = 900, 23.75 * 3600
+"""s; zones differ by quarters of an hour. A day apart, what is equal is a routine."""
 SHIFT_TOLERANCE_S = 1
 PART_MARGIN_S = 60.0
 """s by which a part may begin before, or end after, the whole that it is of."""
@@ -374,14 +374,14 @@ def _same_activity(rows: pa.Table, day: Integers, limits: Limits) -> tuple[Integ
 def _shifted_copies(rows: pa.Table, day: Integers) -> tuple[Integers, Integers]:
     """Pairs of rows of one athlete that agree in all numbers and whose starts differ by whole quarters of an hour.
 
-    Rows that a person may have typed in twice do not count: they have heart rate, or neither a round distance (to
-    100 m) nor a round time (to the minute).
+    Rows that may be a routine, or typed in, do not count: the heart rate has decimals, or
+    neither the distance round (to 10 m) nor the time (to the minute).
     """
     names = ("distance", "moving_time", "elapsed_time", "average_heartrate", "max_heartrate")
     values = np.column_stack([_floats(rows, name) for name in names])
     start = _integers(rows["start_date_local"]) // MICROSECONDS
     distance, time, beats = values[:, 0], _duration(rows), values[:, 3]
-    is_exact = (distance > 0) & (~np.isnan(beats) | ((distance % 100 != 0) & (time % 60 != 0)))
+    is_exact = (distance > 0) & ((np.nan_to_num(beats) % 1 != 0) | ((distance % 10 != 0) & (time % 60 != 0)))
     chosen = np.flatnonzero(is_exact)
     if len(chosen) < 2:
         return np.empty(0, dtype=np.int64), np.empty(0, dtype=np.int64)
@@ -389,8 +389,8 @@ def _shifted_copies(rows: pa.Table, day: Integers) -> tuple[Integers, Integers]:
     _, group = np.unique(same, axis=0, return_inverse=True)
     group = group.ravel()
     when = start[chosen]
-    # as if each lasted a day: what overlaps is at most a day apart
-    first, second = _overlapping(group, when, when + LONGEST_SHIFT_S + SHIFT_TOLERANCE_S)
+    # as if each lasted so long: what overlaps is no further apart
+    first, second = _overlapping(group, when, when + int(LONGEST_SHIFT_S) + 2 * SHIFT_TOLERANCE_S)
     gap = np.abs(when[second] - when[first])
     off = np.minimum(gap % SHIFT_S, SHIFT_S - gap % SHIFT_S)
     alike = (gap >= SHIFT_S - SHIFT_TOLERANCE_S) & (off <= SHIFT_TOLERANCE_S)

@@ -532,9 +532,10 @@ def test_a_copy_that_is_shifted_by_whole_zones_is_a_duplicate(hours: float, beat
         (timedelta(hours=6), {"moving_time": 2_988.0}),
         (timedelta(hours=6), {"average_heartrate": 151.4}),
         (timedelta(hours=6), {"athlete_id": "b"}),
-        (timedelta(hours=24), {"distance": 5_000.0, "moving_time": 1_800.0, "average_heartrate": None}),
+        (timedelta(hours=24), {}),
+        (timedelta(hours=12), {"distance": 5_000.0, "moving_time": 1_800.0, "average_heartrate": 150.0}),
     ],
-    ids=["7 minutes more", "30 hours", "time", "heart rate", "another athlete", "typed in every day"],
+    ids=["7 minutes more", "30 hours", "time", "heart rate", "another athlete", "every day", "a routine"],
 )
 def test_what_only_resembles_a_shifted_copy_stays(later: timedelta, changes: dict[str, Any]) -> None:
     start = datetime(2024, 3, 4, 7)
