@@ -26,8 +26,8 @@ from dagster._core.scheduler.instigation import InstigatorType, SensorInstigator
 
 from athlete_assets import definitions, partitions, tables
 from athlete_assets.deployments.instance import prepare_dagster_home
-from athlete_assets.orchestration.follow_sensor import UNFINISHED
 from athlete_assets.orchestration.run_tags import RANGE_TAGS
+from athlete_assets.orchestration.waiting import UNFINISHED
 from athlete_assets.settings import Settings
 from athlete_assets.silver import landing
 from athlete_assets.store.local import LocalStore
@@ -142,7 +142,12 @@ class Live:
         seen, follows = self.cursor("silver_changes"), self.cursor("tables_follow")
         if seen is None or follows is None:
             return False
-        read = all(at["version"] == self.store.version(t) for t in tables.SILVER for at in [seen.get(t.name)] if at)
+        read = all(
+            at["version"] == self.store.version(t)
+            for t in tables.SILVER
+            for at in [seen["positions"].get(t.name)]
+            if at
+        )
         asked = not (follows["daily"] or follows["state"] or follows["gold"])
         return read and asked and not self.instance.get_runs(dg.RunsFilter(statuses=UNFINISHED), limit=1)
 
