@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 import sys
 import time
 from pathlib import Path
+from uuid import uuid4
 
 import dagster as dg
 
@@ -15,12 +15,15 @@ from athlete_assets import partitions, tables
 from athlete_assets.assets.builder import asset_key
 from athlete_assets.assets.models import model_key
 from athlete_assets.deployments.instance import prepare_dagster_home
+from athlete_assets.deployments.run_launcher import end_lost_runs
+from athlete_assets.deployments.ui import Heartbeats, serve
 from athlete_assets.errors import AthleteAssetsError, StoreError
 from athlete_assets.gold.report import summary_text
 from athlete_assets.models.specs import MODELS
 from athlete_assets.orchestration.maintenance import MAINTENANCE_JOB
 from athlete_assets.orchestration.run_requests import GOLD_TABLES
-from athlete_assets.orchestration.run_tags import RANGE_END, RANGE_START
+from athlete_assets.orchestration.run_tags import MAX_RETRIES, RANGE_END, RANGE_START
+from athlete_assets.orchestration.worker import worker_tags
 from athlete_assets.settings import Settings
 from athlete_assets.silver import imports, landing, ownership, simulator
 from athlete_assets.store.local import LocalStore
@@ -101,22 +104,38 @@ def materialise_everything(settings: Settings) -> int:
     built = definitions.build(settings)
     everything = built.resolve_implicit_global_asset_job_def()
     to_do = steps(settings)
-    with dg.DagsterInstance.get() as instance:
-        for number, (title, keys, span) in enumerate(to_do, start=1):
-            started = time.monotonic()
-            say(f"[{number}/{len(to_do)}] {title}" + (f", {span[0]} to {span[1]}" if span else ""))
-            result = everything.get_subset(asset_selection=set(keys)).execute_in_process(
-                instance=instance,
-                tags={RANGE_START: span[0], RANGE_END: span[1]} if span else {},
-                raise_on_error=False,
-                run_config={"loggers": {"progress": {}}},
-            )
-            if not result.success:
-                say(f"  failed; look at run {result.run_id} in the UI (make ui)")
-                return 1
-            say(f"  done in {time.monotonic() - started:.1f} s")
+    for number, (title, keys, span) in enumerate(to_do, start=1):
+        started = time.monotonic()
+        say(f"[{number}/{len(to_do)}] {title}" + (f", {span[0]} to {span[1]}" if span else ""))
+        if not _executed(everything.get_subset(asset_selection=set(keys)), span).success:
+            return 1
+        say(f"  done in {time.monotonic() - started:.1f} s")
     print_summary(settings)
     return 0
+
+
+def _executed(job: dg.JobDefinition, span: tuple[str, str] | None = None) -> dg.ExecuteInProcessResult:
+    """Runs a job in this process over the partitions of the span, and says where to look if it failed.
+
+    Runs whose process was killed are ended first: they would hold their pools for ever, and this one would wait.
+    """
+    run_id = str(uuid4())
+    tags = {**worker_tags(run_id), MAX_RETRIES: "0"}  # whoever typed the command repeats it
+    if span:
+        tags |= {RANGE_START: span[0], RANGE_END: span[1]}
+    with dg.DagsterInstance.get() as instance:
+        for sentence in end_lost_runs(instance):
+            say(f"  {sentence}")
+        result = job.execute_in_process(
+            instance=instance,
+            run_id=run_id,
+            tags=tags,
+            raise_on_error=False,
+            run_config={"loggers": {"progress": {}}},
+        )
+    if not result.success:
+        say(f"  failed; look at run {result.run_id} in the UI (make ui)")
+    return result
 
 
 def steps(settings: Settings) -> list[tuple[str, list[dg.AssetKey], tuple[str, str] | None]]:
@@ -137,10 +156,7 @@ def maintain(settings: Settings) -> int:
 
     os.environ["DAGSTER_HOME"] = str(prepare_dagster_home(settings))
     job = definitions.build(settings).resolve_job_def(MAINTENANCE_JOB)
-    with dg.DagsterInstance.get() as instance:
-        result = job.execute_in_process(
-            instance=instance, raise_on_error=False, run_config={"loggers": {"progress": {}}}
-        )
+    result = _executed(job)
     for event in result.all_events:
         if event.is_successful_output and "sizes" in event.step_output_data.metadata:
             sizes = event.step_output_data.metadata["sizes"]
@@ -152,8 +168,6 @@ def maintain(settings: Settings) -> int:
                     f"{size['files after']} files, {size['MB after']} MB"
                     + (f" ({size['note']})" if size["note"] else "")
                 )
-    if not result.success:
-        say(f"  failed; look at run {result.run_id} in the UI (make ui)")
     return 0 if result.success else 1
 
 
@@ -225,14 +239,8 @@ def _retrained(settings: Settings) -> int:
     built = definitions.build(settings)
     keys = {*definitions.MODELS, *(asset_key(table) for table in tables.LABELS)}
     say("Training the models anew ...")
-    with dg.DagsterInstance.get() as instance:
-        result = (
-            built.resolve_implicit_global_asset_job_def()
-            .get_subset(asset_selection=keys)
-            .execute_in_process(instance=instance, raise_on_error=False, run_config={"loggers": {"progress": {}}})
-        )
+    result = _executed(built.resolve_implicit_global_asset_job_def().get_subset(asset_selection=keys))
     if not result.success:
-        say(f"  failed; look at run {result.run_id} in the UI (make ui)")
         return 1
     for check in result.get_asset_check_evaluations():
         if check.check_name == "gate":
@@ -241,10 +249,17 @@ def _retrained(settings: Settings) -> int:
 
 
 def open_ui(settings: Settings, port: int) -> int:
-    """Runs `dagster dev` (webserver and daemon) on this home until it is interrupted."""
-    environment = {**os.environ, "DAGSTER_HOME": str(prepare_dagster_home(settings))}
+    """Runs `dagster dev` (webserver, daemon, code server) on this home until it is told to end; 0 then."""
+    home = str(prepare_dagster_home(settings))
+    environment = {**os.environ, "DAGSTER_HOME": home}
+    if "ui_url" not in settings.model_fields_set:
+        environment["ATHLETE_UI_URL"] = f"http://127.0.0.1:{port}"  # for the links in alerts
     arguments = ["dev", "-m", "athlete_assets.definitions", "--host", "127.0.0.1", "--port", str(port)]
-    return subprocess.call([sys.executable, "-m", "dagster", *arguments], env=environment)
+    with dg.DagsterInstance.from_config(home) as instance:
+        for sentence in end_lost_runs(instance):
+            say(sentence)
+        heartbeats = Heartbeats(instance, say)
+        return serve([sys.executable, "-m", "dagster", *arguments], environment, heartbeats.look)
 
 
 def say(line: str) -> None:

@@ -21,6 +21,7 @@ from athlete_assets.orchestration.jobs import jobs
 from athlete_assets.orchestration.progress import progress_logger
 from athlete_assets.orchestration.schedules import schedules
 from athlete_assets.orchestration.silver_sensors import silver_sensors
+from athlete_assets.orchestration.worker import with_worker_tag
 from athlete_assets.settings import Settings
 
 __all__ = ["MODELS", "build", "defs"]
@@ -50,7 +51,7 @@ def build(settings: Settings) -> dg.Definitions:
         ],
         resources=deployment.resources(settings),
         loggers={"console": dg.colored_console_logger, "progress": progress_logger},
-        executor=deployment.executor(settings),
+        executor=with_worker_tag(deployment.executor(settings)),
     )
 
 

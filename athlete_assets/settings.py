@@ -155,6 +155,7 @@ class Settings(BaseModel):
     source_url: str = Field(
         "", description="this package's folder in the repository's web view, to which assets link; empty: local files"
     )
+    stuck_after_h: float = Field(6.0, gt=0, description="h after which a queued or started run is an alert")
     ui_url: str = Field("http://127.0.0.1:3000", description="address of the Dagster UI, for the links in alerts")
     alert_webhook_url: SecretStr = Field(SecretStr(""), description="URL that gets each alert as a JSON POST")
     alert_slack_token: SecretStr = Field(SecretStr(""), description="bot token; needs alert_slack_channel")

@@ -26,8 +26,8 @@ from dagster._core.scheduler.instigation import InstigatorType, SensorInstigator
 
 from athlete_assets import definitions, partitions, tables
 from athlete_assets.deployments.instance import prepare_dagster_home
-from athlete_assets.orchestration.follow_sensor import UNFINISHED
 from athlete_assets.orchestration.run_tags import RANGE_TAGS
+from athlete_assets.orchestration.waiting import UNFINISHED
 from athlete_assets.settings import Settings
 from athlete_assets.silver import landing
 from athlete_assets.store.local import LocalStore

@@ -238,3 +238,43 @@ def _final_status(live: Live, backfill_id: str) -> str | None:
     found = live.instance.get_backfill(backfill_id)
     assert found is not None
     return found.status.value if found.status.value not in ("REQUESTED", "COMPLETING", "CANCELING") else None
+
+
+def test_a_power_cut_in_the_middle_of_a_step_is_healed_without_a_hand(live: Live) -> None:
+    """Webserver, daemon, code server and worker are killed together; after the next start all is as it would be."""
+    before = contents(live.store)
+    live.received.messages.clear()
+    for table in (tables.DAILY, tables.ROLLING):
+        days = f"{table.day_column} >= '{YEAR[0]}T00:00:00+00:00'"
+        live.store.delta(table).delete(f"athlete_id = '{ATHLETE}' AND {days}")
+    version = live.store.version(tables.ROLLING)
+    live.settings.remember(chunk_athlete_days="1")
+    try:
+        cut = backfill(live, dict.fromkeys((tables.DAILY, tables.PERFORMANCE, tables.ROLLING), YEAR))
+        live.wait(lambda: live.store.version(tables.ROLLING) >= version + 2, "two commits")
+        (run,) = runs_of(live, cut)
+        live.kill()
+    finally:
+        live.settings.remember(chunk_athlete_days=str(live.settings.chunk_athlete_days))
+    lost = live.instance.get_run_by_id(run.run_id)
+    assert lost is not None
+    assert lost.status == dg.DagsterRunStatus.STARTED  # nobody was left to say otherwise
+    claimed = [
+        slot.run_id
+        for pool in live.instance.event_log_storage.get_concurrency_keys()
+        for slot in live.instance.event_log_storage.get_concurrency_info(pool).claimed_slots
+    ]
+    assert claimed == [run.run_id]
+
+    started = time.monotonic()
+    live.start()
+    live.wait(lambda: live.instance.get_run_by_id(run.run_id).is_finished, "the end of the lost run")  # type: ignore[union-attr]
+    live.wait(lambda: len(runs_of(live, cut)) == 2, "the second try")
+    live.settle()
+    print(f"healed {time.monotonic() - started:.0f} s after the restart")
+    again = next(found for found in runs_of(live, cut) if found.run_id != run.run_id)
+    assert again.status == dg.DagsterRunStatus.SUCCESS
+    assert_same(contents(live.store), before)
+    assert live.told == []
+    for pool in live.instance.event_log_storage.get_concurrency_keys():
+        assert live.instance.event_log_storage.get_concurrency_info(pool).claimed_slots == []

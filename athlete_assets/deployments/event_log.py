@@ -12,6 +12,7 @@ answer with the stock storage's. The files are the stock ones: either class can 
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from itertools import groupby
 from typing import Any
@@ -42,7 +43,12 @@ class BatchingSqliteEventLogStorage(SqliteEventLogStorage):
     """
 
     def __init__(self, base_dir: str, inst_data: ConfigurableClassData | None = None) -> None:
-        super().__init__(base_dir, inst_data)
+        """base_dir: absolute, or below the instance's folder, which is known when the storage is given its instance."""
+        self._below_instance = None if os.path.isabs(base_dir) else base_dir
+        if self._below_instance:
+            self._inst_data = inst_data
+        else:
+            super().__init__(base_dir, inst_data)
         # Each process of an instance (daemon, webserver, run worker) loads this class, and Dagster reads the variable
         # at each event: here is the one place that reaches all of them.
         batch_events()
@@ -52,6 +58,12 @@ class BatchingSqliteEventLogStorage(SqliteEventLogStorage):
         cls, inst_data: ConfigurableClassData | None, config_value: dict[str, Any]
     ) -> BatchingSqliteEventLogStorage:
         return cls(inst_data=inst_data, **config_value)  # the stock method names its own class
+
+    def register_instance(self, instance: Any) -> None:
+        if self._below_instance:
+            folder, self._below_instance = os.path.join(instance.root_directory, self._below_instance), None
+            super().__init__(folder, self._inst_data)
+        super().register_instance(instance)
 
     def store_event_batch(self, events: Sequence[EventLogEntry]) -> None:
         for (run_id, together), group in groupby(events, key=lambda event: (event.run_id, _is_batched(event))):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from importlib.resources import files
 from pathlib import Path
@@ -22,9 +21,8 @@ def prepare_dagster_home(settings: Settings) -> Path:
     Also sets DAGSTER_EVENT_BATCH_SIZE for this process and its children, unless it is set.
     """
     home = settings.home.resolve() / "dagster"
-    template = TEMPLATE.read_text()
-    wanted = template.replace("{home}", json.dumps(str(home))[1:-1])
-    marker = template.partition("\n")[0]
+    wanted = TEMPLATE.read_text()
+    marker = wanted.partition("\n")[0]
     path = home / "dagster.yaml"
     found = path.read_text() if path.is_file() else None
     if found != wanted and (found is None or found.partition("\n")[0] == marker):

@@ -27,6 +27,8 @@ from athlete_assets.orchestration.run_tags import PARTITION, RANGE_END, RANGE_ST
 EVALUATIONS_A_TICK = 200
 """Newest evaluations of one check that a tick reads; more of one check between two ticks do not happen."""
 RUNS_A_TICK = 100
+PAUSE_SECONDS = 600
+"""Without a tick for so long, the daemon was off."""
 BLOCKING_CHECK_ERROR = "DagsterAssetCheckFailedError"
 
 
@@ -48,6 +50,14 @@ class AlertCursor(BaseModel):
     """Event log cursors of the failed and the successful runs that were read."""
     broken: dict[str, Incident] = {}
     outbox: list[Undelivered] = []
+    ticked: float = 0.0
+    watching_since: float = 0.0
+    """The newest tick, and the first since which there was no long pause (seconds since 1970)."""
+
+    def note_tick(self, now: float) -> None:
+        if now - self.ticked > PAUSE_SECONDS:
+            self.watching_since = now
+        self.ticked = now
 
 
 class EventLogReader:
@@ -126,13 +136,14 @@ class EventLogReader:
         for record in result.records:
             run = self._run(record.event_log_entry.run_id)
             if run is not None and self._is_ours(run) and run.tags.get(WILL_RETRY) != "true":
-                yield from self._failed(run, record.timestamp)
+                yield from self._failed(run, record)
 
-    def _failed(self, run: dg.DagsterRun, at: float) -> Iterator[Observation]:
+    def _failed(self, run: dg.DagsterRun, record: dg.EventLogRecord) -> Iterator[Observation]:
         """The run's failure, or those of the checks that raised where nothing else failed.
 
         A step that ended because a blocking check failed says nothing new: the check's own observation has told it.
         """
+        at = record.timestamp
         failures = {
             entry.step_key: entry.get_dagster_event().step_failure_data.error
             for entry in self.instance.all_logs(run.run_id, of_type=dg.DagsterEventType.STEP_FAILURE)
@@ -149,7 +160,7 @@ class EventLogReader:
         for step, error in causes.items():
             cause = (error.cause or error) if error else None
             sentences.append(f"step {step}: {cause.cls_name}: {cause.message.strip()}" if cause else f"step {step}")
-        sentence = "; ".join(_first_lines(text) for text in sentences) or "The run ended before any step failed."
+        sentence = "; ".join(_first_lines(text) for text in sentences) or _run_message(record)
         if causes and checks and not assets:
             for key in checks:
                 yield Observation(
@@ -292,6 +303,12 @@ def _key_of(name: str | None) -> dg.AssetKey | None:
 
 def _path(key: dg.AssetKey) -> str:
     return "/".join(quote(part) for part in key.path)
+
+
+def _run_message(record: dg.EventLogRecord) -> str:
+    """What the run's failure says where no step failed: that its process is gone, that it took too long, ..."""
+    event = record.event_log_entry.dagster_event
+    return _first_lines(event.message) if event and event.message else "The run ended before any step failed."
 
 
 def _first_lines(text: str, limit: int = 400) -> str:

@@ -6,6 +6,7 @@ On Dagster+ the same is done by `alert_policies.yaml`, and the sensor is not the
 from __future__ import annotations
 
 import os
+import time
 
 import dagster as dg
 
@@ -13,6 +14,7 @@ from athlete_assets.monitoring.alerts import updated_incidents
 from athlete_assets.monitoring.channels import channels_of
 from athlete_assets.monitoring.delivery import Undelivered, deliver
 from athlete_assets.orchestration.alert_reader import AlertCursor, EventLogReader, newest_cursor
+from athlete_assets.orchestration.stuck import silent_instigators, stuck_runs
 from athlete_assets.settings import Settings
 
 ON_DAGSTER_PLUS = "DAGSTER_CLOUD_DEPLOYMENT_NAME"
@@ -29,7 +31,8 @@ def alert_sensors(settings: Settings) -> list[dg.SensorDefinition]:
         name="alerts",
         minimum_interval_seconds=settings.sensor_interval_s,
         default_status=dg.DefaultSensorStatus.RUNNING,
-        description="One message when something broke and one when it is mended: checks, runs, stale tables.",
+        description="One message when something broke and one when it is mended: checks, runs, stale tables, and what "
+        "has come to a standstill.",
     )
     def alerts(context: dg.SensorEvaluationContext) -> dg.SkipReason:
         assert context.repository_def is not None
@@ -44,7 +47,13 @@ def alert_sensors(settings: Settings) -> list[dg.SensorDefinition]:
         origin = context.code_location_origin
         location = origin.location_name if origin else None
         reader = EventLogReader(context.instance, graph, location, settings.ui_url.rstrip("/"), cursor)
-        new = updated_incidents(cursor.broken, reader.observations())
+        cursor.note_tick(time.time())
+        found = [
+            *reader.observations(),
+            *stuck_runs(context.instance, cursor.broken, settings, location),
+            *silent_instigators(context.instance, context.repository_def, settings, location, cursor.watching_since),
+        ]
+        new = updated_incidents(cursor.broken, found)
         cursor.outbox += [Undelivered(alert=alert, to=[channel.name for channel in channels]) for alert in new]
         cursor.outbox, troubles = deliver(cursor.outbox, channels)
         context.update_cursor(cursor.model_dump_json())

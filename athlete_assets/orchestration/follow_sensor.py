@@ -18,6 +18,7 @@ from athlete_assets.models.specs import MODELS
 from athlete_assets.orchestration.jobs import DAILY_JOB
 from athlete_assets.orchestration.run_requests import GOLD_TABLES, gold_tables, run_request
 from athlete_assets.orchestration.run_tags import BACKFILL, CAUSE
+from athlete_assets.orchestration.waiting import UNFINISHED, described
 from athlete_assets.settings import Settings
 
 RUNS_A_TICK = 50
@@ -29,13 +30,6 @@ ENDED = (
     dg.DagsterEventType.RUN_FAILURE,
     dg.DagsterEventType.RUN_CANCELED,
 )
-UNFINISHED = [
-    dg.DagsterRunStatus.QUEUED,
-    dg.DagsterRunStatus.NOT_STARTED,
-    dg.DagsterRunStatus.STARTING,
-    dg.DagsterRunStatus.STARTED,
-    dg.DagsterRunStatus.CANCELING,
-]
 
 
 class FollowCursor(BaseModel):
@@ -127,7 +121,7 @@ def follow_sensors(settings: Settings) -> list[dg.SensorDefinition]:
         busy = _daily_features_in_work(instance)
         if busy:
             context.update_cursor(state.model_dump_json())
-            return dg.SkipReason(f"waits for {busy}, which still writes daily features")
+            return dg.SkipReason(f"waits until daily features are written: {busy}")
         requests = []
         if state.daily:
             requests += [
@@ -182,7 +176,7 @@ def _daily_features_in_work(instance: dg.DagsterInstance) -> str | None:
     key = asset_key(tables.DAILY)
     for run in instance.get_runs(dg.RunsFilter(statuses=UNFINISHED), limit=RUNS_A_TICK):
         if key in (run.asset_selection or ()) or run.job_name == DAILY_JOB:
-            return f"run {run.run_id[:8]}"
+            return described(instance, run)
     for backfill in instance.get_backfills(status=BulkActionStatus.REQUESTED, limit=RUNS_A_TICK):
         if key in (backfill.asset_selection or ()):
             return f"backfill {backfill.backfill_id}"

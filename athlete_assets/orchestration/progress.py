@@ -8,6 +8,8 @@ from typing import Any
 
 import dagster as dg
 
+from athlete_assets.orchestration.waiting import waits_for_pool
+
 SHOWN_EVENTS = {"STEP_START": "{step} ...", "STEP_FAILURE": "{step} FAILED"}
 
 
@@ -23,6 +25,11 @@ class _Lines(logging.Handler):
             if not check.passed:
                 verdict = "warns" if check.severity == dg.AssetCheckSeverity.WARN else "FAILED"
                 print(f"    check {check.check_name} {verdict}: {check.description}", flush=True)
+        elif event.is_engine_event:
+            pool = event.engine_event_data.metadata.get("pool")
+            if isinstance(pool, dg.PoolMetadataValue):
+                with dg.DagsterInstance.get() as instance:
+                    print(f"  {step} {waits_for_pool(instance, pool.pool)}", flush=True)
         elif event.event_type_value in SHOWN_EVENTS:
             print(f"  {SHOWN_EVENTS[event.event_type_value].format(step=step)}", file=sys.stdout, flush=True)
             if event.event_type_value == "STEP_FAILURE":

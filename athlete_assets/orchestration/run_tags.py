@@ -5,7 +5,12 @@ RANGE_START, RANGE_END = "dagster/asset_partition_range_start", "dagster/asset_p
 RANGE_TAGS = (RANGE_START, RANGE_END)
 PARTITION = "dagster/partition"
 BACKFILL = "dagster/backfill"
+MAX_RETRIES = "dagster/max_retries"
+CODE_SERVER = ".dagster/grpc_info"
+"""Address of the code server that started the run's process, as JSON."""
 WILL_RETRY = "dagster/will_retry"
 """On a failed run that Dagster starts once more."""
 CAUSE = "athlete_assets/cause"
 """What asked for the run."""
+WORKER = "athlete_assets/worker"
+"""Which process works on the run, as JSON (`orchestration.worker`)."""

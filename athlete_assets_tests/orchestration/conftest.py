@@ -1,5 +1,5 @@
 """The silver tables as the sensors' tests see them."""
 
-from athlete_assets_tests.silver.conftest import reader
+from athlete_assets_tests.silver.conftest import reader, warehouses
 
-__all__ = ["reader"]
+__all__ = ["reader", "warehouses"]

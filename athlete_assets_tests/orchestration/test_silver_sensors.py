@@ -26,6 +26,7 @@ from athlete_assets.settings import Settings
 from athlete_assets.silver import landing
 from athlete_assets.silver.changes import Silver
 from athlete_assets.silver.local_changes import LocalSilver
+from athlete_assets.silver.warehouse_changes import WarehouseSilver
 from athlete_assets.store.local import LocalStore
 from athlete_assets_tests.rows import rows
 from athlete_assets_tests.silver.conftest import Reader
@@ -185,6 +186,10 @@ def test_a_change_that_brings_old_rows_does_not_make_silver_fresh(
     assert "Not judged" in (by_table["strava_sub_activity"].description or "")
 
 
+def _no_client() -> Any:
+    raise AssertionError("the warehouse is woken")
+
+
 def test_on_databricks_the_content_is_as_old_as_was_reported(settings: Settings) -> None:
     away = settings.model_copy(update={"deployment": "databricks", "as_of": TODAY})
     with dg.instance_for_test() as instance:
@@ -197,7 +202,8 @@ def test_on_databricks_the_content_is_as_old_as_was_reported(settings: Settings)
         deletion = dg.AssetMaterialization(asset_key(tables.STRAVA_ACTIVITIES), partition="2024-06-21")
         instance.report_runless_asset_event(deletion)
         instance.report_runless_asset_event(dg.AssetMaterialization(asset_key(tables.STRAVA_SUB_ACTIVITY)))
-        built = dg.Definitions(assets=silver_assets(away), asset_checks=[content_checks(away)])
+        asleep = WarehouseSilver(away, _no_client, seconds=0)
+        built = dg.Definitions(silver_assets(away), asset_checks=[content_checks(away)], resources={SILVER: asleep})
         result = built.resolve_implicit_global_asset_job_def().execute_in_process(instance=instance)
         old, new = sorted(result.get_asset_check_evaluations(), key=lambda found: found.asset_key)
     assert (old.passed, old.severity.value, old.metadata["days_since_ingestion"].value) == (False, "ERROR", 11.0)
