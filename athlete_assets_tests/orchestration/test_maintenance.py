@@ -49,6 +49,7 @@ def stored(store: LocalStore) -> list[dict[str, Any]]:
     return list(store.delta(tables.DAILY).to_pyarrow_table().sort_by("activity_date").to_pylist())
 
 
+@pytest.mark.slow  # 300 commits: a tenth of what the fast lane may take
 def test_300_writes_of_a_day_leave_a_file_a_month_and_a_short_log(tmp_path: Path) -> None:
     """300 days of 2024 lie in ten months: ten files of rows; of the log a checkpoint, its commit and the pointer."""
     store = LocalStore(Settings(home=tmp_path, keep_versions_days=0))
