@@ -299,7 +299,7 @@ def test_dates_outside_the_calendar_do_not_move_its_beginning(tmp_path: Path) ->
 
 
 def test_a_start_date_that_was_set_stays(tmp_path: Path) -> None:
-    settings = Settings(home=tmp_path, start_date=date(2024, 5, 13))
+    settings = Settings(home=tmp_path, start_date=date(2024, 5, 13), time_zone="Europe/Berlin")
     report = land(LocalStore(settings), runs(run(1), run(2, day=9)))
     assert (report.new, report.start_date) == (2, None)
     assert "START_DATE" not in (tmp_path / "settings.env").read_text()
