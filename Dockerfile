@@ -11,7 +11,7 @@ RUN python -m venv /opt/athlete-assets \
 FROM python:3.12-slim
 RUN apt-get update && apt-get install -y --no-install-recommends libgomp1 && rm -rf /var/lib/apt/lists/* \
  && useradd --create-home --uid 10001 dagster \
- && install -d -o dagster /opt/dagster/home
+ && install -d -o dagster /opt/dagster/home /opt/dagster/home/storage
 COPY --from=build /opt/athlete-assets /opt/athlete-assets
 COPY deploy/dagster.yaml deploy/workspace.yaml /opt/dagster/home/
 ENV PATH=/opt/athlete-assets/bin:$PATH DAGSTER_HOME=/opt/dagster/home PYTHONUNBUFFERED=1

@@ -121,6 +121,9 @@ def test_the_self_hosted_services_find_each_other() -> None:
         assert environment["DAGSTER_PG_HOST"] in services
         if name != "code":
             assert not any("DATABRICKS" in variable for variable in environment), f"{name} does not sign in"
+        assert services[name]["volumes"] == ["storage:/opt/dagster/home/storage"], f"{name} shares what steps print"
+        assert services[name]["stop_grace_period"] == "3m"
+    assert "/opt/dagster/home/storage" in dockerfile
     assert all("127.0.0.1" in port for port in services["webserver"]["ports"])
 
 
