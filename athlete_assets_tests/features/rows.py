@@ -34,6 +34,8 @@ class Activity:
     load: float | None = 50.0
     sport: str = "Run"
     climb: float | None = None
+    elapsed: float | None = None
+    """min; None is as sources have it that know only one time: equal to the moving time."""
 
     def row(self, number: int) -> dict[str, Any]:
         return {
@@ -44,7 +46,7 @@ class Activity:
             "is_race": False,
             "distance_km": self.km,
             "moving_time_min": self.minutes,
-            "elapsed_time_min": self.minutes,
+            "elapsed_time_min": self.minutes if self.elapsed is None else self.elapsed,
             "pace_min_km": self.minutes / self.km if self.km and self.sport in (*tables.RUN_SPORTS, "Walk") else None,
             "elevation_gain_m": self.climb,
             "threshold_pace_min_km": 5.5,

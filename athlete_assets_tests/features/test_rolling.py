@@ -263,7 +263,7 @@ def test_a_ride_by_the_name_of_a_run_is_no_effort(sail: SparkSession) -> None:
     Among fewer runs the ride stands: nothing says what is usual.
     """
     usual = [Activity("a", day(n), minutes=60) for n in range(5)]
-    ride, race = Activity("a", day(5), km=30, minutes=90), Activity("a", day(6), minutes=40)
+    ride, race = Activity("a", day(5), km=30, minutes=90, elapsed=91), Activity("a", day(6), minutes=40, elapsed=40.5)
     rows = states_of_activities(sail, [*usual, ride, race], Days(day(4), day(6)))
     assert rows["best_effort_time_s"].tolist() == [3600, 3600, 2400]
     again = states_of_activities(sail, [*usual, ride, race], Days(day(184), day(185)))
