@@ -562,7 +562,7 @@ def test_both_engines_agree_on_real_runs(sail: SparkSession, apache_spark: Spark
 def test_a_run_says_whether_it_was_continuous(
     sail: SparkSession, moving: float, elapsed: float | None, race: bool, continuous: bool | None
 ) -> None:
-    run = activity(moving_time=moving, elapsed_time=elapsed, workout_type=int(race))
+    run = activity(distance=4_000.0, moving_time=moving, elapsed_time=elapsed, workout_type=int(race))
     assert features(sail, [run])[1]["is_continuous"] is continuous
 
 
