@@ -4,7 +4,7 @@
 #   make test                       the fast lane: what needs no process beside the embedded engine
 #   make test-all                   that, then what starts Apache Spark, daemon, webserver, clusters, PostgreSQL,
 #                                   and test-client
-#   make stress                     kills, faults, 2,000 ticks; SCALE=0.05 is what CI runs, SCALE=20 takes hours
+#   make stress                     kills, faults, 2,000 ticks; SCALE=0.05 is a short form, SCALE=20 takes hours
 #   make audit                      known weaknesses of the pinned packages, and their licences
 #   make test-client                the feature store with the newer client that a cluster may bring (CLIENT=0.18.2)
 PYTHON ?= python3

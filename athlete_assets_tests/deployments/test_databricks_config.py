@@ -235,7 +235,9 @@ def test_both_deployments_have_the_same_assets_and_resource_keys(monkeypatch: py
 
 
 def test_each_deployment_has_its_executor() -> None:
-    assert definitions.build(Settings()).executor is dg.in_process_executor, "the embedded engine lives in one process"
+    local = definitions.build(Settings()).executor
+    assert isinstance(local, dg.ExecutorDefinition)
+    assert local.name == dg.in_process_executor.name, "the embedded engine lives in one process"
     on_cluster, in_turn = bricks(databricks_on_cluster=True), bricks(databricks_parallel_steps=1)
     assert {resources.executor(settings) for settings in (on_cluster, in_turn)} == {dg.in_process_executor}
     executor = definitions.build(bricks(databricks_parallel_steps=3)).executor

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 SCALE = float(os.environ.get("STRESS_SCALE", "1"))
-"""1 takes minutes, 0.05 is the short form of CI, 10 and more take hours."""
+"""1 takes minutes, 0.05 is the short form, 10 and more take hours."""
 FIGURES: list[str] = []
 
 
