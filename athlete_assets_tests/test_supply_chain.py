@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import runpy
+import sysconfig
 from importlib.metadata import distributions
 from pathlib import Path
 
@@ -33,10 +34,12 @@ def test_the_workflow_looks_for_known_weaknesses_before_it_ships() -> None:
 def test_every_package_that_is_installed_is_pinned_to_its_version() -> None:
     pinned = [Requirement(line) for line in (ROOT / "constraints.txt").read_text().splitlines() if line[:1].isalnum()]
     here = {canonicalize_name(each.name): each for each in pinned if each.marker is None or each.marker.evaluate()}
+    # not sys.path: setuptools puts the copies there that it brings for itself
+    site_packages = sorted({sysconfig.get_path(name) for name in ("purelib", "platlib")})
     tools = {"athlete-assets", "pip", "setuptools", "uv", "wheel"}
     wrong = [
         f"{name} {found.version}"
-        for found in distributions()
+        for found in distributions(path=site_packages)
         if (name := canonicalize_name(found.metadata["Name"])) not in tools
         and (name not in here or not here[name].specifier.contains(found.version, prereleases=True))
     ]

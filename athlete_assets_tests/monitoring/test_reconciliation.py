@@ -85,7 +85,7 @@ WHOLE = [("ann", day) for day in range(7)]
 def test_each_day_from_the_first_activity_on_has_a_row(
     as_frame: Frame, days: list[tuple[str, int]], first: dict[str, int], found: tuple[bool, int, int, int]
 ) -> None:
-    assert gaps(frame, days, first) == found
+    assert gaps(as_frame, days, first) == found
 
 
 def test_a_week_that_is_not_the_sum_of_its_days_fails(as_frame: Frame) -> None:
