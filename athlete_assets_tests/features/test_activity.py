@@ -251,14 +251,18 @@ def test_load_comes_from_pace_else_from_heart_rate_else_is_null(sail: SparkSessi
     assert [row["load_method"] for row in rows.values()] == ["pace"] * 3 + ["heart_rate"] * 6
 
 
-def test_a_load_over_200_an_hour_is_null(sail: SparkSession) -> None:
-    """At a threshold of 8:00, an hour at 5:39.4 is 200 and one at 5:39 is more."""
+def test_a_load_over_200_an_hour_is_not_believed(sail: SparkSession) -> None:
+    """At a threshold of 8:00, an hour at 5:39.4 is 200 and one at 5:39 is more: then heart rate counts, where known.
+
+    By hand: 90 of 130 beats of reserve, 100 x 0.6923 / 0.85 x e^(1.92 (0.6923 - 0.85)) = 60.17.
+    """
     at_limit = 3_600 / (8 / 2**0.5 * 60)
     rows = features(
         sail,
         given := alone(
             [
                 activity(**HOUR, distance=at_limit * 1000 * 0.9999),
+                activity(**HOUR, distance=at_limit * 1000 * 1.0001),
                 activity(**HOUR, distance=at_limit * 1000 * 1.0001, average_heartrate=150.0),
             ]
         ),
@@ -267,6 +271,8 @@ def test_a_load_over_200_an_hour_is_null(sail: SparkSession) -> None:
     assert rows[1]["estimated_tss"] == pytest.approx(200.0, rel=1e-3)
     assert (rows[2]["estimated_tss"], rows[2]["load_method"]) == (None, "none")
     assert rows[2]["intensity_factor"] == pytest.approx(2**0.5, rel=1e-3)
+    assert rows[3]["load_method"] == "heart_rate"
+    assert rows[3]["estimated_tss"] == pytest.approx(60.17, abs=0.01)
 
 
 # ------------------------------------------------------------------------------------------------------------ zones

@@ -388,7 +388,7 @@ def test_a_window_gets_the_verdicts_of_the_whole(
     sail: SparkSession, rows: list[dict[str, Any]], first: int, length: int
 ) -> None:
     days = Days(date(2024, 3, 4) + timedelta(days=first), date(2024, 3, 4) + timedelta(days=first + length))
-    silver = frame(sail, arrow(rows))
+    silver = frame(sail, arrow(rows), tables.STRAVA_ACTIVITIES)
     window = quality.verdicts(silver, days, SETTINGS).toArrow()
     whole = judged(arrow(rows), LIMITS)
     assert told(window) == told(window_of(whole, days))
@@ -403,7 +403,7 @@ def test_accepted_and_rejected_add_up_to_what_was_read(sail: SparkSession, rows:
         activity("1970-01-01 12:00:00", id=91, athlete_id=None),
         activity("2034-01-01 12:00:00", id=92),
     ]
-    silver = frame(sail, arrow([*rows, *outside]))
+    silver = frame(sail, arrow([*rows, *outside]), tables.STRAVA_ACTIVITIES)
     days = Days(date(2024, 3, 4), date(2024, 3, 10))
     judgement = quality.verdicts(silver, days, SETTINGS)
     good, bad = accepted(judgement).toArrow(), rejects(judgement, days).toArrow()
@@ -425,6 +425,7 @@ def test_a_rejected_row_comes_with_its_own_day_only(sail: SparkSession) -> None:
                 activity("2024-03-05 12:00:00", id=4, start_date_local=None),
             ]
         ),
+        tables.STRAVA_ACTIVITIES,
     )
     monday, tuesday = (Days(date(2024, 3, day), date(2024, 3, day)) for day in (4, 5))
     found = {
@@ -435,14 +436,16 @@ def test_a_rejected_row_comes_with_its_own_day_only(sail: SparkSession) -> None:
 
 
 def test_an_earlier_day_with_the_same_key_is_found_however_long_ago(spark: SparkSession) -> None:
-    silver = frame(spark, arrow([activity("2019-03-04 12:00:00"), activity("2024-03-04 12:00:00")]))
+    silver = frame(
+        spark, arrow([activity("2019-03-04 12:00:00"), activity("2024-03-04 12:00:00")]), tables.STRAVA_ACTIVITIES
+    )
     days = Days(date(2024, 3, 4), date(2024, 3, 5))
     (row,) = quality.verdicts(silver, days, SETTINGS).collect()
     assert (row.activity_date.year, row.reject_reasons) == (2024, ["duplicate"])
 
 
 def test_no_rows_have_no_verdicts(spark: SparkSession) -> None:
-    silver = frame(spark, arrow([]))
+    silver = frame(spark, arrow([]), tables.STRAVA_ACTIVITIES)
     days = Days(date(2024, 3, 4), date(2024, 3, 4))
     judgement = quality.verdicts(silver, days, SETTINGS)
     assert accepted(judgement).count() == 0
@@ -461,7 +464,7 @@ def test_real_runs_are_accepted_or_rejected_by_name(spark: SparkSession, shared_
     """On both engines alike, and 2-5 % of them twice: one athlete's from two sources (his 1,544 hold 600 pairs)."""
     settings = Settings(as_of=REAL_RUNS_AS_OF)
     days = Days(settings.start_date, settings.today)
-    judgement = quality.verdicts(frame(spark, shared_runs), days, settings)
+    judgement = quality.verdicts(frame(spark, shared_runs, tables.STRAVA_ACTIVITIES), days, settings)
     good, bad = accepted(judgement).toArrow(), rejects(judgement, days).toArrow()
     assert good.num_rows + bad.num_rows == shared_runs.num_rows == 22_265
     named = Counter(name for names in bad["reject_reasons"].to_pylist() for name in names)
@@ -476,7 +479,7 @@ def test_real_runs_are_accepted_or_rejected_by_name(spark: SparkSession, shared_
 def test_real_runs_hold_no_activity_twice_when_judged_day_by_day(sail: SparkSession, shared_runs: pa.Table) -> None:
     settings = Settings(as_of=REAL_RUNS_AS_OF)
     whole = judged(shared_runs, Limits.of(settings))
-    silver = frame(sail, shared_runs)
+    silver = frame(sail, shared_runs, tables.STRAVA_ACTIVITIES)
     for day in (date(2019, 5, 1), date(2024, 3, 9), date(2025, 8, 30)):
         days = Days(day, day + timedelta(days=6))
         window = quality.verdicts(silver, days, settings).toArrow()
