@@ -115,7 +115,7 @@ def with_worker_tag(executor: dg.ExecutorDefinition) -> dg.ExecutorDefinition:
     return dg.ExecutorDefinition(
         name=executor.name,
         config_schema=executor.config_schema,  # type: ignore[arg-type]
-        requirements=executor._requirements_fn,
+        requirements=executor.get_requirements,
         executor_creation_fn=create,
         description=executor.description,
     )
