@@ -26,6 +26,7 @@ ON_CLUSTER := catboost dagster dagster-mlflow dagster-pyspark dagster-slack data
 TESTS := $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder --durations=10
 # the marks of tests that need a process beside the embedded engine
 BESIDE := java or slow
+FILES ?=
 SCALE ?= 1
 
 .PHONY: run test test-all test-beside test-client stress check audit ui clean
@@ -40,7 +41,7 @@ test: $(INSTALLED)
 test-all: test test-beside test-client
 
 test-beside: $(INSTALLED)
-	$(TESTS) -m "($(BESIDE)) and not stress"
+	$(TESTS) -m "($(BESIDE)) and not stress" $(FILES)
 
 stress: $(INSTALLED)
 	STRESS_SCALE=$(SCALE) $(BIN)/python -m pytest -m stress athlete_assets_tests/stress
