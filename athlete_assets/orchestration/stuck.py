@@ -18,13 +18,16 @@ from athlete_assets.monitoring.alerts import Incident, Observation
 from athlete_assets.orchestration.waiting import UNFINISHED, clock, described
 from athlete_assets.settings import Settings
 
+GOOD = [TickStatus.SUCCESS, TickStatus.SKIPPED]
+ENDED = [*GOOD, TickStatus.FAILURE]
 STUCK_RUN = "stuck_run"
 """Fact of an incident: the run that is stuck."""
 LATE_SECONDS = 1800
 """A sensor, or a schedule after its time, without a tick for so long has stopped; a sensor with a longer interval
 after ten of them."""
-FAILED_TICKS = 2
-"""A sensor's tick may fail once: its cursor stays, and the next one looks again."""
+FAILING_SECONDS = 300
+"""A sensor's ticks may fail for so long, as they do while a code server starts: its cursor stays, and the next looks
+again."""
 
 
 def stuck_runs(
@@ -75,25 +78,23 @@ def silent_instigators(
         if state is None or state.status == InstigatorStatus.STOPPED:
             continue
         kind = "sensor" if isinstance(definition, dg.SensorDefinition) else "schedule"
-        ticks = [
-            tick
-            for tick in instance.get_ticks(state.instigator_origin_id, state.selector_id, limit=FAILED_TICKS + 1)
-            if tick.status != TickStatus.STARTED
-        ]
+        ticks = instance.get_ticks(state.instigator_origin_id, state.selector_id, limit=1, statuses=ENDED)
+        good = instance.get_ticks(state.instigator_origin_id, state.selector_id, limit=1, statuses=GOOD)
         newest = ticks[0].timestamp if ticks else watching_since
-        enough = FAILED_TICKS if kind == "sensor" else 1
-        failed = ticks[:enough]
+        good_until = max(good[0].timestamp if good else 0.0, watching_since)
         subject = f"{kind} {definition.name}"
         link = f"{settings.ui_url.rstrip('/')}/automation"
-        if len(failed) == enough and all(tick.status == TickStatus.FAILURE for tick in failed):
-            error = failed[0].error
+        if ticks and ticks[0].status == TickStatus.FAILURE:
+            if kind == "sensor" and newest - good_until < FAILING_SECONDS:
+                continue
+            error = ticks[0].error
             reason = error.to_string().strip().splitlines()[0] if error else "no reason is known"
-            sentence = f"Its newest tick{'s' * (enough > 1)} failed: {reason[:400]}"
+            sentence = f"Its newest tick failed: {reason[:400]}"
             yield Observation(subject, good=False, at=now, sentence=sentence, link=link)
         elif now > _expected(definition, state, max(newest, watching_since)):
             sentence = f"It has not ticked since {clock(newest)}."
             yield Observation(subject, good=False, at=now, sentence=sentence, link=link)
-        elif ticks and ticks[0].status != TickStatus.FAILURE:
+        elif ticks:
             yield Observation(subject, good=True, at=now, sentence="It ticks again.", link=link)
 
 

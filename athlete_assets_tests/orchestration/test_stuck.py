@@ -105,12 +105,14 @@ def test_a_sensor_whose_ticks_fail_is_told_once_and_so_is_its_recovery(
     instance: dg.DagsterInstance, clock: Clock
 ) -> None:
     watch = Watch(instance, "looks", InstigatorType.SENSOR, clock)
-    watch.tick(TickStatus.SUCCESS, NOW - 90)
-    watch.tick(TickStatus.FAILURE, NOW - 60)
+    watch.tick(TickStatus.SUCCESS, NOW - 600)
+    watch.tick(TickStatus.FAILURE, NOW - 570)
+    watch.tick(TickStatus.FAILURE, NOW - 330)
     assert watch.told() == []  # the next one looks again
     watch.tick(TickStatus.FAILURE, NOW - 30)
+    assert watch.told(since=NOW - 60) == []  # the daemon was off, and its code server has just started
     (text,) = watch.told()
-    assert text == "broken sensor looks: Its newest ticks failed: OSError: no warehouse"
+    assert text == "broken sensor looks: Its newest tick failed: OSError: no warehouse"
     assert watch.told() == []
     watch.tick(TickStatus.SKIPPED, NOW)
     assert watch.told() == ["recovered sensor looks: It ticks again."]
