@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -41,9 +42,25 @@ def local_client(
     # on a cluster, the session is already there
     monkeypatch.setattr(SparkSession.Builder, "getOrCreate", lambda builder: spark)
     monkeypatch.setattr(SparkClient, "get_predict_udf", predict_udf)
+    one_model_at_a_time(monkeypatch)
     if locate is not None:
         with_tables(monkeypatch, spark, locate)
     return FeatureEngineeringClient(**options)
+
+
+def one_model_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`spark_udf` copies the model to a folder named after its URI and the process. On Sail, whose partitions are
+    threads of one process, one would read what another is writing ("EOFError: Ran out of input").
+    """
+    import mlflow
+
+    load, turn = mlflow.pyfunc.load_model, threading.Lock()
+
+    def load_alone(*arguments: Any, **options: Any) -> Any:
+        with turn:
+            return load(*arguments, **options)
+
+    monkeypatch.setattr(mlflow.pyfunc, "load_model", load_alone)
 
 
 def with_tables(monkeypatch: pytest.MonkeyPatch, spark: SparkSession, locate: Callable[[str], Path | None]) -> None:
