@@ -128,6 +128,9 @@ def test_webserver_daemon_and_code_server_end_with_the_command_under_nohup(tmp_p
     commands = [Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode() for pid in below]
     for part in ("dagster_webserver", "dagster._daemon", "dagster"):
         assert any(part in command for command in commands), commands
+    daemon = next(pid for pid, command in zip(below, commands, strict=True) if "dagster._daemon" in command)
+    links = f"ATHLETE_UI_URL=http://127.0.0.1:{port}"  # what alerts link to
+    assert links.encode() in Path(f"/proc/{daemon}/environ").read_bytes().split(b"\0")
     process.send_signal(signal.SIGTERM)
     assert process.wait(90) == 0, log.read_text()[-3000:]
     assert wait_gone(below) == []
