@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import base64
 import json
+import os
 import shutil
 import sqlite3
+import subprocess
+import sys
+import time
 import zlib
 from collections.abc import Iterator
 from contextlib import closing
@@ -261,6 +265,43 @@ def test_a_kill_anywhere_is_completed_by_the_next_call(
     assert [(one.version, one.is_known) for one in done.versions] == [("1", True)], "the first call looked"
     assert done.left == holds(home.home) == []
     assert content(home) == before
+
+
+@pytest.mark.slow
+def test_a_killed_process_is_completed_by_the_next_call(full: Path, tmp_path: Path) -> None:
+    """`kill -9` at eight moments between the beginning and the proof."""
+    command = [sys.executable, "-m", "athlete_assets.cli", "forget", "--athlete", GONE]
+
+    def begun(home: Path) -> subprocess.Popen[bytes]:
+        shutil.copytree(full, home)
+        process = subprocess.Popen(
+            command, env={**os.environ, "ATHLETE_HOME": str(home)}, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
+        while not (home / MARKER).exists():
+            assert process.poll() is None
+            time.sleep(0.002)
+        return process
+
+    undisturbed = begun(tmp_path / "undisturbed")
+    started = time.monotonic()
+    while (tmp_path / "undisturbed" / MARKER).exists():
+        time.sleep(0.01)
+    took = time.monotonic() - started
+    assert undisturbed.wait() == 0
+    killed = 0
+    for share in range(8):
+        settings = Settings(home=tmp_path / f"killed_{share}", start_date=day(0), as_of=day(199))
+        process = begun(settings.home)
+        time.sleep(took * share / 8)
+        process.kill()
+        process.wait()
+        if not (settings.home / MARKER).exists():
+            continue  # it was faster than the first one
+        killed += 1
+        before = content(settings)
+        assert forget(GONE, settings).left == holds(settings.home) == []
+        assert content(settings) == before == content(Settings(home=full))
+    assert killed >= 2
 
 
 def test_an_unknown_athlete_is_refused_with_the_nearest_ids(
