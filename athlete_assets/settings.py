@@ -54,6 +54,7 @@ class Settings(BaseModel):
     home: Path = Field(Path(".athlete"), description="folder of the local deployment's tables, models and runs")
     deployment: Literal["local", "databricks"] = Field("local", description="which set of resources serves the assets")
     engine: Literal["sail", "spark"] = Field("sail", description="the embedded Spark engine (local deployment)")
+    spark_memory_gb: float = Field(4.0, ge=1, description="GB of heap up to which the embedded Apache Spark may grow")
     catalog: str = Field("uc_athlete_data", min_length=1, description="Unity Catalog name, and folder name locally")
 
     branch_catalog: str = Field(

@@ -22,9 +22,10 @@ class EmbeddedPySparkResource(LazyPySparkResource):
     """dagster-pyspark's lazy resource over the embedded engine's one session of this process."""
 
     engine: str
+    spark_memory_gb: float
 
     def _init_session(self) -> None:
-        self._spark_session = spark_session(self.engine)  # type: ignore[arg-type]
+        self._spark_session = spark_session(self.engine, self.spark_memory_gb)  # type: ignore[arg-type]
 
 
 def executor(_: Settings) -> dg.ExecutorDefinition:
@@ -57,7 +58,9 @@ def resources(settings: Settings) -> dict[str, Any]:
         STORE: store,
         SILVER: silver,
         FEATURE_STORE: feature_store,
-        "pyspark": EmbeddedPySparkResource(spark_config={}, engine=settings.engine),
+        "pyspark": EmbeddedPySparkResource(
+            spark_config={}, engine=settings.engine, spark_memory_gb=settings.spark_memory_gb
+        ),
         "mlflow": mlflow_resource(settings),
         STEP_LAUNCHER: no_step_launcher,
         STAGING: dg.ResourceDefinition.none_resource(),

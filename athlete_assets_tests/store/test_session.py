@@ -1,7 +1,11 @@
 """The two embedded engines."""
 
 import time
+from collections.abc import Iterator
 
+import numpy as np
+import pyarrow as pa
+import pytest
 from pyspark.sql import SparkSession
 
 
@@ -16,3 +20,20 @@ def test_results_come_without_compression(sail: SparkSession) -> None:
     began = time.process_time()
     assert rows.toArrow().nbytes >= 48_000_000
     assert time.process_time() - began < 0.7
+
+
+def test_a_batch_beyond_pysparks_limit_of_a_message_comes_through(sail: SparkSession) -> None:
+    """Some plans end in one batch, such as a window of 2,700 athletes; pyspark allows a message 128 MiB."""
+    length = 20_000_000
+
+    def one_batch(_: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        yield pa.RecordBatch.from_arrays([pa.array(np.arange(length))], ["n"])
+
+    found = sail.range(1, numPartitions=1).mapInArrow(one_batch, "n bigint").toArrow()
+    assert found.nbytes == 8 * length > 2**27
+    assert found["n"][-1].as_py() == length - 1
+
+
+@pytest.mark.java
+def test_apache_spark_may_grow_to_the_memory_that_it_is_given(apache_spark: SparkSession) -> None:
+    assert apache_spark.conf.get("spark.driver.memory") == "1024m"

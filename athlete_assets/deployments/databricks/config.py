@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 RUNTIMES = {"15.4": ("3.5", "3.11"), "16.4": ("3.5", "3.12"), "17.3": ("4.0", "3.12")}
 """Long-term runtimes: their Spark and Python minor versions."""
 LOCAL_ONLY = re.compile(
-    r"(home|deployment|engine|ui_url|branch_catalog)$|(databricks_(?!table_|experiment)|alert|sensor|schedule)"
+    r"(home|deployment|engine|spark_memory_gb|ui_url|branch_catalog)$|(databricks_(?!table_|experiment)|alert|sensor|schedule)"
 )
 """Settings of the orchestrator: where it works, whom it tells. A step computes the same without them."""
 
