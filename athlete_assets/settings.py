@@ -168,6 +168,9 @@ class Settings(BaseModel):
     alert_email_to: Items = Field([], description="recipients of the alerts, by commas")
 
     # Databricks; credentials are not settings: they are read from DATABRICKS_* and ARM_* when a client is made
+    databricks_door: Literal["step_launcher", "pipes"] = Field(
+        "step_launcher", description="how assets get to a cluster: sent by a step launcher, or started by Dagster Pipes"
+    )
     databricks_launcher: Literal["mended", "stock"] = Field(
         "mended", description="step launcher: ours, or dagster-databricks' own with its known holes"
     )

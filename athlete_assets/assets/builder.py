@@ -27,13 +27,26 @@ STORE, FEATURE_STORE = "store", "feature_store"
 SILVER = "silver"
 """Resource key of the silver tables as `silver_changes` sees them: the name of its parameter."""
 STEP_LAUNCHER = "pyspark_step_launcher"
-"""Resource key of the launcher: a no-op locally, a Databricks run a step in production."""
+"""Resource key of the launcher of assets' steps: a no-op locally, a Databricks run a step in production."""
+OP_LAUNCHER = "op_step_launcher"
+"""The same for ops that are no assets; it is one in production whatever door the assets take."""
+PIPES = "pipes"
+"""Resource key of what runs an asset's body elsewhere and gives its results; None where the body runs by itself."""
 
 
 def store_of(context: dg.AssetExecutionContext | dg.OpExecutionContext) -> Store:
     """The deployment's tables. Asked of the context: Dagster takes a step launcher by resource key or not at all."""
     store: Store = context.resources.store
     return store
+
+
+def results_of(
+    context: dg.AssetExecutionContext, body: Callable[[], Iterable[dg.MaterializeResult]]
+) -> Iterable[dg.MaterializeResult]:
+    """What an asset's body gives, run in this process or, where the deployment has Pipes as its door, on a cluster."""
+    pipes = context.resources.pipes
+    results: Iterable[dg.MaterializeResult] = pipes.results(context) if pipes else body()
+    return results
 
 
 def asset_key(table: Table) -> dg.AssetKey:
@@ -97,7 +110,7 @@ def table_asset(
             selected = context.selected_asset_check_keys
             reported: set[dg.AssetCheckKey] = set()
             with store_retries(context, settings):
-                for result in write(context):
+                for result in results_of(context, lambda: write(context)):
                     evaluations = {_key(check): check for check in result.check_results or []}
                     _refuse(evaluations.keys() - declared, "has a result and is not declared for this step")
                     reported |= evaluations.keys()
@@ -117,7 +130,7 @@ def table_asset(
             partitions_def=partitions_def,
             backfill_policy=dg.BackfillPolicy.single_run() if partitions_def else None,
             pool=specs[0].key.path[-1],  # one step at a time writes a table, in whichever run
-            required_resource_keys={STORE, STEP_LAUNCHER, *resources},
+            required_resource_keys={STORE, STEP_LAUNCHER, PIPES, *resources},
             **options,
         )(step)
 

@@ -13,12 +13,14 @@ from athlete_assets import tables
 from athlete_assets.assets.builder import (
     FEATURE_STORE,
     OWNERS,
+    PIPES,
     STEP_LAUNCHER,
     STORE,
     asset_key,
     check_specs,
     is_materializing,
     materialize_result,
+    results_of,
     store_of,
     store_retries,
     table_asset,
@@ -82,14 +84,17 @@ def _model_asset(spec: ModelSpec, settings: Settings) -> dg.AssetsDefinition:
     def trained_model(
         context: dg.AssetExecutionContext,
         config: launchpad,  # type: ignore[valid-type]
-    ) -> dg.MaterializeResult:
-        options = spec.options(**config.model_dump())  # type: ignore[attr-defined]
-        with store_retries(context, settings):
+    ) -> Iterator[dg.MaterializeResult]:
+        def body() -> Iterator[dg.MaterializeResult]:
+            options = spec.options(**config.model_dump())  # type: ignore[attr-defined]
             store = store_of(context)
             refuse_api_data(store.read(tables.ACTIVITY), "training", settings)
             resources = context.resources
             run = Training(store, resources.feature_store, settings, resources.mlflow, context.run.run_id)
-            return trained(spec, run, options)
+            yield trained(spec, run, options)
+
+        with store_retries(context, settings):
+            yield from results_of(context, body)
 
     return dg.asset(
         key=key,
@@ -106,7 +111,7 @@ def _model_asset(spec: ModelSpec, settings: Settings) -> dg.AssetsDefinition:
             "registered_model": registry.model_name(spec.name, settings),
             **code_references(trained_model, settings),
         },
-        required_resource_keys={STORE, FEATURE_STORE, STEP_LAUNCHER, "mlflow"},
+        required_resource_keys={STORE, FEATURE_STORE, STEP_LAUNCHER, PIPES, "mlflow"},
         hooks={end_mlflow_run},
     )(trained_model)
 

@@ -8,7 +8,7 @@ import dagster as dg
 from dagster._core.definitions.no_step_launcher import no_step_launcher
 from dagster_pyspark import LazyPySparkResource
 
-from athlete_assets.assets.builder import FEATURE_STORE, SILVER, STEP_LAUNCHER, STORE
+from athlete_assets.assets.builder import FEATURE_STORE, OP_LAUNCHER, PIPES, SILVER, STEP_LAUNCHER, STORE
 from athlete_assets.models.mlflow_resource import mlflow_resource
 from athlete_assets.orchestration.maintenance import STAGING
 from athlete_assets.settings import Settings
@@ -63,5 +63,7 @@ def resources(settings: Settings) -> dict[str, Any]:
         ),
         "mlflow": mlflow_resource(settings),
         STEP_LAUNCHER: no_step_launcher,
+        OP_LAUNCHER: no_step_launcher,
+        PIPES: dg.ResourceDefinition.none_resource(),
         STAGING: dg.ResourceDefinition.none_resource(),
     }

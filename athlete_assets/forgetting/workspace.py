@@ -13,7 +13,7 @@ import dagster as dg
 from pydantic import Field
 
 from athlete_assets import tables
-from athlete_assets.assets.builder import STEP_LAUNCHER, STORE
+from athlete_assets.assets.builder import OP_LAUNCHER, STORE
 from athlete_assets.errors import InputError
 from athlete_assets.settings import Settings
 from athlete_assets.store.sql import quoted
@@ -43,7 +43,7 @@ def forget_jobs(settings: Settings) -> list[dg.JobDefinition]:
     @dg.op(
         name="take_out",
         description="Deletes the athlete's rows from every table but silver, and the files of earlier versions.",
-        required_resource_keys={STORE, STEP_LAUNCHER},
+        required_resource_keys={STORE, OP_LAUNCHER},
         out=dg.Out(dg.Nothing),
     )
     def take_out(context: dg.OpExecutionContext, config: WhomToForget) -> None:

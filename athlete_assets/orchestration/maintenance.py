@@ -18,7 +18,7 @@ from pathlib import Path
 import dagster as dg
 
 from athlete_assets import tables
-from athlete_assets.assets.builder import STEP_LAUNCHER, STORE, store_of
+from athlete_assets.assets.builder import OP_LAUNCHER, STORE, store_of
 from athlete_assets.errors import AthleteAssetsError
 from athlete_assets.models import registry
 from athlete_assets.models.old_versions import remove_old_versions
@@ -50,7 +50,7 @@ def maintenance_job(settings: Settings) -> dg.JobDefinition:
         name="compact_tables",
         description="Joins small files; removes files and log entries that no version of ATHLETE_KEEP_VERSIONS_DAYS "
         "needs.",
-        required_resource_keys={STORE, STEP_LAUNCHER},
+        required_resource_keys={STORE, OP_LAUNCHER},
         out=dg.Out(dg.Nothing),
     )
     def compact_tables(context: dg.OpExecutionContext) -> None:

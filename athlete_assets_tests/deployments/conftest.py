@@ -19,6 +19,7 @@ from dagster._core.execution.api import create_execution_plan, execute_run
 from dagster._core.snap import snapshot_from_execution_plan
 
 from athlete_assets.deployments.databricks.launcher import MendedStepLauncher
+from athlete_assets.deployments.databricks.pipes import PipesDoor
 from athlete_assets_tests.fake_workspace import FakeWorkspace
 from athlete_assets_tests.fake_workspace.server import CLIENT_ID, CLIENT_SECRET
 
@@ -124,6 +125,11 @@ class Small:
     def use(self, kind: type, **changes: Any) -> None:
         """Launches the steps with such a launcher from now on."""
         self.definitions.LAUNCHER = kind(**{**self.configuration(), **changes})
+
+    def through_pipes(self, kind: type) -> None:
+        """Runs the bodies that have this door through Pipes from now on, as patiently as such a launcher."""
+        self.definitions.LAUNCHER = None
+        self.definitions.DOOR = PipesDoor(kind(**self.configuration()))
 
     def configuration(self) -> dict[str, Any]:
         return {

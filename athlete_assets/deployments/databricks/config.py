@@ -127,6 +127,21 @@ def step_launcher(settings: Settings) -> dg.ResourceDefinition:
     return launcher
 
 
+def pipes_door(settings: Settings) -> dg.ResourceDefinition:
+    """What runs assets' bodies through Dagster Pipes: None where another door is set, and inside such a body."""
+    if settings.databricks_door != "pipes" or settings.databricks_on_cluster:
+        return dg.ResourceDefinition.none_resource()
+
+    @dg.resource(description="runs each asset's body on Databricks (Dagster Pipes)")
+    def door(_: dg.InitResourceContext) -> Any:
+        from athlete_assets.deployments.databricks.pipes import PipesDoor
+
+        before_first_run(settings)
+        return PipesDoor(mended_launcher(settings))
+
+    return door
+
+
 def mended_launcher(settings: Settings) -> MendedStepLauncher:
     """Our launcher as the settings say, signed in from the environment."""
     from athlete_assets.deployments.databricks.launcher import MendedStepLauncher

@@ -76,6 +76,8 @@ NO_RETRY = (jobs.RunResultState.CANCELED, jobs.RunResultState.TIMEDOUT)
 """A person's cancel is meant, and a run that was too long once is too long again."""
 RUN_ID, STAGED = "databricks_run_id", "databricks_staged_folder"
 """Metadata of the event that says which run a step waits for."""
+FAILURE = "failure.json"
+"""Where a step's process says why it could not run the step."""
 VERDICTS = (DagsterEventType.STEP_SUCCESS, DagsterEventType.STEP_FAILURE, DagsterEventType.STEP_UP_FOR_RETRY)
 SECRET_NAME = re.compile(r"TOKEN|SECRET|PASSWORD|PASSWD|API_?KEY|PRIVATE_?KEY|CREDENTIAL|WEBHOOK", re.IGNORECASE)
 Result = TypeVar("Result")
@@ -413,8 +415,8 @@ class Attempt:
 
     # there
 
-    def _stage(self) -> str:
-        """Puts everything in place; returns the staged path of the code."""
+    def _stage(self, **further: Any) -> str:
+        """Puts everything in place, and `further` into the step's description; returns the staged path of the code."""
         launcher, step_context = self.launcher, self.step_context
         job = self._portable_job()
         self.staged = True
@@ -427,6 +429,7 @@ class Attempt:
             "restart": launcher.run_config["cluster"].get("existing", ""),
             "known_state": serialize_value(step_context.get_known_state()),
             "dynamic_partitions": self._dynamic_partitions(),
+            **further,
         }
         try:
             pointer = job.repository.pointer
@@ -525,33 +528,36 @@ class Attempt:
                 if self.verdict:
                     self._warn_of_trouble_after(state)
                     return
-                failure = self._asked(lambda: self.staging.get(f"{self.folder}/failure.json"))
+                failure = self._asked(lambda: self.staging.get(f"{self.folder}/{FAILURE}"))
                 told_all = told_all and self.trouble is None
                 patience = launcher.event_patience_s if told_all else launcher.outage_patience_s
                 if failure or now - ended_at >= patience:
-                    raise self._no_verdict(state, _json_object(failure))
+                    raise self._no_verdict(state, json_object(failure))
             elif self.verdict and now - self.verdict.since > launcher.after_verdict_s:
                 self.log.warning(f"Databricks run {self.run_id} goes on after its step has ended; it is cancelled")
                 return
-            elif now - reached > (launcher.outage_patience_s if _passes(refused) else launcher.refusal_patience_s):
+            elif now - reached > (launcher.outage_patience_s if passes(refused) else launcher.refusal_patience_s):
                 if self.verdict:
                     self.log.warning(f"Databricks was out of reach after run {self.run_id} had ended its step")
                     return
                 raise self._lost_sight(refused, now - reached)
             elif now - started > launcher.databricks_runner.max_wait_time_sec and not self.verdict:
-                raise dg.Failure(
-                    f"Databricks run {self.run_id} took more than {launcher.databricks_runner.max_wait_time_sec} s "
-                    "and is cancelled; ATHLETE_DATABRICKS_TIMEOUT_S sets the limit",
-                    metadata=self._metadata(),
-                    allow_retries=False,
-                )
+                raise self._too_long()
+
+    def _too_long(self) -> dg.Failure:
+        return dg.Failure(
+            f"Databricks run {self.run_id} took more than {self.launcher.databricks_runner.max_wait_time_sec} s "
+            "and is cancelled; ATHLETE_DATABRICKS_TIMEOUT_S sets the limit",
+            metadata=self._metadata(),
+            allow_retries=False,
+        )
 
     def _lost_sight(self, error: Exception | None, seconds: float) -> dg.Failure:
         """The run may be healthy: it is left to the next attempt, where there is one, and only else cancelled."""
         policy = self.launcher.retry_policy(self.step_context)
         attempts = self.step_context.previous_attempt_count
         self.left_for_the_next = policy is not None and attempts < policy.max_retries
-        said = "was out of reach" if _passes(error) else "refused to answer"
+        said = "was out of reach" if passes(error) else "refused to answer"
         return dg.Failure(f"Databricks {said} for {seconds:.0f} s during run {self.run_id}: {error}")
 
     def _is_known(self, entry: EventLogEntry) -> bool:
@@ -731,12 +737,12 @@ def _identity(entry: EventLogEntry) -> tuple[Any, ...]:
     return entry.timestamp, _kind(entry), entry.user_message
 
 
-def _passes(error: Exception | None) -> bool:
+def passes(error: Exception | None) -> bool:
     """Whether an answer is an outage rather than a refusal. Anything that is no answer of the API is one."""
     return not isinstance(error, DatabricksError) or is_outage(error)
 
 
-def _json_object(content: bytes | None) -> Mapping[str, Any]:
+def json_object(content: bytes | None) -> Mapping[str, Any]:
     """A staged JSON object; empty where there is none, or none that can be read."""
     try:
         found = json.loads(content or b"{}")
@@ -770,7 +776,7 @@ def probe(launcher: MendedStepLauncher, module: str) -> str:
         found = launcher.patiently(lambda: launcher.staging.get(f"{folder}/probe.json"))
         if found:
             return f"run {run_id}, Python {json.loads(found)['python']}"
-        failure = launcher.patiently(lambda: launcher.staging.get(f"{folder}/failure.json"))
+        failure = launcher.patiently(lambda: launcher.staging.get(f"{folder}/{FAILURE}"))
         reason = json.loads(failure)["message"] if failure else run.state.state_message
         raise ClusterError(
             f"run {run_id} ended {_name(run.state.result_state or run.state.life_cycle_state)}: {reason}"

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from dagster._core.events.log import EventLogEntry
     from dagster._core.execution.context.system import PlanExecutionContext
 
-EVENTS_FOLDER = "events"
+EVENTS_FOLDER, MESSAGES_FOLDER = "events", "messages"
 BATCH_SECONDS = 1.0
 WRITE_ATTEMPTS = 6
 
@@ -33,7 +33,8 @@ def run_step(step: Mapping[str, Any], folder: str) -> bool:
     """Executes the step and writes its events below the folder; True where it succeeded.
 
     `step` holds, serialised by dagster: job, run, run_config, step_key, retry_mode, known_state, and
-    dynamic_partitions (name -> keys). A failure of the step is an event, not an exception.
+    dynamic_partitions (name -> keys). A failure of the step is an event, not an exception. Where it holds the
+    parameters of a Pipes session (`pipes`), the events that matter are reported there instead.
     """
     from dagster import DagsterInstance, DagsterRun
     from dagster._core.execution.plan.execute_plan import dagster_event_sequence_for_step
@@ -42,7 +43,8 @@ def run_step(step: Mapping[str, Any], folder: str) -> bool:
 
     run = deserialize_value(step["run"], DagsterRun)
     known_state = deserialize_value(step["known_state"], KnownExecutionState) if step["known_state"] else None
-    with DagsterInstance.ephemeral() as instance, EventWriter(folder) as writer:
+    reporter = PipesReporter(step["pipes"]) if "pipes" in step else EventWriter(folder)
+    with DagsterInstance.ephemeral() as instance, reporter as writer:
         instance.add_event_listener(run.run_id, writer.put)
         for name, keys in step["dynamic_partitions"].items():
             instance.add_dynamic_partitions(name, keys)
@@ -83,6 +85,43 @@ def _plan_context(
     for _ in manager.prepare_context():
         pass
     return manager.get_context(), plan, lambda: list(manager.shutdown_context())
+
+
+class PipesReporter:
+    """Reports to a Pipes session what became of a step, each event as it is; the log's other lines as log messages."""
+
+    TOLD = ("ASSET_MATERIALIZATION", "ASSET_CHECK_EVALUATION", "STEP_SUCCESS", "STEP_FAILURE", "STEP_UP_FOR_RETRY")
+
+    def __init__(self, parameters: Mapping[str, str]) -> None:
+        self.parameters = parameters
+        self._written: set[Any] = set()
+
+    def __enter__(self) -> PipesReporter:
+        import dagster_pipes
+
+        self._session = dagster_pipes.open_dagster_pipes(
+            params_loader=dagster_pipes.PipesMappingParamsLoader(self.parameters),
+            context_loader=dagster_pipes.PipesUnityCatalogVolumesContextLoader(),
+            message_writer=dagster_pipes.PipesUnityCatalogVolumesMessageWriter(interval=BATCH_SECONDS),
+        )
+        self._pipes = self._session.__enter__()
+        return self
+
+    def __exit__(self, *raised: Any) -> None:
+        self._session.__exit__(*raised)
+
+    def put(self, entry: EventLogEntry) -> None:
+        from dagster._serdes import serialize_value
+
+        event = entry.dagster_event
+        if event is None:
+            self._pipes.log.log(int(entry.level), entry.user_message)
+        elif event.event_type_value in self.TOLD:
+            if event.event_type_value == "ASSET_MATERIALIZATION":
+                if event.asset_key in self._written:
+                    return  # that of a further partition, equal to the first
+                self._written.add(event.asset_key)
+            self._pipes.report_custom_message(serialize_value(event))
 
 
 class EventWriter:

@@ -11,10 +11,11 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
+from dagster._core.definitions.no_step_launcher import no_step_launcher
 from dagster_pyspark import LazyPySparkResource
 
-from athlete_assets.assets.builder import FEATURE_STORE, SILVER, STEP_LAUNCHER, STORE
-from athlete_assets.deployments.databricks.config import Credentials, step_launcher
+from athlete_assets.assets.builder import FEATURE_STORE, OP_LAUNCHER, PIPES, SILVER, STEP_LAUNCHER, STORE
+from athlete_assets.deployments.databricks.config import Credentials, pipes_door, step_launcher
 from athlete_assets.deployments.databricks.ended_runs import sensors
 from athlete_assets.deployments.databricks.sweep import Swept, sweep
 from athlete_assets.errors import SettingsError
@@ -100,7 +101,9 @@ def resources(settings: Settings) -> dict[str, Any]:
         FEATURE_STORE: feature_store,
         "pyspark": ClusterPySparkResource(spark_config={}, on_cluster=settings.databricks_on_cluster),
         "mlflow": mlflow_resource(settings),
-        STEP_LAUNCHER: step_launcher(settings),
+        STEP_LAUNCHER: no_step_launcher if settings.databricks_door == "pipes" else step_launcher(settings),
+        OP_LAUNCHER: step_launcher(settings),
+        PIPES: pipes_door(settings),
         STAGING: staging_folder,
     }
 
