@@ -38,11 +38,22 @@ sys.exit(ui.serve([sys.executable, *sys.argv[1:]], os.environ, lambda: None))
 """
 
 
+def not_ignored() -> None:
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)
+
+
 def started(tmp_path: Path, *before: str) -> subprocess.Popen[bytes]:
     """A process that serves a command whose child ignores every request to end."""
     (tmp_path / "stubborn.py").write_text(STUBBORN)
     command = [*before, sys.executable, "-c", SERVE, str(tmp_path / "stubborn.py"), str(tmp_path / "there")]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, stdin=subprocess.DEVNULL)
+    process = subprocess.Popen(
+        command,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        stdin=subprocess.DEVNULL,
+        preexec_fn=not_ignored,  # whoever runs the tests may ignore them, as nohup and a shell's background jobs do
+    )
     deadline = time.monotonic() + 120
     while not ((tmp_path / "there").exists() and len(descendants(process.pid)) >= 2):
         assert time.monotonic() < deadline
