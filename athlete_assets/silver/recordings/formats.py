@@ -12,6 +12,7 @@ from athlete_assets.silver.recordings.recording import Recording, UnreadableErro
 from athlete_assets.silver.recordings.tracks import is_xml, xml_recording
 
 FILE_NAME = re.compile(r"\.(fit|gpx|tcx)(\.gz)?$", re.IGNORECASE)
+HEAD_BYTES = 4096
 MAX_BYTES = 256 << 20
 """bytes of an unpacked recording; a day's GPX with all extensions has about 50 MB."""
 
@@ -31,6 +32,16 @@ def read_recording(data: bytes) -> Recording:
     except Exception as error:  # a parser that stumbles over one file must not end the import of the others
         raise UnreadableError(f"cannot be read ({type(error).__name__})") from error
     raise UnreadableError("is neither FIT nor GPX nor TCX")
+
+
+def looks_recorded(head: bytes) -> bool:
+    """Whether a file that begins with these bytes is a recording, packed or not."""
+    if head.startswith(b"\x1f\x8b"):
+        try:
+            head = zlib.decompressobj(wbits=31).decompress(head, HEAD_BYTES)
+        except zlib.error:
+            return False
+    return is_fit(head) or (is_xml(head) and re.search(rb"<\s*(\w+:)?(gpx|TrainingCenterDatabase)\b", head) is not None)
 
 
 def content_digest(data: bytes) -> str:
