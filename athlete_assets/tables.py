@@ -304,7 +304,7 @@ ACTIVITY = Table(
         Column(
             "grade_adjusted_pace_min_km",
             DOUBLE,
-            "Flat pace of equal effort, from split elevation; else null.",
+            "Flat pace of equal effort, from the heights of the recording, else of the splits; else null.",
             "min/km",
         ),
         Column("elevation_gain_m", DOUBLE, "Climbing.", "m"),
@@ -338,7 +338,7 @@ ACTIVITY = Table(
             Column(f"hr_zone_{zone}_pct", DOUBLE, f"Share of heart-rate-covered moving time in zone {zone} of 5.", "1")
             for zone in range(1, 6)
         ),
-        Column("hr_zone_method", STRING, "splits or average: what the zones rest on; null where they are."),
+        Column("hr_zone_method", STRING, "recording, splits or average: what the zones rest on; null where they are."),
         Column("efficiency_index", DOUBLE, "Metres covered per heartbeat of a run or walk.", "m/beat", low=0),
         Column("source", STRING, "Where the silver row came from."),
         _key("activity_date", TIMESTAMP, "Calendar day of the activity."),
@@ -550,7 +550,8 @@ PERFORMANCE = Table(
     "feature_store",
     "athlete_performance_features",
     "What an athlete's runs up to the end of each calendar day say about race times. Runs above a world record's VDOT "
-    "(a vehicle, a bad GPS track) are left out.",
+    "(a vehicle, a bad GPS track) are left out. Where recordings are known, the best of a part of a run counts "
+    "among the bests (best_*, recent_effort_*) as a run does.",
     (
         _ATHLETE,
         _key("as_of_date", TIMESTAMP, "The day at whose end the state is taken."),

@@ -22,7 +22,7 @@ from athlete_assets.monitoring import anomalies, charts, checks, reconciliation
 from athlete_assets.partitions import days_of
 from athlete_assets.settings import Settings
 from athlete_assets.silver import quality
-from athlete_assets.store.base import Written
+from athlete_assets.store.base import Store, Written
 from athlete_assets.tables import Table
 
 
@@ -61,12 +61,14 @@ def activity_asset(settings: Settings) -> dg.AssetsDefinition:
         window = days_of(context)
         silver = store.read(tables.STRAVA_ACTIVITIES)
         splits, athletes = store.read(tables.STRAVA_SUB_ACTIVITY), store.read(tables.STRAVA_ATHLETE)
+        recorded = {"recordings": _if_there(store, tables.STRAVA_RECORDING)}
+        recorded["efforts"] = _if_there(store, tables.STRAVA_BEST_EFFORT)
         rejected, written = list[Written](), list[Written]()
         for days in commit_windows(context, store, window):
             history = days.starting_earlier(activity.history_days(settings))
             verdicts = quality.verdicts(silver, history, settings)
             rejected.append(store.replace(tables.REJECTS, quality.rejects(verdicts, days), days))
-            features = activity.activity_features(verdicts, splits, athletes, days, settings)
+            features = activity.activity_features(verdicts, splits, athletes, days, settings, **recorded)
             written.append(store.replace(tables.ACTIVITY, features, days))
         accepted = store.read(tables.ACTIVITY, window)
         rejects_inside = store.read(tables.REJECTS, window).count()
@@ -214,22 +216,34 @@ def performance_asset(settings: Settings) -> dg.AssetsDefinition:
 
     @table_asset(
         settings,
-        [table_spec(tables.PERFORMANCE, settings, deps=[asset_key(tables.DAILY), asset_key(tables.ACTIVITY)])],
+        [
+            table_spec(
+                tables.PERFORMANCE,
+                settings,
+                deps=[asset_key(table) for table in (tables.DAILY, tables.ACTIVITY, tables.STRAVA_BEST_EFFORT)],
+            )
+        ],
         checks=check_specs(tables.PERFORMANCE, (*checks.CONTRACT_CHECKS, anomalies.ROW_COUNT_STABLE)),
         partitions_def=partitions.daily(settings),
     )
     def athlete_performance_features(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult]:
         store = store_of(context)
         window = days_of(context)
+        efforts = _if_there(store, tables.STRAVA_BEST_EFFORT)
         written = []
         for days in commit_windows(context, store, window):
             activities = store.read(tables.ACTIVITY, days.starting_earlier(performance.LOOKBACK_DAYS))
-            rows = performance.performance_features(store.read(tables.DAILY, days), activities, days)
+            rows = performance.performance_features(store.read(tables.DAILY, days), activities, days, efforts)
             written.append(store.replace(tables.PERFORMANCE, rows, days))
         stable = anomalies.row_count_stable(written, settings)
         yield materialize_result(store, tables.PERFORMANCE, window, written=written, outcomes=[stable])
 
     return athlete_performance_features
+
+
+def _if_there(store: Store, table: Table) -> DataFrame | None:
+    """An optional table; None where nobody fills it."""
+    return store.read(table) if store.exists(table) else None
 
 
 def _up_to(rows: DataFrame, table: Table, days: Days) -> DataFrame:
