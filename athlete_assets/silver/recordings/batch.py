@@ -11,10 +11,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 
-from athlete_assets.silver.recordings.formats import MAX_BYTES, content_digest, read_recording
+from athlete_assets.silver.recordings.formats import MAX_BYTES, content_digest, read_recording, unpacked
 from athlete_assets.silver.recordings.measures import Measures, measured
 from athlete_assets.silver.recordings.recording import UnreadableError
 from athlete_assets.silver.sports import family, strava_sport
@@ -49,14 +49,21 @@ class RecordingFile:
                 if self.path.stat().st_size > MAX_BYTES:
                     raise UnreadableError(f"is larger than {MAX_BYTES >> 20} MB")
                 return self.path.read_bytes()
-            with zipfile.ZipFile(self.path) as archive:
-                entry = archive.getinfo(self.member)
-                if entry.file_size > min(MAX_BYTES, MAX_RATIO * max(entry.compress_size, 1024)):
-                    raise UnreadableError(f"unpacks to {entry.file_size} bytes, more than any recording")
-                with archive.open(entry) as opened:
-                    return opened.read(entry.file_size)
+            state = self.path.stat()
+            archive = _archive(self.path, state.st_mtime_ns, state.st_size)
+            entry = archive.getinfo(self.member)
+            if entry.file_size > min(MAX_BYTES, MAX_RATIO * max(entry.compress_size, 1024)):
+                raise UnreadableError(f"unpacks to {entry.file_size} bytes, more than any recording")
+            with archive.open(entry) as opened:
+                return opened.read(entry.file_size)
         except (OSError, EOFError, ValueError, KeyError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
             raise UnreadableError(f"cannot be opened ({error})") from None
+
+
+@lru_cache(maxsize=1)
+def _archive(path: Path, changed_ns: int, size: int) -> zipfile.ZipFile:
+    """The zip, opened once in a process while it is as it was: its list of members is long."""
+    return zipfile.ZipFile(path)
 
 
 @dataclass(frozen=True)
@@ -73,7 +80,7 @@ def outcome(file: RecordingFile, known: Known) -> Outcome:
     """Reads and measures one file. Raises nothing for what is wrong with the file."""
     digest = None
     try:
-        content = file.content()
+        content = unpacked(file.content())
         digest = content_digest(content)
         of = known.get(digest, frozenset())
         if file.activity_id in of or (file.activity_id is None and of):

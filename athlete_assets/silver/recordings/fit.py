@@ -11,6 +11,7 @@ import numpy as np
 
 from athlete_assets.silver.recordings.recording import (
     FIRST_YEAR_S,
+    Floats,
     Recording,
     Samples,
     Span,
@@ -53,18 +54,14 @@ def fit_recording(data: bytes) -> Recording:
     if not records:
         raise UnreadableError("holds no samples: it is a FIT file of settings or of another kind")
 
-    def column(*names: str) -> list[float]:
-        return [
-            _number(next((value for name in names if (value := row.get(name)) is not None), None)) for row in records
-        ]
-
+    height, coarse_height = _column(records, "enhanced_altitude"), _column(records, "altitude")
     time_s, distance_m, altitude_m, bpm = Samples(
         [_time(row.get("timestamp")) for row in records],
-        column("distance"),
-        np.array(column("position_lat")) * DEGREES,  # type: ignore[arg-type]
-        np.array(column("position_long")) * DEGREES,  # type: ignore[arg-type]
-        column("enhanced_altitude", "altitude"),
-        column("heart_rate"),
+        _column(records, "distance"),
+        _column(records, "position_lat") * DEGREES,
+        _column(records, "position_long") * DEGREES,
+        np.where(np.isnan(height), coarse_height, height),
+        _column(records, "heart_rate"),
     ).columns()
     sport, is_indoor = _sport(sessions)
     return Recording(
@@ -81,6 +78,15 @@ def fit_recording(data: bytes) -> Recording:
         elapsed_s=_total(sessions, "total_elapsed_time"),
         is_cut_off=is_cut_off,
     )
+
+
+def _column(records: Sequence[Mapping[Any, Any]], name: str) -> Floats:
+    """The field of each record, NaN where it has none."""
+    values = [row.get(name) for row in records]
+    try:
+        return np.array(values, dtype=np.float64)
+    except (TypeError, ValueError):  # some are lists or words, as damaged files have them
+        return np.array([_number(value) for value in values])
 
 
 def _messages(data: bytes) -> tuple[Messages, bool]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import re
 import zlib
@@ -45,12 +44,7 @@ def looks_recorded(head: bytes) -> bool:
 
 
 def content_digest(data: bytes) -> str:
-    """By which a file is known again: SHA-256 of its unpacked bytes, so that packing it changes nothing.
-
-    Of a damaged gzip file, that of the bytes as they are.
-    """
-    with contextlib.suppress(UnreadableError):
-        data = unpacked(data)
+    """By which a recording is known again: SHA-256 of its unpacked bytes, so that packing it changes nothing."""
     return hashlib.sha256(data).hexdigest()
 
 

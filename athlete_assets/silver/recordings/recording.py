@@ -61,13 +61,13 @@ class Recording:
 class Samples:
     """What a parser found, sample by sample in the order of the file; a missing column is None, a value NaN."""
 
-    time_s: Sequence[float]
-    distance_m: Sequence[float] | None = None
-    latitude: Sequence[float] | None = None
-    longitude: Sequence[float] | None = None
+    time_s: Sequence[float] | Floats
+    distance_m: Sequence[float] | Floats | None = None
+    latitude: Sequence[float] | Floats | None = None
+    longitude: Sequence[float] | Floats | None = None
     """Degrees; they become distances here, and go no further."""
-    altitude_m: Sequence[float] | None = None
-    bpm: Sequence[float] | None = None
+    altitude_m: Sequence[float] | Floats | None = None
+    bpm: Sequence[float] | Floats | None = None
 
     def columns(self) -> tuple[Floats, Floats, Floats, Floats]:
         """Time, distance, altitude and heart rate, in order of time, each time once.
@@ -85,7 +85,7 @@ class Samples:
         if time[-1] - time[0] > LONGEST_DAYS * 86_400:
             raise UnreadableError(f"spans {(time[-1] - time[0]) / 86_400:.0f} days, so its times are damaged")
 
-        def column(values: Sequence[float] | None) -> Floats:
+        def column(values: Sequence[float] | Floats | None) -> Floats:
             result = np.full(len(time), np.nan)
             if values is not None:
                 found = np.asarray(values, dtype=np.float64)[order]

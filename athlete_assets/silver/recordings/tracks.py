@@ -130,7 +130,7 @@ class _Handler:
 
     def end(self, tag: str) -> None:
         name = self._path.pop()
-        text = "".join(self._text).strip()
+        text = "".join(self._text).strip() if name in _READ else ""
         self._text.clear()
         if self._point is not None:
             self._in_point(name, text)
@@ -212,3 +212,5 @@ _POINT: dict[str, tuple[str, Callable[[str | None], float]]] = {
     "heartrate": ("bpm", _number),
 }
 """Tags of a track point: the value that they give, and how it is read."""
+_READ = {*_POINT, "time", "Time", "Value", "TotalTimeSeconds", "type"}
+"""The tags whose text means something."""
