@@ -22,7 +22,7 @@ from athlete_assets.monitoring import anomalies, charts, checks, reconciliation
 from athlete_assets.partitions import days_of
 from athlete_assets.settings import Settings
 from athlete_assets.silver import quality
-from athlete_assets.store.base import Store, Written
+from athlete_assets.store.base import Written
 from athlete_assets.tables import Table
 
 
@@ -61,8 +61,8 @@ def activity_asset(settings: Settings) -> dg.AssetsDefinition:
         window = days_of(context)
         silver = store.read(tables.STRAVA_ACTIVITIES)
         splits, athletes = store.read(tables.STRAVA_SUB_ACTIVITY), store.read(tables.STRAVA_ATHLETE)
-        recorded = {"recordings": _if_there(store, tables.STRAVA_RECORDING)}
-        recorded["efforts"] = _if_there(store, tables.STRAVA_BEST_EFFORT)
+        recorded = {"recordings": store.read_if_there(tables.STRAVA_RECORDING)}
+        recorded["efforts"] = store.read_if_there(tables.STRAVA_BEST_EFFORT)
         rejected, written = list[Written](), list[Written]()
         for days in commit_windows(context, store, window):
             history = days.starting_earlier(activity.history_days(settings))
@@ -229,7 +229,7 @@ def performance_asset(settings: Settings) -> dg.AssetsDefinition:
     def athlete_performance_features(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult]:
         store = store_of(context)
         window = days_of(context)
-        efforts = _if_there(store, tables.STRAVA_BEST_EFFORT)
+        efforts = store.read_if_there(tables.STRAVA_BEST_EFFORT)
         written = []
         for days in commit_windows(context, store, window):
             activities = store.read(tables.ACTIVITY, days.starting_earlier(performance.LOOKBACK_DAYS))
@@ -239,11 +239,6 @@ def performance_asset(settings: Settings) -> dg.AssetsDefinition:
         yield materialize_result(store, tables.PERFORMANCE, window, written=written, outcomes=[stable])
 
     return athlete_performance_features
-
-
-def _if_there(store: Store, table: Table) -> DataFrame | None:
-    """An optional table; None where nobody fills it."""
-    return store.read(table) if store.exists(table) else None
 
 
 def _up_to(rows: DataFrame, table: Table, days: Days) -> DataFrame:

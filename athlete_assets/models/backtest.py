@@ -174,7 +174,7 @@ def build_features(store: LocalStore, days: Days, say: Callable[[str], None] = l
     piece = max(35, settings.chunk_athlete_days // athletes // 7 * 7)
     silver = store.read(tables.STRAVA_ACTIVITIES)
     splits, stated = store.read(tables.STRAVA_SUB_ACTIVITY), store.read(tables.STRAVA_ATHLETE)
-    recordings, efforts = (store.read(table) if store.exists(table) else None for table in tables.OPTIONAL)
+    recordings, efforts = (store.read_if_there(table) for table in tables.OPTIONAL)
     for chunk in days.chunks(piece):
         say(f"Building features {chunk} ...")
         history = chunk.starting_earlier(activity.history_days(settings))
