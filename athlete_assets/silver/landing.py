@@ -26,6 +26,7 @@ from athlete_assets.days import monday_of
 from athlete_assets.errors import ContractError, InputError
 from athlete_assets.settings import PREFIX, Settings
 from athlete_assets.silver.imports import Held
+from athlete_assets.silver.recordings.measures import BEST_DISTANCES_M
 from athlete_assets.store.arrow import arrow_schema, fitted
 from athlete_assets.store.delta_folder import DeltaFolder, span_sql
 from athlete_assets.store.local import LocalStore
@@ -38,6 +39,7 @@ with them would be years of empty partitions."""
 FIRST_PARTITION = date(2000, 1, 3)
 """The Monday before which no partition may begin."""
 ROW_GROUP_ROWS = 65_536
+SHORTEST_BEST_M = min(BEST_DISTANCES_M.values())
 
 
 class SilverRows(Protocol):
@@ -157,21 +159,41 @@ def _drop_superseded(store: LocalStore, rows: dict[Table, pa.Table]) -> None:
                 _delete(store, table, athlete, "activity_id", numbers)
 
 
-def _tuples(store: LocalStore, columns: list[str], table: Table = tables.STRAVA_RECORDING) -> Iterator[tuple[Any, ...]]:
-    found = store.rows(table, columns)
+def _tuples(store: LocalStore, columns: list[str]) -> Iterator[tuple[Any, ...]]:
+    found = store.rows(tables.STRAVA_RECORDING, columns)
     yield from zip(*(found[name].to_pylist() for name in columns), strict=True)
 
 
 def held(store: LocalStore) -> Held:
-    """What silver knows of recordings and athletes already."""
-    found = _tuples(store, ["athlete_id", "activity_id", "digest", "utc_offset_s"])
-    recordings = {(athlete, number): (digest, offset) for athlete, number, digest, offset in found}
-    athletes = {athlete for (athlete,) in set(_tuples(store, ["athlete_id"], tables.STRAVA_ACTIVITIES))} - {None}
-    return Held(
-        {key: digest for key, (digest, _) in recordings.items() if digest is not None},
-        {key: offset for key, (_, offset) in recordings.items() if offset is not None},
-        frozenset(athletes),
-    )
+    """What silver knows of recordings and athletes already.
+
+    A recording whose splits or best efforts are lost (after damage, say) is not known: it has to be read again.
+    """
+    digests: dict[tuple[str, int], str] = {}
+    offsets: dict[tuple[str, int], int] = {}
+    if store.exists(tables.STRAVA_RECORDING):
+        divided, best = (
+            _activities_in(store, tables.STRAVA_SUB_ACTIVITY),
+            _activities_in(store, tables.STRAVA_BEST_EFFORT),
+        )
+        columns = ["athlete_id", "activity_id", "digest", "utc_offset_s", "distance"]
+        for athlete, number, digest, offset, metres in _tuples(store, columns):
+            key = athlete, number
+            is_whole = not metres or (key in divided and (key in best or metres < SHORTEST_BEST_M))
+            if digest is not None and is_whole:
+                digests[key] = digest
+            if offset is not None:
+                offsets[key] = offset
+    athletes = pc.unique(store.rows(tables.STRAVA_ACTIVITIES, ["athlete_id"])["athlete_id"]).drop_null()
+    return Held(digests, offsets, frozenset(athletes.to_pylist()))
+
+
+def _activities_in(store: LocalStore, table: Table) -> set[tuple[str, int]]:
+    """The activities of which the table has rows."""
+    if not store.exists(table):
+        return set()
+    found = store.folder(table).query("SELECT DISTINCT athlete_id, activity_id FROM t")
+    return set(zip(found["athlete_id"].to_pylist(), found["activity_id"].to_pylist(), strict=True))
 
 
 def delete(store: LocalStore, athlete_id: str, activity_ids: Collection[int]) -> int:

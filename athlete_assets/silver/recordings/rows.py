@@ -122,6 +122,8 @@ def with_offsets(activities: pa.Table, offsets: Mapping[tuple[str, int], int]) -
 
     The name of a zone is kept where it gives the same local time: people travel, and their recordings know it.
     """
+    if not offsets:
+        return activities
     locals_, zones = activities["start_date_local"].to_pylist(), activities["timezone"].to_pylist()
     keys = zip(activities["athlete_id"].to_pylist(), activities["id"].to_pylist(), strict=True)
     for row, (key, start) in enumerate(zip(keys, activities["start_date"].to_pylist(), strict=True)):

@@ -255,6 +255,19 @@ def test_a_landing_that_was_killed_before_the_recordings_row_is_made_good(
     assert contents(store) == contents(LocalStore(other))
 
 
+@pytest.mark.parametrize("lost", [tables.STRAVA_SUB_ACTIVITY, tables.STRAVA_BEST_EFFORT, tables.STRAVA_RECORDING])
+def test_what_was_lost_of_a_recording_comes_back_with_the_next_import(
+    tmp_path: Path, zoned: Settings, lost: Table
+) -> None:
+    path, store = an_export(tmp_path, THREE), LocalStore(zoned)
+    imported(path, zoned)
+    before = contents(store)
+    store.delta(lost).delete("activity_id = 2")
+    assert contents(store) != before
+    imported(path, zoned)
+    assert contents(store) == before
+
+
 @pytest.mark.slow
 def test_many_processes_read_what_one_reads(tmp_path: Path, zoned: Settings) -> None:
     for number in range(30):
