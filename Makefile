@@ -1,6 +1,6 @@
 # Two commands: `make run` (import, features, model, predictions) and `make test`. Both make .venv at first need.
 #   make run                        a simulated cohort of 30 athletes and 3 years
-#   make run EXPORT=export_123.zip  a Strava account export, or its activities.csv
+#   make run EXPORT=export_123.zip  a Strava account export, its activities.csv, or recordings (FIT, GPX, TCX)
 #   make test                       the fast lane: what needs no process beside the embedded engine
 #   make test-all                   that, then what starts Apache Spark, daemon, webserver, clusters, PostgreSQL,
 #                                   and test-client

@@ -140,9 +140,11 @@ def _parser() -> argparse.ArgumentParser:
 
     def silver_source(command: argparse.ArgumentParser) -> None:
         command.add_argument(
-            "--export", type=_path, help="Strava export (zip or CSV), or a CSV or Parquet file of runs"
+            "--export",
+            type=_path,
+            help="Strava export (zip, folder, CSV), FIT, GPX or TCX files, or runs as CSV or Parquet",
         )
-        command.add_argument("--athlete", help="athlete id for an export that names none (default: me)")
+        command.add_argument("--athlete", help="athlete id for an export or recordings that name none")
         command.add_argument(
             "--drop-missing", action="store_true", help="drop what earlier exports had and this one has not"
         )

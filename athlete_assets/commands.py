@@ -28,11 +28,13 @@ from athlete_assets.settings import Settings
 from athlete_assets.silver import imports, landing, ownership, simulator
 from athlete_assets.store.local import LocalStore
 
+UNREADABLE_SHOWN = 50
+
 
 def import_file(path: Path, settings: Settings, athlete: str | None, drop_missing: bool = False) -> None:
     """Reads a file of runs and merges it into silver; raises InputError before anything is written."""
     say(f"Reading {path} ...")
-    runs = imports.read_runs(path, settings, athlete)
+    runs = imports.read_runs(path, settings, athlete, landing.held(LocalStore(settings)), say)
     if runs.time_zone:
         settings = settings.model_copy(update={"time_zone": runs.time_zone})
     store = LocalStore(settings)
@@ -62,6 +64,18 @@ def import_file(path: Path, settings: Settings, athlete: str | None, drop_missin
     ):
         if rows.num_rows:
             say(f"  {rows.num_rows} {noun}: {written} new or changed, {rows.num_rows - written} as they were")
+
+    if runs.recordings_read or runs.recordings_known or runs.unreadable:
+        say(
+            f"  {runs.recordings_read + runs.recordings_known} recordings: {report.recordings_written} new or changed, "
+            f"{runs.recordings_known} read by earlier imports"
+        )
+    if runs.unreadable:
+        say(f"  {len(runs.unreadable)} recordings cannot be read; of their activities the rest is taken:")
+        for sentence in runs.unreadable[:UNREADABLE_SHOWN]:
+            say(f"    {sentence}")
+        if len(runs.unreadable) > UNREADABLE_SHOWN:
+            say(f"    and {len(runs.unreadable) - UNREADABLE_SHOWN} more")
 
     if gone:
         athlete = runs.activities["athlete_id"][0].as_py()

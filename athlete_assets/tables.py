@@ -12,6 +12,7 @@ from enum import Enum
 
 STRING, BIGINT, INT, DOUBLE, BOOLEAN = "string", "bigint", "int", "double", "boolean"
 TIMESTAMP, LOCAL_TIMESTAMP, STRINGS = "timestamp", "timestamp_ntz", "array<string>"
+DOUBLES = "array<double>"
 
 RUN_SPORTS = ("Run", "TrailRun", "VirtualRun")
 """The sports whose pace, distance and load count as running, in the spelling that silver.quality normalises to."""
@@ -122,7 +123,12 @@ _SILVER_ACTIVITY_COLUMNS = (
     Column("max_heartrate", DOUBLE, "Highest heart rate.", "bpm", required=False),
     Column("manual", BOOLEAN, "Typed in by hand.", required=False),
     Column("trainer", BOOLEAN, "Indoors.", required=False),
-    Column("source", STRING, "Where the row came from: strava_export, simulated, file, strava_api.", required=False),
+    Column(
+        "source",
+        STRING,
+        "Where the row came from: strava_export, recording, simulated, file, strava_api.",
+        required=False,
+    ),
     Column("silver_ingestion_timestamp", TIMESTAMP, "When the row was written to silver."),
 )
 
@@ -170,6 +176,73 @@ STRAVA_ATHLETE = Table(
     keys=("athlete_id",),
     cadence=Cadence.EXTERNAL,
 )
+
+STRAVA_RECORDING = Table(
+    "silver",
+    "strava_recording",
+    "What an activity's recording (FIT, GPX, TCX) tells beyond its summary; no positions. Optional: absent is unknown.",
+    (
+        Column("athlete_id", STRING, "The athlete."),
+        Column("activity_id", BIGINT, "The activity that was recorded."),
+        Column("digest", STRING, "SHA-256 of the recording's unpacked bytes.", required=False),
+        Column("utc_offset_s", INT, "The athlete's clock less UTC.", "s", required=False),
+        Column("distance", DOUBLE, "Distance recorded.", "m", required=False),
+        Column("elapsed_time", DOUBLE, "From the first to the last sample.", "s", required=False),
+        Column("pause_s", DOUBLE, "Of it, time standing or with the timer stopped.", "s", required=False),
+        Column(
+            "graded_distance",
+            DOUBLE,
+            "Flat metres of equal effort: Minetti on the smoothed height; null without heights.",
+            "m",
+            required=False,
+        ),
+        Column(
+            "seconds_by_bpm",
+            DOUBLES,
+            "Seconds at each heart rate from 30 to 230 bpm, 201 numbers; null without heart rate.",
+            "s",
+            required=False,
+        ),
+        Column("gps_jumps", INT, "Steps faster than a person can be.", required=False),
+        Column(
+            "has_flat_heart_rate", BOOLEAN, "The heart rate stands still for 10 min and more: it hangs.", required=False
+        ),
+        Column("is_cut_off", BOOLEAN, "The file ended too early.", required=False),
+        Column("silver_ingestion_timestamp", TIMESTAMP, "When the row was written to silver.", required=False),
+    ),
+    keys=("athlete_id", "activity_id"),
+    cadence=Cadence.EXTERNAL,
+)
+
+STRAVA_BEST_EFFORT = Table(
+    "silver",
+    "strava_best_effort",
+    "The fastest time over each distance, and the farthest in each time, inside an activity. Optional: absent is "
+    "unknown.",
+    (
+        Column("athlete_id", STRING, "The athlete."),
+        Column("activity_id", BIGINT, "The activity that holds the effort."),
+        Column(
+            "kind",
+            STRING,
+            "400m, 800m, 1k, mile, 3k, 5k, 10k, 15k, half, marathon; 5min, 10min, 20min, 30min, 60min.",
+        ),
+        Column("distance", DOUBLE, "Distance covered.", "m"),
+        Column("elapsed_time", DOUBLE, "Time taken; the clock runs through pauses.", "s"),
+        Column("start_offset_s", DOUBLE, "From the activity's first sample.", "s", required=False),
+        Column(
+            "average_heartrate", DOUBLE, "Mean heart rate; null where little of it is known.", "bpm", required=False
+        ),
+        Column("silver_ingestion_timestamp", TIMESTAMP, "When the row was written to silver.", required=False),
+    ),
+    keys=("athlete_id", "activity_id", "kind"),
+    cadence=Cadence.EXTERNAL,
+)
+
+OF_ACTIVITIES = (STRAVA_SUB_ACTIVITY, STRAVA_RECORDING, STRAVA_BEST_EFFORT)
+"""The silver tables whose rows belong to an activity (activity_id), and change with its day."""
+OPTIONAL = (STRAVA_RECORDING, STRAVA_BEST_EFFORT)
+"""Silver tables that need not exist."""
 
 REJECTS = Table(
     "silver_rejects",
@@ -231,7 +304,7 @@ ACTIVITY = Table(
         Column(
             "grade_adjusted_pace_min_km",
             DOUBLE,
-            "Flat pace of equal effort, from split elevation; else null.",
+            "Flat pace of equal effort, from the heights of the recording, else of the splits; else null.",
             "min/km",
         ),
         Column("elevation_gain_m", DOUBLE, "Climbing.", "m"),
@@ -265,7 +338,7 @@ ACTIVITY = Table(
             Column(f"hr_zone_{zone}_pct", DOUBLE, f"Share of heart-rate-covered moving time in zone {zone} of 5.", "1")
             for zone in range(1, 6)
         ),
-        Column("hr_zone_method", STRING, "splits or average: what the zones rest on; null where they are."),
+        Column("hr_zone_method", STRING, "recording, splits or average: what the zones rest on; null where they are."),
         Column("efficiency_index", DOUBLE, "Metres covered per heartbeat of a run or walk.", "m/beat", low=0),
         Column("source", STRING, "Where the silver row came from."),
         _key("activity_date", TIMESTAMP, "Calendar day of the activity."),
@@ -477,7 +550,8 @@ PERFORMANCE = Table(
     "feature_store",
     "athlete_performance_features",
     "What an athlete's runs up to the end of each calendar day say about race times. Runs above a world record's VDOT "
-    "(a vehicle, a bad GPS track) are left out.",
+    "(a vehicle, a bad GPS track) are left out. Where recordings are known, the best of a part of a run counts "
+    "among the bests (best_*, recent_effort_*) as a run does.",
     (
         _ATHLETE,
         _key("as_of_date", TIMESTAMP, "The day at whose end the state is taken."),

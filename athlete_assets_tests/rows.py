@@ -23,6 +23,7 @@ DEFAULTS: dict[str, Any] = {
     tables.TIMESTAMP: midnight(DAY),
     tables.LOCAL_TIMESTAMP: datetime(2024, 5, 15, 7),
     tables.STRINGS: [],
+    tables.DOUBLES: None,
 }
 
 

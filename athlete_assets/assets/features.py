@@ -61,12 +61,14 @@ def activity_asset(settings: Settings) -> dg.AssetsDefinition:
         window = days_of(context)
         silver = store.read(tables.STRAVA_ACTIVITIES)
         splits, athletes = store.read(tables.STRAVA_SUB_ACTIVITY), store.read(tables.STRAVA_ATHLETE)
+        recorded = {"recordings": store.read_if_there(tables.STRAVA_RECORDING)}
+        recorded["efforts"] = store.read_if_there(tables.STRAVA_BEST_EFFORT)
         rejected, written = list[Written](), list[Written]()
         for days in commit_windows(context, store, window):
             history = days.starting_earlier(activity.history_days(settings))
             verdicts = quality.verdicts(silver, history, settings)
             rejected.append(store.replace(tables.REJECTS, quality.rejects(verdicts, days), days))
-            features = activity.activity_features(verdicts, splits, athletes, days, settings)
+            features = activity.activity_features(verdicts, splits, athletes, days, settings, **recorded)
             written.append(store.replace(tables.ACTIVITY, features, days))
         accepted = store.read(tables.ACTIVITY, window)
         rejects_inside = store.read(tables.REJECTS, window).count()
@@ -214,17 +216,24 @@ def performance_asset(settings: Settings) -> dg.AssetsDefinition:
 
     @table_asset(
         settings,
-        [table_spec(tables.PERFORMANCE, settings, deps=[asset_key(tables.DAILY), asset_key(tables.ACTIVITY)])],
+        [
+            table_spec(
+                tables.PERFORMANCE,
+                settings,
+                deps=[asset_key(table) for table in (tables.DAILY, tables.ACTIVITY, tables.STRAVA_BEST_EFFORT)],
+            )
+        ],
         checks=check_specs(tables.PERFORMANCE, (*checks.CONTRACT_CHECKS, anomalies.ROW_COUNT_STABLE)),
         partitions_def=partitions.daily(settings),
     )
     def athlete_performance_features(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult]:
         store = store_of(context)
         window = days_of(context)
+        efforts = store.read_if_there(tables.STRAVA_BEST_EFFORT)
         written = []
         for days in commit_windows(context, store, window):
             activities = store.read(tables.ACTIVITY, days.starting_earlier(performance.LOOKBACK_DAYS))
-            rows = performance.performance_features(store.read(tables.DAILY, days), activities, days)
+            rows = performance.performance_features(store.read(tables.DAILY, days), activities, days, efforts)
             written.append(store.replace(tables.PERFORMANCE, rows, days))
         stable = anomalies.row_count_stable(written, settings)
         yield materialize_result(store, tables.PERFORMANCE, window, written=written, outcomes=[stable])

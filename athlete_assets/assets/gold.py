@@ -131,14 +131,21 @@ def metrics_summary_asset(settings: Settings) -> dg.AssetsDefinition:
 
     @table_asset(
         settings,
-        [table_spec(tables.METRICS_SUMMARY, settings, deps=[asset_key(table) for table in SUMMARISED])],
+        [
+            table_spec(
+                tables.METRICS_SUMMARY,
+                settings,
+                deps=[asset_key(table) for table in (*SUMMARISED, tables.STRAVA_BEST_EFFORT)],
+            )
+        ],
         checks=check_specs(tables.METRICS_SUMMARY, (*checks.CONTRACT_CHECKS, anomalies.ROW_COUNT_STABLE)),
     )
     def athlete_metrics_summary(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult]:
         store = store_of(context)
         written = []
         if is_materializing(context):
-            rows = metrics_summary(store.read(tables.ACTIVITY), store.read(tables.DAILY), store.read(tables.ROLLING))
+            activities, daily, rolling = (store.read(table) for table in SUMMARISED)
+            rows = metrics_summary(activities, daily, rolling, store.read_if_there(tables.STRAVA_BEST_EFFORT))
             written.append(store.replace(tables.METRICS_SUMMARY, rows))
         stable = anomalies.row_count_stable(written, settings)
         yield materialize_result(store, tables.METRICS_SUMMARY, written=written, outcomes=[stable])

@@ -5,10 +5,12 @@ from __future__ import annotations
 from datetime import date
 from functools import partial, reduce
 from operator import add
+from typing import Literal
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from numpy.typing import NDArray
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
@@ -16,6 +18,9 @@ from athlete_assets import tables
 from athlete_assets.days import Days, midnight
 from athlete_assets.features import thresholds
 from athlete_assets.features.efforts import effort_time, has_clock, is_continuous
+from athlete_assets.features.recordings import OF_ACTIVITY, RECORDED_SECONDS, recording_totals
+from athlete_assets.features.recordings import READ as RECORDING_READ
+from athlete_assets.features.recordings import TOTALS as RECORDED_TOTALS
 from athlete_assets.features.splits import KEYS, READ, TOTALS, ZONE_SECONDS, split_totals
 from athlete_assets.formulas.training_load import (
     BANISTER_WEIGHTS,
@@ -64,17 +69,24 @@ def history_days(settings: Settings) -> int:
 
 
 def activity_features(
-    verdicts: DataFrame, splits: DataFrame, athletes: DataFrame, days: Days, settings: Settings
+    verdicts: DataFrame,
+    splits: DataFrame,
+    athletes: DataFrame,
+    days: Days,
+    settings: Settings,
+    recordings: DataFrame | None = None,
+    efforts: DataFrame | None = None,
 ) -> DataFrame:
     """ACTIVITY rows of the days.
 
-    verdicts: classified activities (silver.quality) from days.first less history_days on; splits and athletes: silver,
-    whole or the part that matters. Thresholds are those known on the evening before: nothing of an activity's own day,
-    or of a later one, enters them.
+    verdicts: classified activities (silver.quality) from days.first less history_days on; splits, athletes, recordings
+    and (best) efforts: silver, whole or the part that matters; None where there is no such table. Thresholds are those
+    known on the evening before: nothing of an activity's own day, or of a later one, enters them.
     """
-    activities = _measured(_with_observed_thresholds(verdicts, days, settings))
+    activities = _measured(_with_observed_thresholds(verdicts, efforts, days, settings))
     activities = _with_thresholds(activities, athletes, settings)
     activities = activities.join(_by_activity(splits, activities, settings), on=[*KEYS], how="left")
+    activities = _with_recordings(activities, recordings)
     return _with_zones(_with_load(activities, settings)).select(*tables.ACTIVITY.column_names)
 
 
@@ -83,7 +95,9 @@ def activity_features(
 _OBSERVED = ("critical_speed_mps", "best_effort_mps", "observed_hr_max_bpm")
 
 
-def _with_observed_thresholds(verdicts: DataFrame, days: Days, settings: Settings) -> DataFrame:
+def _with_observed_thresholds(
+    verdicts: DataFrame, efforts: DataFrame | None, days: Days, settings: Settings
+) -> DataFrame:
     """The accepted activities of the days, with what those before their own day tell of the athlete's thresholds."""
     history = days.starting_earlier(history_days(settings))
     rows = accepted(verdicts).where(
@@ -91,6 +105,7 @@ def _with_observed_thresholds(verdicts: DataFrame, days: Days, settings: Setting
     )
     time = F.coalesce(_positive("moving_time"), F.col("elapsed_time")), _elapsed_time(), _is_race()
     rows = rows.withColumns({"effort_s": effort_time(*time), "has_clock": time[2] | has_clock(*time[:2])})
+    rows = _with_parts(rows, efforts)
     names = [*tables.STRAVA_ACTIVITIES.column_names, "activity_date"]
     types = {column.name: column.type for column in tables.REJECTS.columns}
     ddl = ", ".join([f"`{name}` {types[name]}" for name in names] + [f"`{name}` double" for name in _OBSERVED])
@@ -100,15 +115,34 @@ def _with_observed_thresholds(verdicts: DataFrame, days: Days, settings: Setting
         threshold_days=settings.threshold_window_days,
         hr_max_days=settings.hr_max_window_days,
     )
-    return apply_by_athlete(rows.select(*names, "effort_s", "has_clock"), kernel, ddl)
+    return apply_by_athlete(rows.select(*names, *_EFFORT_INPUTS), kernel, ddl)
+
+
+_EFFORT_INPUTS = ("effort_s", "has_clock", "parts")
+
+
+def _with_parts(rows: DataFrame, efforts: DataFrame | None) -> DataFrame:
+    """Adds `parts`: distance (m) and time (s) of each best effort inside the activity, one after the other in a list.
+
+    One list, since a join of the efforts' own rows would compute the verdicts a second time.
+    """
+    if efforts is None:
+        return rows.withColumn("parts", F.lit(None).cast(tables.DOUBLES))
+    pair = F.array(F.col("distance"), F.col("elapsed_time"))
+    parts = (
+        efforts.where((F.col("distance") > 0) & (F.col("elapsed_time") > 0))
+        .groupBy("athlete_id", F.col("activity_id").alias("id"))
+        .agg(F.flatten(F.collect_list(pair)).alias("parts"))
+    )
+    return rows.join(parts, on=["athlete_id", "id"], how="left")
 
 
 def observed_thresholds(rows: pa.Table, first_day: int, threshold_days: int, hr_max_days: int) -> pa.Table:
     """The rows from first_day (since 1970) on with critical_speed_mps, best_effort_mps and observed_hr_max_bpm.
 
     The table holds all accepted rows of its athletes from the longest window before first_day on, in any order, with
-    effort_s and has_clock of features.efforts, which the result lacks. Each of the new columns is null where the days
-    before tell too little.
+    effort_s and has_clock of features.efforts, and parts (`_with_parts`), which the result lacks. Each of the new
+    columns is null where the days before tell too little.
     """
     athlete = pc.dictionary_encode(rows["athlete_id"].combine_chunks()).indices.to_numpy().astype(np.int64)
     day = rows["activity_date"].cast(pa.timestamp("us", "UTC")).cast(pa.int64()).to_numpy() // 86_400_000_000
@@ -124,19 +158,36 @@ def observed_thresholds(rows: pa.Table, first_day: int, threshold_days: int, hr_
     # equal keys in an order that the values alone decide: so do the results
     order = np.lexsort((distance, duration, key))
     runs = order[(is_run & ~np.isnan(duration))[order]]
-    chosen = thresholds.is_effort(key[runs], distance[runs], duration[runs], has_clock[runs], threshold_days)
-    efforts = runs[chosen]
-    effort = (key[efforts], distance[efforts], duration[efforts], asked, threshold_days)
+    run = key[runs], distance[runs], duration[runs]
+    usual = thresholds.usual_speeds(*run)
+    is_chosen = thresholds.is_effort(*run, has_clock[runs], usual, threshold_days)
+    part = _parts(rows["parts"].combine_chunks(), key, is_run)
+    is_chosen_part = thresholds.is_effort(*part, np.ones(len(part[0]), dtype=bool), usual, threshold_days)
+    of, metres, seconds = (np.concatenate([a[is_chosen], b[is_chosen_part]]) for a, b in zip(run, part, strict=True))
+    in_order = np.lexsort((metres, seconds, of))
+    effort = (of[in_order], metres[in_order], seconds[in_order], asked, threshold_days)
     beats = order[~np.isnan(heart_rate[order])]
     observed = (
         thresholds.critical_speed(*effort),
         thresholds.best_effort_speed(*effort),
         thresholds.observed_hr_max(key[beats], heart_rate[beats], asked, hr_max_days),
     )
-    result = rows.drop_columns(["effort_s", "has_clock"]).take(pa.array(asked_rows))
+    result = rows.drop_columns([*_EFFORT_INPUTS]).take(pa.array(asked_rows))
     for name, values in zip(_OBSERVED, observed, strict=True):
         result = result.append_column(name, pa.array(values[position], mask=np.isnan(values[position])))
     return result
+
+
+def _parts(
+    lists: pa.ListArray, key: NDArray[np.int64], is_run: NDArray[np.bool_]
+) -> tuple[NDArray[np.int64], thresholds.Floats, thresholds.Floats]:
+    """Key, distance (m) and time (s) of the parts of runs, sorted by key."""
+    counts = pc.fill_null(pc.list_value_length(lists), 0).to_numpy(zero_copy_only=False).astype(np.int64) // 2
+    pairs = pc.list_flatten(lists).to_numpy(zero_copy_only=False).astype(np.float64).reshape(-1, 2)
+    row = np.repeat(np.arange(len(counts)), counts)
+    pairs, of = pairs[is_run[row]], key[row[is_run[row]]]
+    order = np.lexsort((pairs[:, 0], pairs[:, 1], of))
+    return of[order], pairs[order, 0], pairs[order, 1]
 
 
 def _with_thresholds(activities: DataFrame, athletes: DataFrame, settings: Settings) -> DataFrame:
@@ -238,8 +289,7 @@ def _is_race() -> Column:
 def _with_load(activities: DataFrame, settings: Settings) -> DataFrame:
     """Adds graded pace, intensity, load and efficiency."""
     pace, minutes, heart_rate = F.col("pace_min_km"), F.col("moving_time_min"), F.col("avg_hr")
-    is_graded = F.col("is_run") & (F.col("graded_km") >= GRADED_SHARE * F.col("distance_km"))
-    graded_pace = F.when(is_graded, pace * F.col("graded_km") / F.col("flat_km"))
+    graded_pace = F.when(F.col("is_run"), pace / F.coalesce(_flat_share("recorded_"), _flat_share("")))
     intensity = F.when(F.col("is_run"), intensity_factor(F.col("threshold_pace_min_km"), F.coalesce(graded_pace, pace)))
     by_pace = running_tss(minutes / 60, intensity)
 
@@ -252,7 +302,8 @@ def _with_load(activities: DataFrame, settings: Settings) -> DataFrame:
         reserve_share(heart_rate, F.col("resting_hr_bpm"), F.col("hr_max_bpm")),
     )
     at_least_rest = F.when(reserve < 0, F.lit(0.0)).otherwise(reserve)
-    by_heart_rate = heart_rate_tss(minutes, at_least_rest, factor, exponent)
+    by_mean = heart_rate_tss(minutes, at_least_rest, factor, exponent)
+    by_heart_rate = F.coalesce(F.col("recorded_hr_tss"), by_mean)
 
     # hills that no split tells of slow a trail run down without making its pace wrong
     too_slow = by_pace * CONTRADICTION < by_heart_rate
@@ -275,6 +326,13 @@ def _with_load(activities: DataFrame, settings: Settings) -> DataFrame:
     )
 
 
+def _flat_share(of: Literal["recorded_", ""]) -> Column:
+    """Flat metres of equal effort for each metre of a run, of its recording or its splits; null where they tell the
+    grade of too little of it."""
+    kilometres = F.col("recorded_km" if of else "graded_km")
+    return F.when(kilometres >= GRADED_SHARE * F.col("distance_km"), F.col(f"{of}flat_km") / kilometres)
+
+
 def _pace(speed: Column) -> Column:
     """min/km of m/s."""
     return 1000 / (speed * 60)
@@ -284,15 +342,29 @@ def _pace(speed: Column) -> Column:
 
 
 def _with_zones(activities: DataFrame) -> DataFrame:
-    """Adds the shares of time in each heart-rate zone: of the splits, else all of it in the zone of the average."""
+    """Adds the shares of time in each heart-rate zone: of the recording, else of the splits, else all of it in the zone
+    of the average."""
     average = 1 + reduce(add, [reaches(F.col("avg_hr"), F.col("hr_max_bpm"), edge).cast("int") for edge in ZONE_EDGES])
-    covered = reduce(add, [F.col(name) for name in ZONE_SECONDS])
+    covered, recorded = (reduce(add, [F.col(name) for name in names]) for names in (ZONE_SECONDS, RECORDED_SECONDS))
     shares = [
-        F.coalesce(F.col(seconds) / covered, (average == zone).cast("double")).alias(f"hr_zone_{zone}_pct")
-        for zone, seconds in zip(ZONES, ZONE_SECONDS, strict=True)
+        F.coalesce(F.col(of_recording) / recorded, F.col(of_splits) / covered, (average == zone).cast("double")).alias(
+            f"hr_zone_{zone}_pct"
+        )
+        for zone, of_recording, of_splits in zip(ZONES, RECORDED_SECONDS, ZONE_SECONDS, strict=True)
     ]
-    method = _source({"splits": covered, "average": average})
+    method = _source({"recording": recorded, "splits": covered, "average": average})
     return activities.select(*activities.columns, *shares, method.alias("hr_zone_method"))
+
+
+def _with_recordings(activities: DataFrame, recordings: DataFrame | None) -> DataFrame:
+    """Adds `recording_totals` of the activities that have a recording; null for the others."""
+    if recordings is None:
+        return activities.select("*", *(F.lit(None).cast("double").alias(name) for name in RECORDED_TOTALS))
+    of_activities = recordings.select(*RECORDING_READ).join(
+        activities.select(*KEYS, *OF_ACTIVITY), on=[*KEYS], how="inner"
+    )
+    ddl = "athlete_id string, activity_id bigint, " + ", ".join(f"{name} double" for name in RECORDED_TOTALS)
+    return activities.join(apply_by_athlete(of_activities, recording_totals, ddl), on=[*KEYS], how="left")
 
 
 def _by_activity(splits: DataFrame, activities: DataFrame, settings: Settings) -> DataFrame:

@@ -55,15 +55,19 @@ HR_CENTRE_BPM, HR_SCALE_BPM = 145.0, 30.0
 HR_SLOPE_PRIOR, HR_SLOPE_PRIOR_WEIGHT = 0.12, 0.5
 """The line of log speed over heart rate is drawn towards a gain of 12 % for 30 bpm: real runs span few heart rates."""
 
-DAY, RUN = 0, 1
-"""Kinds of input row: an athlete's day that gets a row, and a run."""
+DAY, RUN, PART = 0, 1, 2
+"""Kinds of input row: an athlete's day that gets a row, a run, and the best of a part of a run. Parts count among the
+bests alone: what is typical, how often somebody runs and at what heart rate are said of whole runs."""
 INPUTS = ("metres", "seconds", "effort_seconds", "has_clock", "graded_seconds", "bpm")
 
 
-def performance_features(daily: DataFrame, activities: DataFrame, days: Days) -> DataFrame:
+def performance_features(
+    daily: DataFrame, activities: DataFrame, days: Days, efforts: DataFrame | None = None
+) -> DataFrame:
     """PERFORMANCE rows of the days: one for each DAILY row in them, the state at its end.
 
     activities: ACTIVITY rows of the days and of LOOKBACK_DAYS before them; earlier and later ones are ignored.
+    efforts: silver.strava_best_effort, whole or the part that matters; None where there is no such table.
     """
     spine = daily.where(within(tables.DAILY, days)).select(
         "athlete_id",
@@ -89,6 +93,8 @@ def performance_features(daily: DataFrame, activities: DataFrame, days: Days) ->
         (known("grade_adjusted_pace_min_km") * known("distance_km") * 60).alias("graded_seconds"),
         known("avg_hr").alias("bpm"),
     )
+    if efforts is not None:
+        runs = runs.unionAll(_parts(efforts, activities, days))
     first, length = first_epoch_day(days), len(days)
 
     def states(bucket: pa.Table) -> pa.Table:
@@ -97,15 +103,39 @@ def performance_features(daily: DataFrame, activities: DataFrame, days: Days) ->
     return apply_by_athlete(spine.unionAll(runs), states, tables.PERFORMANCE.ddl)
 
 
+def _parts(efforts: DataFrame, activities: DataFrame, days: Days) -> DataFrame:
+    """The best efforts inside the runs, as input rows: their clock ran on, their heart rate is not looked at."""
+    runs = activities.where(
+        within(tables.ACTIVITY, days.starting_earlier(LOOKBACK_DAYS)) & F.col("sport_type").isin(*tables.RUN_SPORTS)
+    ).select("athlete_id", "activity_id", "activity_date")
+    metres, seconds = known("distance"), known("elapsed_time")
+    parts = efforts.where((metres >= EFFORT_FROM_M) & (seconds > 0)).select(
+        "athlete_id", "activity_id", metres.alias("metres"), seconds.alias("seconds")
+    )
+    nothing = F.lit(None).cast("double")
+    return parts.join(runs, on=["athlete_id", "activity_id"], how="inner").select(
+        "athlete_id",
+        F.unix_date(F.col("activity_date").cast("date")).alias("day"),
+        F.lit(PART).alias("kind"),
+        "metres",
+        "seconds",
+        F.col("seconds").alias("effort_seconds"),
+        F.lit(1.0).alias("has_clock"),
+        nothing.alias("graded_seconds"),
+        nothing.alias("bpm"),
+    )
+
+
 def bucket_states(bucket: pa.Table, first: int, length: int) -> pa.Table:
     """PERFORMANCE rows of `length` days from epoch day `first` for the athletes of a bucket of input rows."""
     athletes = bucket.column("athlete_id").combine_chunks().dictionary_encode()
     athlete = athletes.indices.to_numpy(zero_copy_only=False).astype(np.intp)
     day = bucket.column("day").to_numpy().astype(np.int64) - first
-    is_run = bucket.column("kind").to_numpy() == RUN
+    kind = bucket.column("kind").to_numpy()
+    is_run = kind != DAY
     is_row = np.zeros((length, len(athletes.dictionary)), dtype=bool)
     is_row[day[~is_run], athlete[~is_run]] = True
-    runs = _Runs.of(bucket, athlete, day, is_run, len(athletes.dictionary), length).without_vehicles()
+    runs = _Runs.of(bucket, athlete, day, kind, len(athletes.dictionary), length).without_vehicles()
     columns = {
         **_recent_effort(runs),
         **_levels(runs),
@@ -118,7 +148,8 @@ def bucket_states(bucket: pa.Table, first: int, length: int) -> pa.Table:
 
 @dataclass(frozen=True)
 class _Runs:
-    """A bucket's runs, sorted, so that sums have one order. `row` counts days from LOOKBACK_DAYS before the range."""
+    """A bucket's runs and the best of their parts, sorted, so that sums have one order. `row` counts days from
+    LOOKBACK_DAYS before the range."""
 
     row: NDArray[np.int64]
     athlete: NDArray[np.intp]
@@ -129,6 +160,7 @@ class _Runs:
     """Natural logarithm of the equivalent over REFERENCE_M (s)."""
     graded: Floats
     """The same of the flat time of equal effort, where split elevation is known."""
+    is_whole: NDArray[np.bool_]
     is_plausible: NDArray[np.bool_]
     is_continuous: NDArray[np.bool_]
     has_clock: NDArray[np.bool_]
@@ -141,18 +173,20 @@ class _Runs:
         bucket: pa.Table,
         athlete: NDArray[Any],
         day: NDArray[Any],
-        is_run: NDArray[Any],
+        kind: NDArray[Any],
         athletes: int,
         length: int,
     ) -> _Runs:
+        is_run = kind != DAY
         row = day[is_run] + LOOKBACK_DAYS
+        is_whole = kind[is_run] == RUN
         athlete = athlete[is_run]
         metres, moving, clock, has_clock, graded, bpm = (
             bucket.column(name).to_numpy()[is_run].astype(np.float64) for name in INPUTS
         )
-        order = np.lexsort((has_clock, clock, bpm, metres, moving, athlete, row))
-        row, athlete, metres, moving, clock, has_clock, graded, bpm = (
-            values[order] for values in (row, athlete, metres, moving, clock, has_clock, graded, bpm)
+        order = np.lexsort((is_whole, has_clock, clock, bpm, metres, moving, athlete, row))
+        row, athlete, metres, moving, clock, has_clock, graded, bpm, is_whole = (
+            values[order] for values in (row, athlete, metres, moving, clock, has_clock, graded, bpm, is_whole)
         )
         is_continuous = np.isfinite(clock)
         seconds = np.where(is_continuous, clock, moving)
@@ -168,6 +202,7 @@ class _Runs:
             bpm=bpm,
             equivalent=np.log(seconds) + scale,
             graded=np.log(graded) + scale,
+            is_whole=is_whole,
             is_plausible=is_plausible,
             is_continuous=is_continuous,
             has_clock=has_clock == 1,
@@ -177,7 +212,7 @@ class _Runs:
 
     def without_vehicles(self) -> _Runs:
         """The same runs, with those that are implausible for this athlete marked so."""
-        is_long = self.is_plausible & (self.metres >= EFFORT_FROM_M)
+        is_long = self.is_plausible & self.is_whole & (self.metres >= EFFORT_FROM_M)
         level = self.whole_quantile(self.best_of_day(self.equivalent, is_long), USUAL_DAYS, 0.5, USUAL_MIN_DAYS)
         has_hr = self.is_plausible & np.isfinite(self.bpm)
         hardest = -self.best_of_day(-np.where(has_hr, self.bpm, 0.0), has_hr)
@@ -267,9 +302,10 @@ def _recent_effort(runs: _Runs) -> dict[str, Floats]:
 
 def _levels(runs: _Runs) -> dict[str, Floats]:
     """Best and typical equivalents over windows."""
-    of_day = runs.best_of_day(runs.equivalent, runs.is_effort)
+    bests = runs.best_of_day(runs.equivalent, runs.is_effort)
+    of_day = runs.best_of_day(runs.equivalent, runs.is_effort & runs.is_whole)
     return {
-        **{f"best_{days}d_10k_s": np.exp(runs.best(of_day, days)) for days in BEST_DAYS},
+        **{f"best_{days}d_10k_s": np.exp(runs.best(bests, days)) for days in BEST_DAYS},
         "quarter_60d_10k_s": np.exp(runs.quantile(of_day, 60, 0.25)),
         "median_60d_10k_s": np.exp(runs.quantile(of_day, 60, 0.5)),
         "tenth_180d_10k_s": np.exp(runs.quantile(of_day, 180, 0.1)),
@@ -285,15 +321,16 @@ def _distance_history(runs: _Runs) -> dict[str, Floats]:
     for name, target in tables.EFFORT_DISTANCES_M.items():
         share = runs.metres / target
         near = runs.is_plausible & runs.is_continuous & (share >= NEAR_DISTANCE[0]) & (share <= NEAR_DISTANCE[1])
-        of_day = runs.best_of_day(runs.equivalent, near)
+        bests = runs.best_of_day(runs.equivalent, near)
+        of_day = runs.best_of_day(runs.equivalent, near & runs.is_whole)
         scale = (target / REFERENCE_M) ** RIEGEL_EXPONENT
         newest = runs.window(np.maximum, np.where(np.isfinite(of_day), rows, -1), HISTORY_DAYS)
         exists = newest >= 0
         latest = np.take_along_axis(of_day, np.maximum(newest, 0), axis=0)
         columns |= {
-            f"best_{name}_60d_s": np.exp(runs.best(of_day, BLOCK_DAYS)) * scale,
-            f"best_{name}_before_s": np.exp(runs.best(of_day, BLOCK_DAYS, before=BLOCK_DAYS)) * scale,
-            f"best_{name}_365d_s": np.exp(runs.best(of_day, HISTORY_DAYS)) * scale,
+            f"best_{name}_60d_s": np.exp(runs.best(bests, BLOCK_DAYS)) * scale,
+            f"best_{name}_before_s": np.exp(runs.best(bests, BLOCK_DAYS, before=BLOCK_DAYS)) * scale,
+            f"best_{name}_365d_s": np.exp(runs.best(bests, HISTORY_DAYS)) * scale,
             f"median_{name}_365d_s": np.exp(runs.quantile(of_day, HISTORY_DAYS, 0.5)) * scale,
             f"latest_{name}_s": np.where(exists, np.exp(latest) * scale, np.nan),
             f"latest_{name}_age_days": np.where(
@@ -306,7 +343,7 @@ def _distance_history(runs: _Runs) -> dict[str, Floats]:
 
 
 def _volume(runs: _Runs) -> dict[str, Floats]:
-    every = np.ones(len(runs.row), dtype=bool)
+    every = runs.is_whole
     distance = runs.sum_of_day(runs.metres / 1000, every)
     is_active = runs.count_of_day(every) > 0
     longest = -runs.best_of_day(-runs.metres / 1000, every)

@@ -36,8 +36,8 @@ def split_totals(rows: pa.Table, least_hr_bpm: float, most_hr_bpm: float, longes
     distance and an elevation.
     """
     rows = _newest(rows)
-    first = np.flatnonzero(_begins(*(_codes(rows[name]) for name in KEYS)))
-    measures = {name: _finite(rows[name]) for name in (*MEASURES, "hr_max_bpm")}
+    first = np.flatnonzero(begins(*(codes(rows[name]) for name in KEYS)))
+    measures = {name: finite(rows[name]) for name in (*MEASURES, "hr_max_bpm")}
     seconds = np.where(np.isnan(measures["moving_time"]), measures["elapsed_time"], measures["moving_time"])
     heart_rate, hr_max = measures["average_heartrate"], measures["hr_max_bpm"]
     has_beats = (heart_rate >= least_hr_bpm) & (heart_rate <= most_hr_bpm) & ~np.isnan(hr_max)
@@ -63,17 +63,20 @@ def split_totals(rows: pa.Table, least_hr_bpm: float, most_hr_bpm: float, longes
 def _newest(rows: pa.Table) -> pa.Table:
     """The rows sorted by athlete, activity and split; of the copies of a split the newest, of those written at once the
     one that tells more. A split without a number is one of its own."""
-    split = np.where(_is_null(rows["split_id"]), -1 - np.arange(rows.num_rows), _integers(rows["split_id"]))
-    ingested = np.where(_is_null(rows["silver_ingestion_timestamp"]), -1, _integers(rows["silver_ingestion_timestamp"]))
+    split = np.where(is_null(rows["split_id"]), -1 - np.arange(rows.num_rows), integers(rows["split_id"]))
+    ingested = np.where(is_null(rows["silver_ingestion_timestamp"]), -1, integers(rows["silver_ingestion_timestamp"]))
     # NaN last would be NaN greatest
-    tells = [np.nan_to_num(_finite(rows[name]), nan=-np.inf) for name in MEASURES]
-    keys = (split, *(_codes(rows[name]) for name in reversed(KEYS)))
+    tells = [np.nan_to_num(finite(rows[name]), nan=-np.inf) for name in MEASURES]
+    keys = (split, *(codes(rows[name]) for name in reversed(KEYS)))
     order = np.lexsort((*tells, ingested, *keys))
-    is_last = np.roll(_begins(*(key[order] for key in keys)), -1)
+    is_last = np.roll(begins(*(key[order] for key in keys)), -1)
     return rows.take(pa.array(order[is_last]))
 
 
-def _begins(*keys: NDArray[Any]) -> Mask:
+# --------------------------------------------------------------------------------- columns, for the kernels of rows
+
+
+def begins(*keys: NDArray[Any]) -> Mask:
     """Where, in rows sorted by the keys, another combination of them begins; the first row always does."""
     begins = np.zeros(len(keys[0]), dtype=bool)
     begins[:1] = True
@@ -82,18 +85,21 @@ def _begins(*keys: NDArray[Any]) -> Mask:
     return begins
 
 
-def _finite(column: pa.ChunkedArray) -> Floats:
+def finite(column: pa.ChunkedArray) -> Floats:
+    """The numbers, NaN where there is none or it is infinite."""
     values = column.to_numpy()
     return np.where(np.isfinite(values), values, np.nan)
 
 
-def _codes(column: pa.ChunkedArray) -> NDArray[np.int64]:
+def codes(column: pa.ChunkedArray) -> NDArray[np.int64]:
+    """A number for each value, the same for equal ones."""
     return pc.dictionary_encode(column.combine_chunks()).indices.to_numpy().astype(np.int64)
 
 
-def _integers(column: pa.ChunkedArray) -> NDArray[np.int64]:
+def integers(column: pa.ChunkedArray) -> NDArray[np.int64]:
+    """The whole numbers or times, 0 where there is none."""
     return pc.fill_null(column.cast(pa.int64()), 0).to_numpy()
 
 
-def _is_null(column: pa.ChunkedArray) -> Mask:
+def is_null(column: pa.ChunkedArray) -> Mask:
     return column.is_null().to_numpy()

@@ -8,6 +8,8 @@ slower than 10 min/km, which is walked; no faster than VDOT 83; and not 1.6 time
 runs in its own 90 days (of 5 or more), nor 1.4 times where its clock is unknown. In the shared real runs the best of
 20-60 min lies below 1.38 medians in 95 % of all windows and above 2 in the last percent: rides called runs.
 
+So is the best of a part of a run, as a recording tells it (silver.strava_best_effort): its clock ran on through rests.
+
 CRITICAL SPEED is the slope of distance on time (Monod & Scherrer 1965) over the best efforts of 7 bands of duration,
 as Smyth & Muniz-Pumares (Med Sci Sports Exerc 52, 2020) take it from training logs. Most runs are no one's best, and a
 line through easy runs has a slope, too. So an effort counts only within 5 % (VDOT) of the best of the window; there
@@ -57,15 +59,29 @@ HR_MAX_RANK = 3
 HR_MAX_SHARE = 0.02
 
 
+def usual_speeds(key: Integers, distance_m: Floats, duration_s: Floats) -> tuple[Integers, Floats]:
+    """The keys and speeds (m/s) of the runs against which efforts are judged; runs are sorted by key."""
+    measured = distance_m >= EFFORT_FROM_M
+    return key[measured], (distance_m / duration_s)[measured]
+
+
 def is_effort(
-    key: Integers, distance_m: Floats, duration_s: Floats, has_clock: NDArray[np.bool_], window_days: int
+    key: Integers,
+    distance_m: Floats,
+    duration_s: Floats,
+    has_clock: NDArray[np.bool_],
+    usual: tuple[Integers, Floats],
+    window_days: int,
 ) -> NDArray[np.bool_]:
-    """Which of the continuous runs are efforts. Runs are sorted by key; unknown distances are NaN."""
+    """Which of the continuous runs, or parts of runs, are efforts. They are sorted by key; unknown distances are NaN.
+
+    usual: `usual_speeds` of whole runs.
+    """
     speed = distance_m / duration_s
     measured = np.flatnonzero(distance_m >= EFFORT_FROM_M)
-    of = key[measured]
-    low, high = np.searchsorted(of, of - window_days, side="right"), np.searchsorted(of, of, side="right")
-    median = sliding_rank(speed[measured], low, high, lambda n: (n + 1) // 2, least=RUNS_FOR_A_MEDIAN)
+    of, asked = usual[0], key[measured]
+    low, high = np.searchsorted(of, asked - window_days, side="right"), np.searchsorted(of, asked, side="right")
+    median = sliding_rank(usual[1], low, high, lambda n: (n + 1) // 2, least=RUNS_FOR_A_MEDIAN)
     plausible = np.zeros(len(key), dtype=bool)
     lead = np.where(has_clock[measured], MEDIANS_OF_A_RIDE, CLOCKLESS_LEAD)
     plausible[measured] = ~(speed[measured] > lead * median)

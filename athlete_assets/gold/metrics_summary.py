@@ -9,6 +9,7 @@ from pyspark.sql import functions as F
 
 from athlete_assets import tables
 from athlete_assets.features.efforts import effort_time
+from athlete_assets.formulas.race_times import HIGHEST_VDOT, vdot_time
 
 DISTANCE_TOLERANCE = 0.02
 """A run counts for a race distance when it is within this share of it; its time is scaled to the distance."""
@@ -16,8 +17,13 @@ DISTANCE_TOLERANCE = 0.02
 FORM_DAYS = 42
 
 
-def metrics_summary(activities: DataFrame, daily: DataFrame, rolling: DataFrame) -> DataFrame:
-    """One row an athlete in the METRICS_SUMMARY contract, from whole ACTIVITY, DAILY and ROLLING tables."""
+def metrics_summary(
+    activities: DataFrame, daily: DataFrame, rolling: DataFrame, efforts: DataFrame | None = None
+) -> DataFrame:
+    """One row an athlete in the METRICS_SUMMARY contract, from whole ACTIVITY, DAILY and ROLLING tables.
+
+    efforts: silver.strava_best_effort; None where there is no such table.
+    """
     state = _newest(rolling, "as_of_date")
     # where no load is known, fitness is unknown and not 0
     is_known = ~F.coalesce(F.col("untracked_share_42d") == 1, F.lit(False))
@@ -29,7 +35,7 @@ def metrics_summary(activities: DataFrame, daily: DataFrame, rolling: DataFrame)
             *(F.when(is_known, F.col(source)).alias(name) for source, name in form.items()),
         )
         .join(_volumes(daily, state), "athlete_id", how="left")
-        .join(_bests(activities), "athlete_id", how="left")
+        .join(_bests(activities, efforts), "athlete_id", how="left")
         .join(_thresholds(activities), "athlete_id", how="left")
     )
     days_since = F.unix_date(F.to_date("as_of_date")) - F.unix_date(F.to_date("last_activity_date"))
@@ -58,20 +64,44 @@ def _volumes(daily: DataFrame, state: DataFrame) -> DataFrame:
     )
 
 
-def _bests(activities: DataFrame) -> DataFrame:
+def _bests(activities: DataFrame, efforts: DataFrame | None) -> DataFrame:
+    """The fastest time over each race distance and its day, of whole runs and of the best efforts inside them."""
     runs = activities.where(F.col("sport_type").isin(*tables.RUN_SPORTS))
     time = effort_time(F.col("moving_time_min"), F.col("elapsed_time_min"), F.col("is_race"))
 
-    def best(name: str, metres: float) -> list[Column]:
+    def seconds(metres: float) -> Column:
         near = F.abs(F.col("distance_km") * 1000 / metres - 1) <= DISTANCE_TOLERANCE
-        seconds = F.when(near, time * 60 * metres / (F.col("distance_km") * 1000))
+        return F.when(near, time * 60 * metres / (F.col("distance_km") * 1000))
+
+    def best(name: str) -> list[Column]:
         return [
-            F.min(seconds).alias(f"best_{name}_s"),
-            F.min_by("activity_date", seconds).alias(f"best_{name}_date"),
+            F.min(name).alias(f"best_{name}_s"),
+            F.min_by("activity_date", name).alias(f"best_{name}_date"),
         ]
 
-    columns = [column for name, metres in tables.DISTANCES_M.items() for column in best(name, metres)]
-    return runs.groupBy("athlete_id").agg(*columns)
+    times = runs.select(
+        "athlete_id", "activity_date", *(seconds(metres).alias(name) for name, metres in tables.DISTANCES_M.items())
+    )
+    if efforts is not None:
+        times = times.unionAll(_parts(efforts, runs))
+    return times.groupBy("athlete_id").agg(*(column for name in tables.DISTANCES_M for column in best(name)))
+
+
+def _parts(efforts: DataFrame, runs: DataFrame) -> DataFrame:
+    """The best efforts inside runs, each its time (s) in the column of its distance; none faster than a person."""
+
+    def seconds(name: str, metres: float) -> Column:
+        fastest = float(vdot_time(HIGHEST_VDOT, metres))
+        is_plausible = (F.col("kind") == name) & (F.col("elapsed_time") >= F.lit(fastest))
+        return F.when(is_plausible, F.col("elapsed_time"))
+
+    return efforts.join(
+        runs.select("athlete_id", "activity_id", "activity_date"), on=["athlete_id", "activity_id"], how="inner"
+    ).select(
+        "athlete_id",
+        "activity_date",
+        *(seconds(name, metres).alias(name) for name, metres in tables.DISTANCES_M.items()),
+    )
 
 
 def _thresholds(activities: DataFrame) -> DataFrame:

@@ -174,11 +174,12 @@ def build_features(store: LocalStore, days: Days, say: Callable[[str], None] = l
     piece = max(35, settings.chunk_athlete_days // athletes // 7 * 7)
     silver = store.read(tables.STRAVA_ACTIVITIES)
     splits, stated = store.read(tables.STRAVA_SUB_ACTIVITY), store.read(tables.STRAVA_ATHLETE)
+    recordings, efforts = (store.read_if_there(table) for table in tables.OPTIONAL)
     for chunk in days.chunks(piece):
         say(f"Building features {chunk} ...")
         history = chunk.starting_earlier(activity.history_days(settings))
         verdicts = quality.verdicts(silver, history, settings)
-        rows = activity.activity_features(verdicts, splits, stated, chunk, settings)
+        rows = activity.activity_features(verdicts, splits, stated, chunk, settings, recordings, efforts)
         store.replace(tables.ACTIVITY, rows, chunk)
         evening = Days(chunk.first - ONE_DAY, chunk.first - ONE_DAY)
         known = store.read(tables.ACTIVITY, Days(days.first, chunk.last))
@@ -189,7 +190,7 @@ def build_features(store: LocalStore, days: Days, say: Callable[[str], None] = l
         recent = store.read(tables.ACTIVITY, chunk.starting_earlier(performance.LOOKBACK_DAYS))
         store.replace(
             tables.PERFORMANCE,
-            performance.performance_features(store.read(tables.DAILY, chunk), recent, chunk),
+            performance.performance_features(store.read(tables.DAILY, chunk), recent, chunk, efforts),
             chunk,
         )
     store.replace(tables.RACE_EFFORTS, labels.race_efforts(store.read(tables.ACTIVITY)))

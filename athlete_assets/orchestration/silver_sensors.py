@@ -130,7 +130,7 @@ def _silver_reports(settings: Settings) -> dg.SensorDefinition:
     )
     def silver_reports(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
         """Reads every materialisation since the cursor; Dagster's @asset_sensor would see the newest alone."""
-        watched = (tables.STRAVA_ACTIVITIES, tables.STRAVA_SUB_ACTIVITY)
+        watched = (tables.STRAVA_ACTIVITIES, *tables.OF_ACTIVITIES)
         instance = context.instance
         if not context.cursor:
             newest = [instance.fetch_materializations(asset_key(table), limit=1).records for table in watched]

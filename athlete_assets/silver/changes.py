@@ -22,7 +22,7 @@ from athlete_assets.tables import Table
 COMMITS_A_LOOK = 500
 """Commits that one look reads; what is beyond them waits for the next."""
 
-WATCHED = (tables.STRAVA_ACTIVITIES, tables.STRAVA_SUB_ACTIVITY, tables.STRAVA_ATHLETE)
+WATCHED = (tables.STRAVA_ACTIVITIES, *tables.OF_ACTIVITIES, tables.STRAVA_ATHLETE)
 
 
 @dataclass(frozen=True)
@@ -165,7 +165,7 @@ class Silver(ABC):
     @abstractmethod
     def differences(self, table: Table, way: DiffMethod) -> Iterable[Difference]:
         """The differences found in this way. A row that was rewritten with the same content, ingestion time aside, is
-        none; a split counts on the day of its activity, and not at all without one; an athlete's statements have no
+        none; what belongs to an activity counts on its day, and not at all without one; an athlete's statements have no
         day. Raises HistoryUnavailable (never for IngestedSince), StoreError, AccessError, and ContractError for a
         missing column.
         """

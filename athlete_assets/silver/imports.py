@@ -7,7 +7,8 @@ the silver contract's columns are ever taken.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from pathlib import Path
 
@@ -18,14 +19,20 @@ from athlete_assets import tables
 from athlete_assets.errors import InputError
 from athlete_assets.settings import Settings
 from athlete_assets.silver.readers.columns import ID_COLUMNS
-from athlete_assets.silver.readers.protocol import Owner, Part, Reader, number_of_name
+from athlete_assets.silver.readers.protocol import Found, Owner, Part, Reader, number_of_name
+from athlete_assets.silver.readers.recording_files import RecordingFiles
 from athlete_assets.silver.readers.runs_of_athletes import RUNS_OF_ATHLETES
 from athlete_assets.silver.readers.silver_shaped import SilverShaped
 from athlete_assets.silver.readers.source_file import SourceFile, of_no_known_kind
-from athlete_assets.silver.readers.strava_export import EXPORT_MEMBER, StravaExport
+from athlete_assets.silver.readers.strava_export import DEFAULT_ATHLETE, StravaExport
+from athlete_assets.silver.recordings import batch
+from athlete_assets.silver.recordings.rows import activities_of, recorded_tables, with_offsets
+from athlete_assets.silver.recordings.rows import activity_id as number_of
+from athlete_assets.silver.zones import zone_of_file
 from athlete_assets.store.arrow import arrow_schema
+from athlete_assets.tables import Table
 
-READERS: list[Reader] = [StravaExport(), SilverShaped(), RUNS_OF_ATHLETES]
+READERS: list[Reader] = [StravaExport(), RecordingFiles(), SilverShaped(), RUNS_OF_ATHLETES]
 """Asked in order; a new source is one file with a `Reader`, and one entry here."""
 LEAST_LIKENESS = 0.4
 """A file that resembles the nearest kind less than that is described by what it has, not by what it lacks."""
@@ -45,13 +52,43 @@ class ImportedRuns:
     owner: Owner | None = None
     """Who said whose one athlete's activities these are; None of a file that names its athletes row by row."""
     is_whole_account: bool = False
+    recordings: pa.Table = field(default_factory=arrow_schema(tables.STRAVA_RECORDING).empty_table)
+    best_efforts: pa.Table = field(default_factory=arrow_schema(tables.STRAVA_BEST_EFFORT).empty_table)
+    recordings_read: int = 0
+    recordings_known: int = 0
+    """Recordings that an earlier import has read already."""
+    unreadable: tuple[str, ...] = ()
+    """A sentence for each recording that cannot be read."""
 
 
-def read_runs(path: Path, settings: Settings, athlete_id: str | None = None) -> ImportedRuns:
+@dataclass(frozen=True)
+class Held:
+    """What the home knows before an import; keys are athlete and activity id."""
+
+    digests: Mapping[tuple[str, int], str] = field(default_factory=dict)
+    """Of the recordings."""
+    offsets: Mapping[tuple[str, int], int] = field(default_factory=dict)
+    """s; what the recordings say of the athlete's clock, less UTC."""
+    athletes: frozenset[str] = frozenset()
+
+
+NOTHING = Held()
+
+
+def read_runs(
+    path: Path,
+    settings: Settings,
+    athlete_id: str | None = None,
+    held: Held = NOTHING,
+    say: Callable[[str], None] = lambda line: None,
+    workers: int | None = None,
+) -> ImportedRuns:
     """A file's rows in the silver contract, all with the same silver_ingestion_timestamp: now.
 
-    `athlete_id` names the athlete of a Strava export ('me' without it); other files name their athletes themselves.
-    Local times of an export follow silver.zones. Rows that a file holds twice are taken once.
+    `athlete_id` names the athlete of a Strava export ('me' without it) or of recordings; other files name their
+    athletes themselves. Local times follow the recording, else silver.zones. Rows that a file holds twice are taken
+    once; a recording that is `held` is not read again, and one that cannot be read is named. `workers` processes read
+    them, by default one a core where they are many; `say` hears how far they are.
     Raises InputError that names file, line (1-based, as an editor shows it) and column, says what is wrong and what
     to do; nothing is written.
     """
@@ -59,7 +96,7 @@ def read_runs(path: Path, settings: Settings, athlete_id: str | None = None) -> 
         athlete_id = _named(athlete_id)
     path = Path(path)
     _check(path)
-    file = SourceFile(path.name, path)
+    file = SourceFile(path.name or path.resolve().name, path)
     reader = _reader_of(file)
     found = reader.read(file, settings, athlete_id)
     notes = list(found.notes)
@@ -69,12 +106,91 @@ def read_runs(path: Path, settings: Settings, athlete_id: str | None = None) -> 
         checked, repeated = _once(_in_contract(part, reader), part)
         rows[part.table] = _with_constant(checked, tables.INGESTED, now)
         notes += repeated
-    if not any(part.num_rows for part in rows.values()):
+    recorded = _recorded(found, settings, held, now, say, workers)
+    for table, of in recorded.rows.items():
+        rows[table] = pa.concat_tables([rows[table], of]) if rows[table].num_rows else of
+    offsets = {**held.offsets, **recorded.offsets}
+    rows[tables.STRAVA_ACTIVITIES] = with_offsets(rows[tables.STRAVA_ACTIVITIES], offsets)
+    notes += recorded.notes
+    if not found.recordings and not any(part.num_rows for part in rows.values()):
         raise InputError(f"{path.name}: has a header but no rows; give a file with at least one activity")
-    activities, splits, athletes = (rows[table] for table in tables.SILVER)
     return ImportedRuns(
-        reader.kind, activities, splits, athletes, tuple(notes), found.time_zone, found.owner, found.is_whole_account
+        kind=reader.kind,
+        activities=rows[tables.STRAVA_ACTIVITIES],
+        splits=rows[tables.STRAVA_SUB_ACTIVITY],
+        athletes=rows[tables.STRAVA_ATHLETE],
+        notes=tuple(notes),
+        time_zone=found.time_zone or recorded.time_zone,
+        owner=found.owner,
+        is_whole_account=found.is_whole_account,
+        recordings=rows[tables.STRAVA_RECORDING],
+        best_efforts=rows[tables.STRAVA_BEST_EFFORT],
+        recordings_read=rows[tables.STRAVA_RECORDING].num_rows,
+        recordings_known=recorded.known,
+        unreadable=recorded.unreadable,
     )
+
+
+@dataclass(frozen=True)
+class _Recorded:
+    """What the recordings of an import give."""
+
+    rows: Mapping[Table, pa.Table] = field(default_factory=dict)
+    offsets: Mapping[tuple[str, int], int] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+    unreadable: tuple[str, ...] = ()
+    known: int = 0
+    time_zone: str | None = None
+
+
+def _recorded(
+    found: Found,
+    settings: Settings,
+    held: Held,
+    now: datetime,
+    say: Callable[[str], None],
+    workers: int | None,
+) -> _Recorded:
+    """Reads the recordings that are not held yet. Raises InputError where none of those alone can be read."""
+    if not found.recordings:
+        return _Recorded()
+    athlete, notes = found.athlete_id, list[str]()
+    if athlete is None:
+        athlete = next(iter(held.athletes)) if len(held.athletes) == 1 else DEFAULT_ATHLETE
+        notes.append(f"The recordings name no athlete; their activities belong to {athlete!r}.")
+    known: dict[str, frozenset[int | None]] = {}
+    for (of, number), digest in held.digests.items():
+        if of == athlete:
+            known[digest] = known.get(digest, frozenset()) | {number}
+    outcomes = batch.outcomes(found.recordings, known, say, workers)
+    unreadable = [f"{each.file.name}: {each.reason}" for each in outcomes if each.reason is not None]
+    measured = _one_each([each for each in outcomes if each.measures is not None])
+    alone = [each for each in measured if each.file.activity_id is None]
+    undated = [each for each in alone if each.measures is not None and each.measures.start_s is None]
+    unreadable += [f"{each.file.name}: has no date, for the device had lost its clock" for each in undated]
+    measured = [each for each in measured if each not in undated]
+    count = sum(each.reason is None and each.measures is None for each in outcomes)
+    if not found.parts and not measured and not count:
+        raise InputError(f"none of the recordings can be read: {'; '.join(unreadable[:5])}; give other files")
+    zone = None
+    if any(each.measures and each.measures.utc_offset_s is None for each in measured if each.file.activity_id is None):
+        zone, note = zone_of_file(settings, "recordings without a zone of their own")
+        notes.append(note)
+    alone = [each for each in measured if each.file.activity_id is None]
+    rows = recorded_tables(measured, athlete, now)
+    if alone:
+        rows[tables.STRAVA_ACTIVITIES] = activities_of(alone, athlete, zone, now)
+    offsets = {
+        (athlete, number_of(each)): each.measures.utc_offset_s
+        for each in measured
+        if each.measures is not None and each.measures.utc_offset_s is not None
+    }
+    return _Recorded(rows, offsets, tuple(notes), tuple(unreadable), count, zone)
+
+
+def _one_each(outcomes: Sequence[batch.Outcome]) -> list[batch.Outcome]:
+    """The first recording of each activity: a file may lie in a folder twice."""
+    return list({number_of(each): each for each in reversed(outcomes)}.values())[::-1]
 
 
 def accepted() -> str:
@@ -91,14 +207,12 @@ def _named(athlete_id: str) -> str:
 
 
 def _check(path: Path) -> None:
-    """Raises InputError where the path is no readable file."""
+    """Raises InputError where the path is no folder and no readable file."""
     try:
         if not path.exists():
             raise InputError(f"{path}: there is no such file; give {accepted()}")
         if path.is_dir():
-            inside = path / EXPORT_MEMBER
-            hint = f"give {inside}" if inside.is_file() else f"give {accepted()}"
-            raise InputError(f"{path}: is a directory; {hint}")
+            return
         if not path.is_file():
             raise InputError(f"{path}: is not a regular file; give {accepted()}")
         with open(path, "rb") as handle:

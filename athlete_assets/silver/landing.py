@@ -1,6 +1,6 @@
 """Lands silver rows in the local deployment's silver tables: only what is new or changed is written.
 
-Each table changes in one commit, or not at all; splits and athletes before the activities that refer to them.
+Each table changes in one commit, or not at all; splits, recordings and athletes before their activities.
 The tables record their changes (Delta change data feed), so that a sensor sees late rows for old days. Sail cannot
 write such tables, but delta-rs can, and Sail reads them right. The rows of a commit are sorted by local start, so
 that readers of a few days skip most row groups; an import of one batch of athletes fills its own file, so that readers
@@ -14,7 +14,7 @@ from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date, datetime
-from typing import Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import pandas as pd
@@ -25,6 +25,8 @@ from athlete_assets import tables
 from athlete_assets.days import monday_of
 from athlete_assets.errors import ContractError, InputError
 from athlete_assets.settings import PREFIX, Settings
+from athlete_assets.silver.imports import Held
+from athlete_assets.silver.recordings.measures import BEST_DISTANCES_M
 from athlete_assets.store.arrow import arrow_schema, fitted
 from athlete_assets.store.delta_folder import DeltaFolder, span_sql
 from athlete_assets.store.local import LocalStore
@@ -37,6 +39,7 @@ with them would be years of empty partitions."""
 FIRST_PARTITION = date(2000, 1, 3)
 """The Monday before which no partition may begin."""
 ROW_GROUP_ROWS = 65_536
+SHORTEST_BEST_M = min(BEST_DISTANCES_M.values())
 
 
 class SilverRows(Protocol):
@@ -50,6 +53,17 @@ class SilverRows(Protocol):
 
     @property
     def athletes(self) -> pa.Table: ...
+
+
+@runtime_checkable
+class RecordedRows(SilverRows, Protocol):
+    """What comes with recordings."""
+
+    @property
+    def recordings(self) -> pa.Table: ...
+
+    @property
+    def best_efforts(self) -> pa.Table: ...
 
 
 @dataclass(frozen=True)
@@ -67,6 +81,7 @@ class LandingReport:
     last_day: date | None = None
     start_date: date | None = None
     """The first partition, where this landing moved it."""
+    recordings_written: int = 0
 
     def __add__(self, other: LandingReport) -> LandingReport:
         """The report of several batches."""
@@ -83,6 +98,7 @@ class LandingReport:
             min(firsts, default=None),
             max(lasts, default=None),
             min(starts, default=None),
+            self.recordings_written + other.recordings_written,
         )
 
 
@@ -95,45 +111,111 @@ def land(store: LocalStore, imported: SilverRows) -> LandingReport:
     Raises InputError where ATHLETE_START_DATE is set to a day after all of the activities, ContractError where the
     rows do not fit the contract or hold a key twice with two contents; both before anything is written.
     """
-    activities, splits, athletes = (
-        _distinct(fitted(rows, table), table)
-        for rows, table in zip((imported.activities, imported.splits, imported.athletes), tables.SILVER, strict=True)
-    )
+    rows = {table: _distinct(fitted(found, table), table) for table, found in _by_table(imported).items()}
+    activities = rows[tables.STRAVA_ACTIVITIES]
     first_day, last_day = _calendar_span(activities, store.settings)
     _refuse_start_after(last_day, store.settings)
     with landing_lock(store):
-        splits_new, splits_changed = _merge(store, tables.STRAVA_SUB_ACTIVITY, splits)
-        athletes_new, athletes_changed = _merge(store, tables.STRAVA_ATHLETE, athletes)
-        new, changed = _merge(store, tables.STRAVA_ACTIVITIES, activities)
+        _drop_superseded(store, rows)
+        written = {table: _merge(store, table, found) for table, found in rows.items()}
+        new, changed = written[tables.STRAVA_ACTIVITIES]
         read = imported.activities.num_rows
         return LandingReport(
             read,
             new,
             changed,
             read - new - changed,
-            splits_new + splits_changed,
-            athletes_new + athletes_changed,
+            sum(written[tables.STRAVA_SUB_ACTIVITY]),
+            sum(written[tables.STRAVA_ATHLETE]),
             first_day,
             last_day,
             _remember(store.settings, _first_of_history(activities, store.settings)),
+            sum(written.get(tables.STRAVA_RECORDING, (0, 0))),
         )
 
 
+def _by_table(imported: SilverRows) -> dict[Table, pa.Table]:
+    """The rows in the order of their commits. A recording's row comes after what was made of the recording: its digest
+    says that all of it is there. Optional tables come into being with their first row."""
+    rows = {tables.STRAVA_SUB_ACTIVITY: imported.splits}
+    if isinstance(imported, RecordedRows) and imported.recordings.num_rows:
+        rows |= {tables.STRAVA_BEST_EFFORT: imported.best_efforts, tables.STRAVA_RECORDING: imported.recordings}
+    return rows | {tables.STRAVA_ATHLETE: imported.athletes, tables.STRAVA_ACTIVITIES: imported.activities}
+
+
+def _drop_superseded(store: LocalStore, rows: dict[Table, pa.Table]) -> None:
+    """Deletes the splits and efforts of earlier recordings of the activities whose recording is another one now."""
+    if tables.STRAVA_RECORDING not in rows or not store.exists(tables.STRAVA_RECORDING):
+        return
+    columns = ["athlete_id", "activity_id", "digest"]
+    before = {(athlete, number): digest for athlete, number, digest in _tuples(store, columns)}
+    gone: dict[str, list[int]] = {}
+    for row in rows[tables.STRAVA_RECORDING].select(columns).to_pylist():
+        if before.get((row["athlete_id"], row["activity_id"]), row["digest"]) != row["digest"]:
+            gone.setdefault(row["athlete_id"], []).append(row["activity_id"])
+    for athlete, numbers in gone.items():
+        for table in (tables.STRAVA_SUB_ACTIVITY, tables.STRAVA_BEST_EFFORT):
+            if store.exists(table):
+                _delete(store, table, athlete, "activity_id", numbers)
+
+
+def _tuples(store: LocalStore, columns: list[str]) -> Iterator[tuple[Any, ...]]:
+    found = store.rows(tables.STRAVA_RECORDING, columns)
+    yield from zip(*(found[name].to_pylist() for name in columns), strict=True)
+
+
+def held(store: LocalStore) -> Held:
+    """What silver knows of recordings and athletes already.
+
+    A recording whose splits or best efforts are lost (after damage, say) is not known: it has to be read again.
+    """
+    digests: dict[tuple[str, int], str] = {}
+    offsets: dict[tuple[str, int], int] = {}
+    if store.exists(tables.STRAVA_RECORDING):
+        divided, best = (
+            _activities_in(store, tables.STRAVA_SUB_ACTIVITY),
+            _activities_in(store, tables.STRAVA_BEST_EFFORT),
+        )
+        columns = ["athlete_id", "activity_id", "digest", "utc_offset_s", "distance"]
+        for athlete, number, digest, offset, metres in _tuples(store, columns):
+            key = athlete, number
+            is_whole = not metres or (key in divided and (key in best or metres < SHORTEST_BEST_M))
+            if digest is not None and is_whole:
+                digests[key] = digest
+            if offset is not None:
+                offsets[key] = offset
+    athletes = pc.unique(store.rows(tables.STRAVA_ACTIVITIES, ["athlete_id"])["athlete_id"]).drop_null()
+    return Held(digests, offsets, frozenset(athletes.to_pylist()))
+
+
+def _activities_in(store: LocalStore, table: Table) -> set[tuple[str, int]]:
+    """The activities of which the table has rows."""
+    if not store.exists(table):
+        return set()
+    found = store.folder(table).query("SELECT DISTINCT athlete_id, activity_id FROM t")
+    return set(zip(found["athlete_id"].to_pylist(), found["activity_id"].to_pylist(), strict=True))
+
+
 def delete(store: LocalStore, athlete_id: str, activity_ids: Collection[int]) -> int:
-    """Deletes activities of an athlete with their splits, as an upstream pipeline does; how many activities it were.
+    """Deletes activities of an athlete with what belongs to them, as an upstream pipeline does; how many they were.
 
     The rows stay in the tables' history: `athlete-assets forget` takes an athlete out of that, too.
     """
     if not activity_ids:
         return 0
-    chosen = ", ".join(str(int(number)) for number in activity_ids)
-    deleted = {}
+    keys = {tables.STRAVA_ACTIVITIES: "id", **dict.fromkeys(tables.OF_ACTIVITIES, "activity_id")}
     with landing_lock(store):
-        for table, key in ((tables.STRAVA_ACTIVITIES, "id"), (tables.STRAVA_SUB_ACTIVITY, "activity_id")):
-            if store.exists(table):
-                predicate = f"athlete_id = {delta_literal(athlete_id)} AND {key} IN ({chosen})"
-                deleted[table.name] = store.folder(table).delete(predicate)
-    return deleted.get(tables.STRAVA_ACTIVITIES.name, 0)
+        deleted = {
+            table: _delete(store, table, athlete_id, key, activity_ids)
+            for table, key in keys.items()
+            if store.exists(table)
+        }
+    return deleted.get(tables.STRAVA_ACTIVITIES, 0)
+
+
+def _delete(store: LocalStore, table: Table, athlete_id: str, key: str, numbers: Collection[int]) -> int:
+    chosen = ", ".join(str(int(number)) for number in numbers)
+    return store.folder(table).delete(f"athlete_id = {delta_literal(athlete_id)} AND {key} IN ({chosen})")
 
 
 @contextmanager
@@ -235,6 +317,9 @@ def _equal_content(left: pa.Table, right: pa.Table) -> np.ndarray:
         if name == tables.INGESTED:
             continue
         a, b = left.column(name), right.column(name)
+        if pa.types.is_list(a.type):
+            equal &= np.array([one == other for one, other in zip(a.to_pylist(), b.to_pylist(), strict=True)], bool)
+            continue
         same = pc.fill_null(pc.equal(a, b), False)
         same = pc.or_(same, pc.and_(pc.is_null(a), pc.is_null(b)))
         if pa.types.is_floating(a.type):
@@ -264,7 +349,13 @@ def _unmatched(existing: pa.Table, rows: pa.Table, keyless: np.ndarray, table: T
 def _contents(rows: pa.Table) -> Sequence[tuple[object, ...]]:
     """Each row's content as a value that can be compared; NaN as text, because it does not equal itself."""
     columns = [rows.column(name).to_pylist() for name in rows.column_names if name != tables.INGESTED]
-    return [tuple("NaN" if value != value else value for value in row) for row in zip(*columns, strict=True)]
+    return [tuple(_comparable(value) for value in row) for row in zip(*columns, strict=True)]
+
+
+def _comparable(value: object) -> object:
+    if isinstance(value, list):
+        return tuple(map(_comparable, value))
+    return "NaN" if value != value else value
 
 
 def _distinct(rows: pa.Table, table: Table) -> pa.Table:

@@ -78,7 +78,7 @@ class LocalSilver(Silver):
 
     def differences(self, table: Table, way: DiffMethod) -> Iterable[Difference]:
         net = self._net(table, way)
-        if table == tables.STRAVA_SUB_ACTIVITY:
+        if table in tables.OF_ACTIVITIES:
             return self._on_activity_days(net)
         if table == tables.STRAVA_ATHLETE:
             return [
@@ -107,7 +107,7 @@ class LocalSilver(Silver):
         ]
 
     def _on_activity_days(self, net: pa.Table) -> list[Difference]:
-        """Changed splits on the days of the activities that own them."""
+        """Changed splits, recordings and efforts on the days of the activities that own them."""
         owners = pc.unique(net.column("athlete_id")).drop_null()
         if not len(owners) or not self.store.exists(tables.STRAVA_ACTIVITIES):
             return []
@@ -189,7 +189,12 @@ def _columns(folder: DeltaFolder, table: Table, version: int | None = None) -> l
 
 
 def _content(rows: pa.Table) -> pa.Table:
-    """The rows with their ingestion time, null where the table has none, as `ingested`."""
+    """The rows with their ingestion time, null where the table has none, as `ingested`; lists as texts, which can be
+    compared and grouped."""
+    for at, field in enumerate(rows.schema):
+        if pa.types.is_list(field.type):
+            texts = [None if value is None else repr(value) for value in rows.column(at).to_pylist()]
+            rows = rows.set_column(at, field.name, pa.array(texts, pa.string()))
     if tables.INGESTED in rows.column_names:
         moment = rows.column(tables.INGESTED).cast(pa.timestamp("us", "UTC"))
         rows = rows.drop_columns(tables.INGESTED)

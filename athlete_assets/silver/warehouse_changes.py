@@ -269,7 +269,7 @@ class WarehouseSilver(Silver):
             f"{_day('start_date_local', activities.columns['start_date_local'])} AS day "
             f"FROM {self._name(tables.STRAVA_ACTIVITIES)}{of_version}"
         )
-        if table == tables.STRAVA_SUB_ACTIVITY:
+        if table in tables.OF_ACTIVITIES:
             return (
                 f"SELECT net.athlete_id, day, {sums} FROM net JOIN ({held}) AS held "
                 "ON held.athlete_id = net.athlete_id AND held.id = net.activity_id GROUP BY net.athlete_id, day"
@@ -384,7 +384,7 @@ def _keys(table: Table, entry: CatalogEntry) -> str:
     columns = ["CAST(athlete_id AS STRING) AS athlete_id"]
     if table == tables.STRAVA_ACTIVITIES:
         columns += ["CAST(id AS BIGINT) AS id", f"{_day('start_date_local', entry.columns['start_date_local'])} AS day"]
-    elif table == tables.STRAVA_SUB_ACTIVITY:
+    elif table in tables.OF_ACTIVITIES:
         columns += ["CAST(activity_id AS BIGINT) AS activity_id"]
     return ", ".join(columns)
 

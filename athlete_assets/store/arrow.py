@@ -23,6 +23,7 @@ ARROW_TYPES: dict[str, pa.DataType] = {
     tables.TIMESTAMP: pa.timestamp("us", "UTC"),
     tables.LOCAL_TIMESTAMP: pa.timestamp("us"),
     tables.STRINGS: pa.list_(pa.string()),
+    tables.DOUBLES: pa.list_(pa.float64()),
 }
 
 

@@ -133,6 +133,10 @@ class Store(ABC):
         Raises ContractError for a missing required column, or one of a type that does not widen to the contract's.
         """
 
+    def read_if_there(self, table: Table) -> DataFrame | None:
+        """An optional table's rows; None where nobody fills it, so that nothing is read, joined or planned for it."""
+        return self.read(table) if self.exists(table) else None
+
     @abstractmethod
     def replace(self, table: Table, rows: DataFrame, days: Days | None = None) -> Written:
         """Replaces exactly the rows of the days (the whole table without them) in one commit.

@@ -40,7 +40,7 @@ def content_digest(table: Table) -> Column:
             continue
         value = F.col(column.name)
         parts.append(value.isNull())
-        if column.type == tables.STRINGS:
+        if column.type in (tables.STRINGS, tables.DOUBLES):
             parts.append(F.size(value))
         # adding 0 turns -0 into 0
         parts.append(value.cast("float") + F.lit(0).cast("float") if column.type == tables.DOUBLE else value)

@@ -52,7 +52,8 @@ def test_critical_speed_is_unknown_where_a_line_would_say_nothing(why: str, effo
 def efforts_among(runs: list[tuple[float, float]], athlete: int = 0) -> list[bool]:
     key = athlete * ATHLETE_STEP + DAY + np.arange(len(runs))
     time, metres = (np.array(values, dtype=float) for values in zip(*runs, strict=True))
-    return thresholds.is_effort(key, metres, time, np.ones(len(key), dtype=bool), WINDOW).tolist()
+    usual = thresholds.usual_speeds(key, metres, time)
+    return thresholds.is_effort(key, metres, time, np.ones(len(key), dtype=bool), usual, WINDOW).tolist()
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from pyspark.sql import SparkSession
 from athlete_assets import tables
 from athlete_assets.days import midnight
 from athlete_assets.gold.metrics_summary import metrics_summary
-from athlete_assets_tests.rows import DAY, rows
+from athlete_assets_tests.rows import DAY, frame, rows
 
 
 def test_summary_adds_up_and_names_the_bests(spark: SparkSession) -> None:
@@ -47,6 +47,40 @@ def test_summary_adds_up_and_names_the_bests(spark: SparkSession) -> None:
     assert found["last_activity_date"] == midnight(last_run)
     assert found["days_since_activity"] == 3
     assert found["threshold_source"] == "best_effort"
+
+
+def test_the_best_of_a_part_of_a_run_is_a_best(spark: SparkSession) -> None:
+    """A half marathon with its 10 km in 50 min, and a 10 km run in 51; a ride, a stranger and a glitch count not."""
+    activity = {"athlete_id": "ann", "sport_type": "Run"}
+    activities = rows(
+        tables.ACTIVITY,
+        {**activity, "activity_id": 1, "distance_km": 21.0975, "moving_time_min": 120.0, **on(date(2024, 1, 1))},
+        {**activity, "activity_id": 2, "distance_km": 10.0, "moving_time_min": 51.0, **on(date(2024, 2, 1))},
+        {**activity, "activity_id": 3, "sport_type": "Ride", **on(date(2024, 3, 1))},
+    )
+    effort = {"athlete_id": "ann", "activity_id": 1, "distance": 1.0}
+    efforts = rows(
+        tables.STRAVA_BEST_EFFORT,
+        {**effort, "kind": "10k", "elapsed_time": 3000.0},
+        {**effort, "kind": "5k", "elapsed_time": 1450.0},
+        {**effort, "kind": "half", "elapsed_time": 3000.0},
+        {**effort, "kind": "30min", "elapsed_time": 1800.0},
+        {**effort, "kind": "10k", "elapsed_time": 1200.0, "activity_id": 3},
+        {**effort, "kind": "10k", "elapsed_time": 2400.0, "athlete_id": "bob"},
+    )
+    daily = rows(tables.DAILY, {"athlete_id": "ann", "activity_date": midnight(DAY)})
+    rolling = rows(tables.ROLLING, {"athlete_id": "ann", "as_of_date": midnight(DAY)})
+    frames = [spark.createDataFrame(part) for part in (activities, daily, rolling)]
+    given = frame(spark, efforts, tables.STRAVA_BEST_EFFORT)
+    (found,) = metrics_summary(*frames, efforts=given).toArrow().to_pylist()
+    bests = {name: (found[f"best_{name}_s"], found[f"best_{name}_date"]) for name in tables.DISTANCES_M}
+    first = midnight(date(2024, 1, 1))
+    assert bests == {
+        "5k": (1450.0, first),
+        "10k": (3000.0, first),
+        "half": (pytest.approx(7200.0), first),
+        "marathon": (None, None),
+    }
 
 
 def on(day: date) -> dict[str, object]:

@@ -38,6 +38,12 @@ class Silverware:
     athletes: pa.Table
 
 
+@dataclass
+class Recorded(Silverware):
+    recordings: pa.Table
+    best_efforts: pa.Table
+
+
 def run(athlete: str, id: int, day: str, **values: Any) -> dict[str, Any]:
     local = datetime.fromisoformat(f"{day}T07:00")
     return {
@@ -160,6 +166,38 @@ def test_changed_splits_touch_the_day_of_their_activity(store: LocalStore, silve
     before = positions(silver)
     store.delta(tables.STRAVA_SUB_ACTIVITY).delete("split_id = 2")
     assert days(touched_since(silver, before)) == {"a": ["2024-05-01"]}
+
+
+def test_a_recording_that_comes_later_or_changes_touches_the_day_of_its_activity(
+    store: LocalStore, silver: Silver
+) -> None:
+    def recording(beats: float, digest: str = "x") -> None:
+        key = {"athlete_id": "a", "activity_id": 2}
+        seconds = [beats, *[0.0] * 200]
+        landing.land(
+            store,
+            Recorded(
+                rows(tables.STRAVA_ACTIVITIES),
+                rows(tables.STRAVA_SUB_ACTIVITY),
+                rows(tables.STRAVA_ATHLETE),
+                rows(tables.STRAVA_RECORDING, {**key, "digest": digest, "seconds_by_bpm": seconds}),
+                rows(tables.STRAVA_BEST_EFFORT, {**key, "kind": "1k", "distance": 1000.0, "elapsed_time": 300.0}),
+            ),
+        )
+
+    land(store, *BEFORE)
+    before = positions(silver)
+    recording(60.0)
+    touched = touched_since(silver, before)
+    assert days(touched) == {"a": ["2024-05-02"]}
+    assert {report.table for report in touched.reports} == set(tables.OPTIONAL)
+    before = positions(silver)
+    recording(60.0)
+    assert not touched_since(silver, before)
+    recording(61.0)
+    touched = touched_since(silver, before)
+    assert days(touched) == {"a": ["2024-05-02"]}
+    assert {report.table for report in touched.reports} == {tables.STRAVA_RECORDING}
 
 
 def test_an_athlete_who_states_something_else_is_seen(store: LocalStore, silver: Silver) -> None:

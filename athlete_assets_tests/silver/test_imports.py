@@ -341,11 +341,10 @@ def test_the_shared_real_runs_are_read_whole() -> None:
 def test_a_path_that_is_no_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"nowhere\.zip: there is no such file; give a Strava account export"):
         read_runs(tmp_path / "nowhere.zip", SETTINGS)
-    with pytest.raises(InputError, match="is a directory"):
+    with pytest.raises(InputError, match="holds no recording"):
         read_runs(tmp_path, SETTINGS)
     written(tmp_path, export(RUN), "activities.csv")
-    with pytest.raises(InputError, match=r"is a directory; give .*activities\.csv"):
-        read_runs(tmp_path, SETTINGS)
+    assert read_runs(tmp_path, SETTINGS).activities.num_rows == 1  # an export that was unpacked
     with pytest.raises(InputError):
         read_runs(Path("a\0b"), SETTINGS)
     os.mkfifo(tmp_path / "pipe")

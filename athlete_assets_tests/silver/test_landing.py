@@ -20,13 +20,13 @@ from athlete_assets import tables
 from athlete_assets.errors import ContractError, InputError
 from athlete_assets.settings import Settings
 from athlete_assets.silver.imports import read_runs
-from athlete_assets.silver.landing import LandingReport, delete, land
+from athlete_assets.silver.landing import LandingReport, delete, held, land
 from athlete_assets.store.arrow import arrow_schema
 from athlete_assets.store.local import LocalStore
 from athlete_assets.tables import Table
 from athlete_assets_tests.conftest import shared_file
 
-ACTIVITIES, SPLITS, ATHLETES = tables.SILVER
+ACTIVITIES, SPLITS, ATHLETES = tables.STRAVA_ACTIVITIES, tables.STRAVA_SUB_ACTIVITY, tables.STRAVA_ATHLETE
 MONDAY = datetime(2024, 5, 6, 7, 30)
 
 
@@ -325,3 +325,61 @@ def test_the_shared_files_land_once(store: LocalStore) -> None:
     assert land(store, export).unchanged == 610
     assert store.version(ACTIVITIES) == version
     assert len(stored(store)) == 22875
+
+
+# ------------------------------------------------------------------------------------------------------- recordings
+
+RECORDING, EFFORT = tables.STRAVA_RECORDING, tables.STRAVA_BEST_EFFORT
+
+
+@dataclass(frozen=True)
+class RecordedRows(Rows):
+    recordings: pa.Table = field(default_factory=arrow_schema(RECORDING).empty_table)
+    best_efforts: pa.Table = field(default_factory=arrow_schema(EFFORT).empty_table)
+
+
+def recorded_run(digest: str, kinds: tuple[str, ...] = ("1k",), beats: float = 60.0, hour: int = 0) -> RecordedRows:
+    """A run of the athlete's with its recording, two splits, and these best efforts."""
+    key: dict[str, object] = {"athlete_id": "ada", "activity_id": 1}
+    moment = datetime(2025, 1, 1, hour, tzinfo=timezone.utc)
+    seconds = [0.0] * 201
+    seconds[120] = beats
+    recording = {**key, "digest": digest, "seconds_by_bpm": seconds, "silver_ingestion_timestamp": moment}
+    efforts = [{**key, "kind": kind, "distance": 1000.0, "elapsed_time": 240.0} for kind in kinds]
+    return RecordedRows(
+        runs(run(1), hour=hour).activities,
+        splits(split(1), split(2)),
+        recordings=pa.Table.from_pylist([recording], arrow_schema(RECORDING)),
+        best_efforts=pa.Table.from_pylist(efforts, arrow_schema(EFFORT)),
+    )
+
+
+def test_recordings_land_once_with_what_was_made_of_them(store: LocalStore) -> None:
+    assert land(store, recorded_run("x")).recordings_written == 1
+    versions = {table: store.version(table) for table in tables.SILVER}
+    assert land(store, recorded_run("x", hour=3)).recordings_written == 0
+    assert {table: store.version(table) for table in tables.SILVER} == versions
+    assert land(store, recorded_run("x", beats=61.0, hour=4)).recordings_written == 1
+    (row,) = stored(store, RECORDING)
+    assert row["seconds_by_bpm"][120] == 61.0  # type: ignore[index]
+    assert held(store).digests == {("ada", 1): "x"}
+
+
+def test_another_recording_of_an_activity_takes_the_place_of_the_first(store: LocalStore) -> None:
+    land(store, recorded_run("x", kinds=("1k", "3k")))
+    land(store, replace(recorded_run("y"), splits=splits(split(1))))
+    assert [row["kind"] for row in stored(store, EFFORT)] == ["1k"]
+    assert [row["split_id"] for row in stored(store, SPLITS)] == [1]
+    assert [row["digest"] for row in stored(store, RECORDING)] == ["y"]
+
+
+def test_without_recordings_their_tables_do_not_come_into_being(store: LocalStore) -> None:
+    land(store, runs(run(1)))
+    assert not any(store.exists(table) for table in tables.OPTIONAL)
+    assert held(store).digests == {}
+
+
+def test_a_deleted_activity_takes_its_recording_along(store: LocalStore) -> None:
+    land(store, recorded_run("x"))
+    assert delete(store, "ada", [1]) == 1
+    assert [stored(store, table) for table in tables.OF_ACTIVITIES] == [[], [], []]

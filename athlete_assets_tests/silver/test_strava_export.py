@@ -202,7 +202,7 @@ def test_uploads_competitions_and_recordings_are_told(tmp_path: Path) -> None:
     runs = imported(tmp_path, export(*rows))
     assert runs.activities["manual"].to_pylist() == [False, True, False, None]
     assert runs.activities["workout_type"].to_pylist() == [1, None, None, None]
-    assert any("1 .fit.gz, 1 .gpx" in note and "not read yet" in note for note in runs.notes)
+    assert any("2 of the 2 recordings that the export lists are not in it" in note for note in runs.notes)
 
 
 def test_without_from_upload_an_activity_without_recording_is_manual(tmp_path: Path) -> None:

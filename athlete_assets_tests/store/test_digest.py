@@ -95,6 +95,7 @@ OTHERS: dict[pa.DataType, list[object]] = {
     pa.float64(): [77.25],
     pa.bool_(): [True, False],
     pa.list_(pa.string()): [["other"]],
+    pa.list_(pa.float64()): [[77.25]],
     pa.timestamp("us", "UTC"): [datetime(1999, 1, 1, tzinfo=timezone.utc)],
     pa.timestamp("us"): [datetime(1999, 1, 1)],
 }

@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from athlete_assets.settings import Settings
 from athlete_assets.silver.readers.source_file import SourceFile
+from athlete_assets.silver.recordings.batch import RecordingFile
 from athlete_assets.tables import Table
 
 Owner = Literal["caller", "file", "nobody"]
@@ -54,6 +55,10 @@ class Found:
     """Who said whose one athlete's activities these are; None of a file that names its athletes row by row."""
     is_whole_account: bool = False
     """All activities of an account: what earlier imports of it brought and this one lacks is gone at the source."""
+    recordings: Sequence[RecordingFile] = field(default_factory=tuple)
+    """Of the activities among the parts by their id; those without one are activities themselves."""
+    athlete_id: str | None = None
+    """Whose the recordings are; None where nobody said."""
 
 
 class Reader(Protocol):

@@ -1,4 +1,4 @@
-"""A file that someone gave, opened safely: text as a table, Parquet, or a zip and what is in it."""
+"""A file that someone gave, opened safely: text as a table, Parquet, a recording, or a zip or folder of files."""
 
 from __future__ import annotations
 
@@ -17,6 +17,8 @@ import pyarrow as pa
 from athlete_assets.errors import InputError
 from athlete_assets.silver.readers import csv_text
 from athlete_assets.silver.readers.csv_text import CsvTable, enumerated
+from athlete_assets.silver.recordings.batch import RecordingFile
+from athlete_assets.silver.recordings.formats import FILE_NAME, looks_recorded
 
 if TYPE_CHECKING:
     import pyarrow.parquet as pq
@@ -28,6 +30,7 @@ MAX_MEMBER_BYTES = 256 << 20
 MAX_LINE_BYTES = 4 << 20
 """bytes; what is longer is no line of a table, and would be held in memory many times over."""
 MAX_PARQUET_ROWS = 50_000_000
+HEAD_BYTES = 4096
 MAX_ZIP_ENTRIES = 500_000
 MAX_ZIP_RATIO = 200
 """Uncompressed over compressed bytes; an activities.csv has about 5."""
@@ -46,19 +49,25 @@ class SourceFile:
 
     @cached_property
     def head(self) -> bytes:
-        """The first bytes."""
+        """The first bytes; none of a folder."""
         if self._data is not None:
-            return self._data[:8]
+            return self._data[:HEAD_BYTES]
         assert self._path is not None
+        if self._path.is_dir():
+            return b""
         with open(self._path, "rb") as handle:
-            return handle.read(8)
+            return handle.read(HEAD_BYTES)
 
     @property
-    def form(self) -> Literal["parquet", "zip", "gzip", "text"]:
+    def form(self) -> Literal["folder", "parquet", "zip", "recording", "gzip", "text"]:
+        if self._path is not None and self._path.is_dir():
+            return "folder"
         if self.head.startswith(b"PAR1"):
             return "parquet"
         if self.head.startswith((b"PK\x03\x04", b"PK\x05\x06")):
             return "zip"
+        if looks_recorded(self.head):
+            return "recording"
         return "gzip" if self.head.startswith(b"\x1f\x8b") else "text"
 
     @property
@@ -73,6 +82,48 @@ class SourceFile:
             return self.member(found[0]) if len(found) == 1 else None
         beside = self._path.with_name(name) if self._path is not None else None
         return SourceFile(name, beside) if beside is not None and beside.is_file() else None
+
+    # -------------------------------------------------------------------------------------------------- recordings
+
+    @cached_property
+    def recordings(self) -> list[RecordingFile]:
+        """This recording, or those in this folder or zip, in the order of their names."""
+        if self._path is None:
+            return []
+        if self.form == "recording":
+            return [RecordingFile(self.name, self._path)]
+        if self.form == "folder":
+            found = (path for path in sorted(self._path.rglob("*")) if FILE_NAME.search(path.name) and path.is_file())
+            return [RecordingFile(str(path.relative_to(self._path)), path) for path in found]
+        if self.form != "zip":
+            return []
+        with self._archive("the recordings") as archive:
+            names = sorted(entry.filename for entry in archive.infolist() if not entry.is_dir())
+        return [
+            RecordingFile(name, self._path, name)
+            for name in names
+            if FILE_NAME.search(name) and not name.startswith("__MACOSX/")
+        ]
+
+    def listed(self, names: Sequence[str]) -> list[RecordingFile]:
+        """Those of `recordings` that lie in this zip, or in this folder at the names; a name leads nowhere else."""
+        if self.form == "zip":
+            return self.recordings
+        assert self._path is not None
+        parts = [PurePosixPath(name.replace("\\", "/")) for name in names if FILE_NAME.search(name)]
+        inside = [part for part in parts if not part.is_absolute() and ".." not in part.parts]
+        return [RecordingFile(str(part), self._path / part) for part in inside if (self._path / part).is_file()]
+
+    def in_folder(self, name: str) -> SourceFile | None:
+        """The file of that name in this folder; None where there is none."""
+        assert self._path is not None
+        inside = self._path / name
+        return SourceFile(name, inside) if inside.is_file() else None
+
+    @property
+    def folder(self) -> SourceFile | None:
+        """The folder that holds this file; None of a member of a zip."""
+        return SourceFile(self._path.parent.name, self._path.parent) if self._path is not None else None
 
     # ------------------------------------------------------------------------------------------------------ tables
 

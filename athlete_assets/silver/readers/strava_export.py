@@ -12,7 +12,9 @@ import statistics
 import unicodedata
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime, timezone
+from pathlib import PurePosixPath
 from typing import Literal
 from zoneinfo import ZoneInfo
 
@@ -25,6 +27,8 @@ from athlete_assets.silver.readers.csv_text import Cells, CsvTable, enumerated, 
 from athlete_assets.silver.readers.protocol import Found, Match, Owner, Part
 from athlete_assets.silver.readers.source_file import SourceFile, of_no_known_kind
 from athlete_assets.silver.readers.strava_words import ENGLISH, HEADERS, MONTHS, REQUIRED, SNAKE, SPORTS, folded
+from athlete_assets.silver.recordings.batch import RecordingFile
+from athlete_assets.silver.recordings.formats import FILE_NAME
 from athlete_assets.silver.zones import zone_of_file
 from athlete_assets.store.arrow import arrow_schema
 
@@ -70,7 +74,7 @@ class StravaExport:
     """An account's activities.csv, alone or in the zip that Strava sends, in one of the languages of strava_words."""
 
     kind = "strava_export"
-    accepts = "a Strava account export (export_*.zip or its activities.csv)"
+    accepts = "a Strava account export (export_*.zip, its folder or its activities.csv)"
     units: Mapping[str, float] = {}
     """Distances are in km, miles, yards or metres, by row: `_metres` tells them apart."""
     ids: Literal["numbers", "names"] = "numbers"
@@ -80,6 +84,9 @@ class StravaExport:
     )
 
     def recognise(self, file: SourceFile) -> Match:
+        if file.form == "folder":
+            inside = file.in_folder(EXPORT_MEMBER)
+            return self.recognise(inside) if inside else Match(f"{file.name}: holds no {EXPORT_MEMBER}", likeness=0.0)
         if file.form == "zip":
             found = file.members(EXPORT_MEMBER)
             if len(found) == 1:
@@ -105,6 +112,11 @@ class StravaExport:
         )
 
     def read(self, file: SourceFile, settings: Settings, athlete_id: str | None) -> Found:
+        if file.form == "folder":
+            inside = file.in_folder(EXPORT_MEMBER)
+            assert inside is not None
+            return self.read(inside, settings, athlete_id)
+        around = file if file.form == "zip" else file.folder
         owner: Owner = "caller"
         athletes: list[Part] = []
         if athlete_id is None:
@@ -126,13 +138,47 @@ class StravaExport:
         table = file.table(_known)
         zone, note = zone_of_file(settings, file.name)
         activities, notes = _activities(table, zone, athlete_id)
-        notes = [note, *notes]
+        recordings, told = _recordings(table, activities, around)
+        notes = [note, *notes, *told]
         if owner == "nobody":
             notes = [f"The export names no athlete; its activities belong to {athlete_id!r}.", *notes]
         if owner == "file":
             notes = [f"The export is of athlete {athlete_id!r}.", *notes]
         parts = [Part(tables.STRAVA_ACTIVITIES, activities, table.file, table.lines), *athletes]
-        return Found(parts, notes, zone, owner, is_whole_account=True)
+        return Found(parts, notes, zone, owner, is_whole_account=True, recordings=recordings, athlete_id=athlete_id)
+
+
+def _recordings(
+    table: CsvTable, activities: pa.Table, around: SourceFile | None
+) -> tuple[list[RecordingFile], list[str]]:
+    """The recordings that the export lists and that lie in it, each with its activity; and a sentence of the others."""
+    column = fields_of(table.header).get("file")
+    if column is None:
+        return [], []
+    listed = table.column(column[-1]).texts
+    named = [bool(FILE_NAME.search(text)) for text in listed]
+    if not any(named):
+        return [], []
+    there: dict[str, RecordingFile] = {}
+    for file in around.listed(listed) if around is not None else ():
+        there.setdefault(PurePosixPath(file.name).name.lower(), file)
+    found, missing = [], 0
+    for text, is_named, number, sport in zip(
+        listed, named, activities["id"].to_pylist(), activities["sport_type"].to_pylist(), strict=True
+    ):
+        if not is_named:
+            continue
+        lies = there.get(PurePosixPath(text.replace("\\", "/")).name.lower())
+        missing += lies is None
+        if lies is not None and number is not None:
+            found.append(replace(lies, activity_id=number, sport=sport))
+    notes = []
+    if missing:
+        notes.append(
+            f"{missing} of the {sum(named)} recordings that the export lists are not in it, so their heart rates, "
+            "pauses and best efforts are unknown; give the whole zip or folder to have them read."
+        )
+    return found, notes
 
 
 def _owner(file: SourceFile) -> tuple[str | None, str | None]:
@@ -220,15 +266,6 @@ def _notes(columns: dict[str, Cells], unknown_sports: Counter[str]) -> list[str]
     if unknown_sports:
         count = sum(unknown_sports.values())
         notes.append(f"{count} activities keep a sport that is unknown here: {enumerated(unknown_sports, most=5)}.")
-    if "file" in columns:
-        kinds = Counter(
-            found.group().lower()
-            for text in columns["file"].texts
-            if (found := re.search(r"\.(fit|gpx|tcx)(\.gz)?$", text, re.IGNORECASE))
-        )
-        if kinds:
-            kinds_text = ", ".join(f"{count} {kind}" for kind, count in sorted(kinds.items()))
-            notes.append(f"The export lists recordings ({kinds_text}); they are not read yet, so there are no splits.")
     return notes
 
 
