@@ -12,6 +12,7 @@ import dagster as dg
 import pytest
 
 import athlete_assets
+from athlete_assets.deployments.databricks import step_main
 from athlete_assets.deployments.databricks.config import Credentials
 from athlete_assets.deployments.databricks.resources import resources
 from athlete_assets.deployments.databricks.staging import PackagedCode, staging_at
@@ -172,3 +173,15 @@ def test_the_sweep_finds_nothing_after_runs_that_ended_well(small: Small, worksp
     assert all("/code/" in path for path in workspace.staged_files())
     folder.swept(small.instance)
     assert [path.name for path in folder.path.iterdir()] == ["code"], "the empty folders are gone"
+
+
+def test_a_step_removes_what_killed_ones_left_on_its_cluster_long_ago(tmp_path: Path) -> None:
+    names = ("athlete_assets_step_old", "athlete_assets_step_new", "somebody_elses_old")
+    for name in names:
+        (tmp_path / name / "code").mkdir(parents=True)
+        if name.endswith("old"):
+            os.utime(tmp_path / name, (0, 0))
+    (tmp_path / "athlete_assets_step_link").symlink_to(tmp_path / names[2])
+    step_main.sweep_left_folders(str(tmp_path))
+    left = {path.name for path in tmp_path.iterdir()}
+    assert left == {names[1], names[2], "athlete_assets_step_link"}

@@ -313,7 +313,7 @@ def test_versions_stay_that_serve_served_before_or_are_new(tmp_path: Path) -> No
 
 
 def test_only_old_folders_of_ours_are_swept(tmp_path: Path) -> None:
-    old, fresh, other = tmp_path / "athlete_spark_old", tmp_path / "athlete_assets_code_new", tmp_path / "else_old"
+    old, fresh, other = tmp_path / "athlete_spark_old", tmp_path / "athlete_spark_new", tmp_path / "else_old"
     for folder in (old, fresh, other):
         folder.mkdir()
         (folder / "server.log").write_text("x" * 10)

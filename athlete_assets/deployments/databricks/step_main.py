@@ -14,14 +14,19 @@ import json
 import os
 import re
 import shutil
+import stat
 import sys
 import tempfile
 import threading
+import time
 import traceback
 import zipfile
 from collections.abc import Mapping, Sequence
 from typing import Any, TextIO
 
+OWN_FOLDER = "athlete_assets_step_"
+LEFT_AFTER_S = 8 * 24 * 3600
+"""After which a step's folder belongs to nobody: a killed step leaves it on a cluster that lives on."""
 LOG_SECONDS = 2.0
 LOG_BYTES = 2**20
 """The staged copy of each stream keeps its end; the whole of it is in the driver's log."""
@@ -108,6 +113,17 @@ def importable(folder: str, none: str) -> None:
     sys.path[:0] = [none, folder]
 
 
+def sweep_left_folders(parent: str) -> None:
+    """Removes this user's step folders that nobody has needed for days; what stands in the way is no reason to fail."""
+    for name in os.listdir(parent):
+        path = os.path.join(parent, name)
+        with contextlib.suppress(OSError):
+            status = os.lstat(path)
+            is_ours = name.startswith(OWN_FOLDER) and stat.S_ISDIR(status.st_mode) and status.st_uid == os.getuid()
+            if is_ours and status.st_mtime < time.time() - LEFT_AFTER_S:
+                shutil.rmtree(path)
+
+
 def given_to_workers(archive: str, spark: Any) -> None:
     """Spark's Python workers import the packages, too: functions of mapInArrow travel as names, not as code."""
     if spark is None:
@@ -186,7 +202,8 @@ def main(step_path: str, archive: str) -> None:
     stop = threading.Event()
     saver = threading.Thread(target=saved_regularly, args=(streams, stop), daemon=True)
     saver.start()
-    own = tempfile.mkdtemp(prefix="athlete_assets_step_")
+    sweep_left_folders(tempfile.gettempdir())
+    own = tempfile.mkdtemp(prefix=OWN_FOLDER)
     try:
         checked(step["python"], step["pins"], step["at_least"], step.get("restart", ""))
         code, none = os.path.join(own, "code"), os.path.join(own, "none")
