@@ -10,17 +10,24 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pyarrow as pa
-import pyspark.cloudpickle as cloudpickle
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-import athlete_assets
-
-# A cluster's workers cannot import this package where only the driver has it: the kernels travel with the function.
-cloudpickle.register_pickle_by_value(athlete_assets)
-
 BUCKETS = 64
 """Python calls a table: 100,000 athletes x 300 activities a year are 470,000 rows a call."""
+
+
+def send_kernels_whole() -> None:
+    """Has kernels travel to the workers as code instead of names, for clusters whose workers cannot import the package.
+
+    Not where they can: a plan holds each kernel several times and is sent at every look at its columns, which with
+    whole kernels takes seconds for a handful of rows.
+    """
+    import pyspark.cloudpickle as cloudpickle
+
+    import athlete_assets
+
+    cloudpickle.register_pickle_by_value(athlete_assets)
 
 
 def apply_by_athlete(rows: DataFrame, kernel: Callable[[pa.Table], pa.Table], schema: str) -> DataFrame:

@@ -8,6 +8,7 @@ import pytest
 
 from athlete_assets import definitions, tables
 from athlete_assets.assets.builder import (
+    PIPES,
     STEP_LAUNCHER,
     STORE,
     asset_key,
@@ -45,7 +46,7 @@ def run(
     selection: Any = dg.AssetSelection.checks(dg.AssetCheckKey(SUMMARY, only.name)) if only else None
     return dg.materialize(
         [summary],
-        resources={STORE: NOTHING, STEP_LAUNCHER: NOTHING},
+        resources=dict.fromkeys((STORE, STEP_LAUNCHER, PIPES), NOTHING),
         instance=dg.DagsterInstance.ephemeral(),
         raise_on_error=False,
         selection=selection,

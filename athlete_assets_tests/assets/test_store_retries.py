@@ -6,7 +6,7 @@ import dagster as dg
 
 from athlete_assets import tables
 from athlete_assets.assets import builder
-from athlete_assets.assets.builder import STEP_LAUNCHER, STORE, asset_key, table_spec
+from athlete_assets.assets.builder import PIPES, STEP_LAUNCHER, STORE, asset_key, table_spec
 from athlete_assets.assets.models import TIME_ESTIMATOR
 from athlete_assets.errors import ContractError, DamageError, LastingStoreError, StoreError
 from athlete_assets.settings import Settings
@@ -23,7 +23,7 @@ def attempts(error: type[Exception], failures: int) -> tuple[bool, int]:
             raise error("gold.athlete_metrics_summary: could not commit")
         yield dg.MaterializeResult(asset_key=asset_key(tables.METRICS_SUMMARY))
 
-    resources = {STORE: dg.ResourceDefinition.none_resource(), STEP_LAUNCHER: dg.ResourceDefinition.none_resource()}
+    resources = dict.fromkeys((STORE, STEP_LAUNCHER, PIPES), dg.ResourceDefinition.none_resource())
     result = dg.materialize(
         [summary], resources=resources, instance=dg.DagsterInstance.ephemeral(), raise_on_error=False
     )

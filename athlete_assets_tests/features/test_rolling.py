@@ -17,11 +17,13 @@ import pytest
 from pyspark import cloudpickle
 from pyspark.sql import DataFrame, SparkSession
 
+import athlete_assets
 from athlete_assets import tables
 from athlete_assets.days import Days
 from athlete_assets.features import rolling
 from athlete_assets.features.daily import daily_features
 from athlete_assets.settings import Settings
+from athlete_assets.store.by_athlete import send_kernels_whole
 from athlete_assets_tests.features.rows import (
     Activity,
     activity_rows,
@@ -404,7 +406,11 @@ def test_the_kernels_travel_with_the_function(tmp_path: Path) -> None:
     """A cluster's workers have NumPy and Arrow, but not this package: the function must hold all that it calls."""
     bucket = rolling_bucket()
     expected = rolling.bucket_states(bucket, 19_723, 3, rolling.Limits(4.0, 1.5, 2.0))
-    payload = cloudpickle.dumps((rolling.bucket_states, (bucket, 19_723, 3, rolling.Limits(4.0, 1.5, 2.0))))
+    send_kernels_whole()
+    try:
+        payload = cloudpickle.dumps((rolling.bucket_states, (bucket, 19_723, 3, rolling.Limits(4.0, 1.5, 2.0))))
+    finally:
+        cloudpickle.unregister_pickle_by_value(athlete_assets)
     (tmp_path / "payload").write_bytes(payload)
     program = (
         "import sys; sys.modules['athlete_assets'] = None\n"

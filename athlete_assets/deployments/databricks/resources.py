@@ -23,6 +23,7 @@ from athlete_assets.models.mlflow_resource import mlflow_resource
 from athlete_assets.orchestration.maintenance import STAGING
 from athlete_assets.settings import Settings
 from athlete_assets.silver.warehouse_changes import WarehouseSilver
+from athlete_assets.store.by_athlete import send_kernels_whole
 
 if TYPE_CHECKING:
     from athlete_assets.store.unity_catalog import UnityCatalogFeatureStore, UnityCatalogStore
@@ -52,6 +53,7 @@ class ClusterPySparkResource(LazyPySparkResource):
                 "Spark was asked for in the orchestrator, where this deployment has none: the asset lacks the "
                 f"resource key {STEP_LAUNCHER!r}, which sends its step to the cluster"
             )
+        send_kernels_whole()  # the stock launcher brings the package to the driver alone
         self._spark_session = SparkSession.builder.getOrCreate()
         self._spark_session.conf.set("spark.sql.session.timeZone", "UTC")
 
