@@ -13,6 +13,7 @@ answer with the stock storage's. The files are the stock ones: either class can 
 from __future__ import annotations
 
 import os
+import sqlite3
 from collections.abc import Sequence
 from itertools import groupby
 from typing import Any
@@ -34,6 +35,17 @@ BATCHED_EVENTS = frozenset(
         DagsterEventType.ASSET_OBSERVATION,
     }
 )
+
+
+LOCKED_MS = 60_000
+"""How long a process waits for a database that another one holds; Python's own 5 s lose a run to a backup program."""
+
+
+@sqlalchemy.event.listens_for(sqlalchemy.engine.Engine, "connect")
+def _wait_for_whoever_holds_it(connection: Any, _: Any) -> None:
+    """For Dagster's runs and schedules and MLflow's database as well: they offer no setting for it."""
+    if isinstance(connection, sqlite3.Connection):
+        connection.execute(f"PRAGMA busy_timeout = {LOCKED_MS}")
 
 
 class BatchingSqliteEventLogStorage(SqliteEventLogStorage):

@@ -1,6 +1,8 @@
 """The local instance's folder and its dagster.yaml."""
 
 import dagster as dg
+from dagster._core.storage.runs import SqliteRunStorage
+from sqlalchemy import create_engine, text
 
 from athlete_assets.deployments.event_log import BatchingSqliteEventLogStorage
 from athlete_assets.deployments.instance import prepare_dagster_home
@@ -35,3 +37,17 @@ def test_an_outdated_file_is_renewed_and_somebodys_own_is_left_alone(settings: S
     path.write_text(own)
     prepare_dagster_home(settings)
     assert path.read_text() == own
+
+
+def test_whoever_finds_a_database_held_by_another_waits_a_minute(settings: Settings) -> None:
+    """Dagster's runs, its events and MLflow's database; Python by itself gives up after 5 s."""
+    with dg.DagsterInstance.from_config(str(prepare_dagster_home(settings))) as instance:
+        run_storage = instance.run_storage
+        assert isinstance(run_storage, SqliteRunStorage)
+        with run_storage.connect() as connection:
+            assert connection.execute(text("PRAGMA busy_timeout")).scalar() == 60_000
+        assert isinstance(instance.event_log_storage, BatchingSqliteEventLogStorage)
+        with instance.event_log_storage.index_connection() as connection:
+            assert connection.execute(text("PRAGMA busy_timeout")).scalar() == 60_000
+    with create_engine(f"sqlite:///{settings.home}/mlflow.db").connect() as connection:
+        assert connection.execute(text("PRAGMA busy_timeout")).scalar() == 60_000
