@@ -27,6 +27,14 @@ if TYPE_CHECKING:
 DELTA_PACKAGE = "io.delta:delta-spark_2.13:4.0.0"
 SESSION_SECONDS = 7 * 24 * 3600
 """A session that idles longer dies with its temporary views; Sail's own default is 900 s."""
+AS_LONG_AS_STDIN = """
+exec 3<&0
+"$@" < /dev/null &
+server=$!
+(cat <&3 > /dev/null; kill $server 2> /dev/null) &
+wait $server
+"""
+"""Runs a command that ends with the process at the other end of the pipe, however that one ends."""
 START_SECONDS = 180
 """How long Apache Spark may take to start; the first start resolves the Delta jars."""
 
@@ -93,16 +101,18 @@ def _apache_spark(memory_gb: float) -> SparkSession:
     submit += [part for key, value in options.items() for part in ("--conf", f"{key}={value}")]
     with open(log, "w") as output:
         server = subprocess.Popen(
-            [*submit, "spark-internal"],
+            ["sh", "-c", AS_LONG_AS_STDIN, "sh", *submit, "spark-internal"],
+            stdin=subprocess.PIPE,
             env={**os.environ, "PYSPARK_PYTHON": sys.executable, "PYTHONPATH": os.pathsep.join(python_path)},
             stdout=output,
             stderr=subprocess.STDOUT,
         )
-    atexit.register(server.terminate)
+    assert server.stdin is not None
+    atexit.register(server.stdin.close)
     deadline = time.monotonic() + START_SECONDS
     while not _listening(port):
         if server.poll() is not None or time.monotonic() > deadline:
-            server.terminate()
+            server.stdin.close()
             tail = "\n".join(log.read_text().splitlines()[-8:])
             raise StoreError(f"Apache Spark did not start; the end of its log {log}:\n{tail}")
         time.sleep(0.2)

@@ -1,12 +1,17 @@
 """The two embedded engines."""
 
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pytest
 from pyspark.sql import SparkSession
+
+from athlete_assets_tests.processes import descendants, wait_gone
 
 
 def test_each_engine_answers_in_utc(spark: SparkSession) -> None:
@@ -37,3 +42,16 @@ def test_a_batch_beyond_pysparks_limit_of_a_message_comes_through(sail: SparkSes
 @pytest.mark.java
 def test_apache_spark_may_grow_to_the_memory_that_it_is_given(apache_spark: SparkSession) -> None:
     assert apache_spark.conf.get("spark.driver.memory") == "1024m"
+
+
+@pytest.mark.java
+def test_apache_spark_ends_with_a_process_that_is_killed(apache_spark: SparkSession) -> None:
+    program = "from athlete_assets.store.session import spark_session; spark_session('spark'); print('up'); input()"
+    process = subprocess.Popen([sys.executable, "-uc", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    assert process.stdout is not None
+    assert process.stdout.readline() == b"up\n"
+    below = descendants(process.pid)
+    assert any(b"java" in Path(f"/proc/{pid}/cmdline").read_bytes() for pid in below)
+    process.kill()
+    process.wait()
+    assert wait_gone(below) == []
