@@ -75,7 +75,16 @@ def main(repetitions: int = 5, start_seconds: int = 20) -> None:
             there.append((seconds, on_cluster, len(workspace.journal) - 2 * polls, polls, sent))
         workspace.clusters.start_seconds = start_seconds
         ways = {way: run_of_two_steps(small, workspace, *how) for way, how in WAYS.items()}
-        small.definitions.LAUNCHER = None
+        workspace.clusters.start_seconds = 0
+        doors: dict[str, list[float]] = {"by the launcher": [], "through Pipes": []}
+        for _ in range(repetitions):
+            for door, taken in doors.items():
+                small.definitions.DOOR = None
+                small.through_pipes(HastyLauncher) if door == "through Pipes" else small.use(HastyLauncher)
+                started = time.perf_counter()
+                assert small.materialize("numbers").success
+                taken.append(time.perf_counter() - started)
+        small.definitions.LAUNCHER = small.definitions.DOOR = None
         here = median(timed() for _ in range(repetitions))
         seconds, on_cluster, requests, polls, sent = (median(column) for column in zip(*there, strict=True))
     package = PackagedCode.of({"athlete_assets": Path(athlete_assets.__file__).parents[1]})
@@ -87,6 +96,8 @@ def main(repetitions: int = 5, start_seconds: int = 20) -> None:
     print(f"polls (every 0.1 s here)                       {polls:7.0f}")
     print(f"bytes sent a step, code staged already         {sent:7.0f}")
     print(f"bytes of the product's code, once a version    {len(package.content):7.0f}")
+    for door, taken in doors.items():
+        print(f"one step with two checks, {door:20s} {median(taken):7.2f} s")
     print(f"a run of two steps, a cluster starting in {start_seconds} s")
     for way, (seconds, starts, requests) in ways.items():
         print(f"  {way:22s} {seconds:7.1f} s, {starts:.0f} cluster starts, {requests:.0f} requests beside polls")
