@@ -60,6 +60,11 @@ def _behave(context):
         raise ValueError("the data is wrong")
     if do == "raise once" and context.retry_number == 0:
         raise ValueError("wrong once")
+    _sleep(context)
+
+
+def _sleep(context):
+    do = context.run.tags.get("small/do", "")
     if do.startswith("sleep"):
         time.sleep(float(do.split()[1]))
 
@@ -128,7 +133,7 @@ def checked(context):
 
 
 def _checked(context):
-    _behave(context)
+    _sleep(context)
     _wrote("checked", {"materialised": True})
     yield dg.MaterializeResult(check_results=[dg.AssetCheckResult(passed=True)])
 
