@@ -84,6 +84,10 @@ class Table:
     def column(self, name: str) -> Column:
         return next(column for column in self.columns if column.name == name)
 
+    def types(self, *names: str) -> dict[str, str]:
+        """Spark types by name, of the given columns."""
+        return {name: self.column(name).type for name in names}
+
     def full_name(self, catalog: str) -> str:
         return f"{catalog}.{self.schema}.{self.name}"
 

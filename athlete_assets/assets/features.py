@@ -61,14 +61,22 @@ def activity_asset(settings: Settings) -> dg.AssetsDefinition:
         window = days_of(context)
         silver = store.read(tables.STRAVA_ACTIVITIES)
         splits, athletes = store.read(tables.STRAVA_SUB_ACTIVITY), store.read(tables.STRAVA_ATHLETE)
-        recorded = {"recordings": store.read_if_there(tables.STRAVA_RECORDING)}
-        recorded["efforts"] = store.read_if_there(tables.STRAVA_BEST_EFFORT)
+        recordings, efforts = (store.read_if_there(table) for table in tables.OPTIONAL)
         rejected, written = list[Written](), list[Written]()
         for days in commit_windows(context, store, window):
-            history = days.starting_earlier(activity.history_days(settings))
-            verdicts = quality.verdicts(silver, history, settings)
+            # the verdicts on some days rest on few others: no need to judge the thresholds' year for them
+            verdicts = quality.verdicts(silver, days, settings)
             rejected.append(store.replace(tables.REJECTS, quality.rejects(verdicts, days), days))
-            features = activity.activity_features(verdicts, splits, athletes, days, settings, **recorded)
+            history = days.starting_earlier(activity.history_days(settings))
+            features = activity.activity_features(
+                quality.verdicts(silver, history, settings),
+                activity.of_activities(splits, silver, days),
+                athletes,
+                days,
+                settings,
+                None if recordings is None else activity.of_activities(recordings, silver, days),
+                None if efforts is None else activity.of_activities(efforts, silver, history),
+            )
             written.append(store.replace(tables.ACTIVITY, features, days))
         accepted = store.read(tables.ACTIVITY, window)
         rejects_inside = store.read(tables.REJECTS, window).count()

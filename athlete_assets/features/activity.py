@@ -1,29 +1,33 @@
-"""activity_features: one row an accepted activity, with its load, zones, and the thresholds that they rest on."""
+"""activity_features: one row an accepted activity, with its load, zones, and the thresholds that they rest on.
+
+What an activity's own columns say is a column expression. What needs an athlete's other rows (thresholds), or other
+tables (splits, recordings, best efforts, statements), is one NumPy pass over a hash bucket of athletes: joins of the
+tables would compute the verdicts again for each of them.
+"""
 
 from __future__ import annotations
 
-from datetime import date
+from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import partial, reduce
 from operator import add
-from typing import Literal
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from numpy.typing import NDArray
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from athlete_assets import tables
 from athlete_assets.days import Days, midnight
+from athlete_assets.features import recordings as recorded
+from athlete_assets.features import splits as split
 from athlete_assets.features import thresholds
+from athlete_assets.features.cells import MICROSECONDS_A_DAY, first_epoch_day
 from athlete_assets.features.efforts import effort_time, has_clock, is_continuous
-from athlete_assets.features.recordings import OF_ACTIVITY, RECORDED_SECONDS, recording_totals
-from athlete_assets.features.recordings import READ as RECORDING_READ
-from athlete_assets.features.recordings import TOTALS as RECORDED_TOTALS
-from athlete_assets.features.splits import KEYS, READ, TOTALS, ZONE_SECONDS, split_totals
+from athlete_assets.features.recordings import RECORDED_SECONDS, banister_weights, recording_totals
+from athlete_assets.features.splits import ZONE_SECONDS, Floats, Integers, Mask, is_null, split_totals
 from athlete_assets.formulas.training_load import (
-    BANISTER_WEIGHTS,
     ZONE_EDGES,
     ZONES,
     heart_rate_tss,
@@ -36,9 +40,10 @@ from athlete_assets.formulas.training_load import (
 )
 from athlete_assets.settings import Settings
 from athlete_assets.silver.quality import accepted
-from athlete_assets.store.by_athlete import apply_by_athlete
+from athlete_assets.store.arrow import arrow_schema
+from athlete_assets.store.by_athlete import apply_together
 from athlete_assets.store.columns import month_of
-from athlete_assets.tables import RUN_SPORTS
+from athlete_assets.tables import BOOLEAN, DOUBLE, RUN_SPORTS
 
 PACED_SPORTS = (*RUN_SPORTS, "Walk", "Hike")
 RACE = 1
@@ -80,163 +85,63 @@ def activity_features(
     """ACTIVITY rows of the days.
 
     verdicts: classified activities (silver.quality) from days.first less history_days on; splits, athletes, recordings
-    and (best) efforts: silver, whole or the part that matters; None where there is no such table. Thresholds are those
-    known on the evening before: nothing of an activity's own day, or of a later one, enters them.
+    and (best) efforts: silver, whole or the part that matters (`of_activities`); None where there is no such table.
+    Thresholds are those known on the evening before: nothing of an activity's own day, or of a later one, enters them.
     """
-    activities = _measured(_with_observed_thresholds(verdicts, efforts, days, settings))
-    activities = _with_thresholds(activities, athletes, settings)
-    activities = activities.join(_by_activity(splits, activities, settings), on=[*KEYS], how="left")
-    activities = _with_recordings(activities, recordings)
-    return _with_zones(_with_load(activities, settings)).select(*tables.ACTIVITY.column_names)
-
-
-# ------------------------------------------------------------------------------------------------------ thresholds
-
-_OBSERVED = ("critical_speed_mps", "best_effort_mps", "observed_hr_max_bpm")
-
-
-def _with_observed_thresholds(
-    verdicts: DataFrame, efforts: DataFrame | None, days: Days, settings: Settings
-) -> DataFrame:
-    """The accepted activities of the days, with what those before their own day tell of the athlete's thresholds."""
     history = days.starting_earlier(history_days(settings))
     rows = accepted(verdicts).where(
         F.col("activity_date").between(F.lit(midnight(history.first)), F.lit(midnight(days.last)))
     )
-    time = F.coalesce(_positive("moving_time"), F.col("elapsed_time")), _elapsed_time(), _is_race()
-    rows = rows.withColumns({"effort_s": effort_time(*time), "has_clock": time[2] | has_clock(*time[:2])})
-    rows = _with_parts(rows, efforts)
-    names = [*tables.STRAVA_ACTIVITIES.column_names, "activity_date"]
-    types = {column.name: column.type for column in tables.REJECTS.columns}
-    ddl = ", ".join([f"`{name}` {types[name]}" for name in names] + [f"`{name}` double" for name in _OBSERVED])
-    kernel = partial(
-        observed_thresholds,
-        first_day=(days.first - date(1970, 1, 1)).days,
-        threshold_days=settings.threshold_window_days,
-        hr_max_days=settings.hr_max_window_days,
-    )
-    return apply_by_athlete(rows.select(*names, *_EFFORT_INPUTS), kernel, ddl)
-
-
-_EFFORT_INPUTS = ("effort_s", "has_clock", "parts")
-
-
-def _with_parts(rows: DataFrame, efforts: DataFrame | None) -> DataFrame:
-    """Adds `parts`: distance (m) and time (s) of each best effort inside the activity, one after the other in a list.
-
-    One list, since a join of the efforts' own rows would compute the verdicts a second time.
-    """
-    if efforts is None:
-        return rows.withColumn("parts", F.lit(None).cast(tables.DOUBLES))
-    pair = F.array(F.col("distance"), F.col("elapsed_time"))
-    parts = (
-        efforts.where((F.col("distance") > 0) & (F.col("elapsed_time") > 0))
-        .groupBy("athlete_id", F.col("activity_id").alias("id"))
-        .agg(F.flatten(F.collect_list(pair)).alias("parts"))
-    )
-    return rows.join(parts, on=["athlete_id", "id"], how="left")
-
-
-def observed_thresholds(rows: pa.Table, first_day: int, threshold_days: int, hr_max_days: int) -> pa.Table:
-    """The rows from first_day (since 1970) on with critical_speed_mps, best_effort_mps and observed_hr_max_bpm.
-
-    The table holds all accepted rows of its athletes from the longest window before first_day on, in any order, with
-    effort_s and has_clock of features.efforts, and parts (`_with_parts`), which the result lacks. Each of the new
-    columns is null where the days before tell too little.
-    """
-    athlete = pc.dictionary_encode(rows["athlete_id"].combine_chunks()).indices.to_numpy().astype(np.int64)
-    day = rows["activity_date"].cast(pa.timestamp("us", "UTC")).cast(pa.int64()).to_numpy() // 86_400_000_000
-    distance, duration = rows["distance"].to_numpy(), rows["effort_s"].to_numpy()
-    has_clock = rows["has_clock"].to_numpy(zero_copy_only=False).astype(bool)
-    heart_rate = rows["max_heartrate"].to_numpy()
-    is_run = pc.is_in(rows["sport_type"], pa.array(RUN_SPORTS)).to_numpy(zero_copy_only=False)
-    key = athlete * thresholds.ATHLETE_STEP + day
-
-    asked_rows = np.flatnonzero(day >= first_day)
-    asked, position = np.unique(key[asked_rows], return_inverse=True)
-
-    # equal keys in an order that the values alone decide: so do the results
-    order = np.lexsort((distance, duration, key))
-    runs = order[(is_run & ~np.isnan(duration))[order]]
-    run = key[runs], distance[runs], duration[runs]
-    usual = thresholds.usual_speeds(*run)
-    is_chosen = thresholds.is_effort(*run, has_clock[runs], usual, threshold_days)
-    part = _parts(rows["parts"].combine_chunks(), key, is_run)
-    is_chosen_part = thresholds.is_effort(*part, np.ones(len(part[0]), dtype=bool), usual, threshold_days)
-    of, metres, seconds = (np.concatenate([a[is_chosen], b[is_chosen_part]]) for a, b in zip(run, part, strict=True))
-    in_order = np.lexsort((metres, seconds, of))
-    effort = (of[in_order], metres[in_order], seconds[in_order], asked, threshold_days)
-    beats = order[~np.isnan(heart_rate[order])]
-    observed = (
-        thresholds.critical_speed(*effort),
-        thresholds.best_effort_speed(*effort),
-        thresholds.observed_hr_max(key[beats], heart_rate[beats], asked, hr_max_days),
-    )
-    result = rows.drop_columns([*_EFFORT_INPUTS]).take(pa.array(asked_rows))
-    for name, values in zip(_OBSERVED, observed, strict=True):
-        result = result.append_column(name, pa.array(values[position], mask=np.isnan(values[position])))
-    return result
-
-
-def _parts(
-    lists: pa.ListArray, key: NDArray[np.int64], is_run: NDArray[np.bool_]
-) -> tuple[NDArray[np.int64], thresholds.Floats, thresholds.Floats]:
-    """Key, distance (m) and time (s) of the parts of runs, sorted by key."""
-    counts = pc.fill_null(pc.list_value_length(lists), 0).to_numpy(zero_copy_only=False).astype(np.int64) // 2
-    pairs = pc.list_flatten(lists).to_numpy(zero_copy_only=False).astype(np.float64).reshape(-1, 2)
-    row = np.repeat(np.arange(len(counts)), counts)
-    pairs, of = pairs[is_run[row]], key[row[is_run[row]]]
-    order = np.lexsort((pairs[:, 0], pairs[:, 1], of))
-    return of[order], pairs[order, 0], pairs[order, 1]
-
-
-def _with_thresholds(activities: DataFrame, athletes: DataFrame, settings: Settings) -> DataFrame:
-    """Adds threshold pace and HR max with their sources, resting HR and sex: the statement first, else as observed."""
-    age = F.year("activity_date") - F.col("birth_year")
-    by_age = F.when(age.between(*PLAUSIBLE_AGE), hr_max_by_age(age))
-    pace = {
-        "athlete": F.col("stated_threshold_pace"),
-        "critical_speed": _pace(F.col("critical_speed_mps")),
-        "best_effort": _pace(F.col("best_effort_mps")),
-        "default": F.lit(settings.default_threshold_pace_min_km),
+    inputs = {
+        "activities": (_measured(rows), {**tables.ACTIVITY.types(*_MEASURED), **_FOR_THE_KERNEL}),
+        "splits": (splits, tables.STRAVA_SUB_ACTIVITY.types(*split.READ)),
+        "athletes": (athletes, tables.STRAVA_ATHLETE.types(*STATED)),
     }
-    hr_max = {"athlete": F.col("stated_hr_max"), "observed": F.col("observed_hr_max_bpm"), "age": by_age}
-    return activities.join(_statements(athletes, settings), on="athlete_id", how="left").select(
-        *activities.columns,
-        F.coalesce(*pace.values()).alias("threshold_pace_min_km"),
-        _source(pace).alias("threshold_source"),
-        F.coalesce(*hr_max.values()).alias("hr_max_bpm"),
-        _source(hr_max).alias("hr_max_source"),
-        F.coalesce(F.col("stated_resting_hr"), F.lit(settings.default_resting_hr_bpm)).alias("resting_hr_bpm"),
-        F.coalesce(F.col("is_female"), F.lit(False)).alias("is_female"),
+    if recordings is not None:
+        inputs["recordings"] = (recordings, tables.STRAVA_RECORDING.types(*recorded.READ))
+    if efforts is not None:
+        inputs["efforts"] = (efforts, tables.STRAVA_BEST_EFFORT.types(*PART))
+    kernel = partial(activity_rows, limits=Limits.of(settings, days))
+    return apply_together(inputs, kernel, tables.ACTIVITY.ddl)
+
+
+def of_activities(rows: DataFrame, silver: DataFrame, days: Days) -> DataFrame:
+    """The rows (splits, say) whose activity is on one of the days, for a table that has no day of its own."""
+    keys = silver.where(F.to_date("start_date_local").between(F.lit(days.first), F.lit(days.last))).select(
+        "athlete_id", F.col("id").alias("activity_id")
     )
-
-
-def _source(values: dict[str, Column]) -> Column:
-    """The name of the first value that is not null; null where all are."""
-    return F.coalesce(*[F.when(value.isNotNull(), F.lit(name)) for name, value in values.items()])
-
-
-def _statements(athletes: DataFrame, settings: Settings) -> DataFrame:
-    """One row an athlete who states anything; of several rows of one athlete the highest plausible of each value."""
-
-    def stated(name: str, least: float, most: float) -> Column:
-        return F.max(F.when(F.col(name).between(F.lit(least), F.lit(most)), F.col(name)))
-
-    return athletes.groupBy("athlete_id").agg(
-        F.max(F.upper(F.substring(F.trim(F.col("sex")), 1, 1)) == "F").alias("is_female"),
-        F.max("birth_year").alias("birth_year"),
-        stated("max_hr_bpm", settings.min_heart_rate_bpm, settings.max_heart_rate_bpm).alias("stated_hr_max"),
-        stated("resting_hr_bpm", *PLAUSIBLE_RESTING_HR_BPM).alias("stated_resting_hr"),
-        stated("threshold_pace_min_km", *PLAUSIBLE_THRESHOLD_PACE_MIN_KM).alias("stated_threshold_pace"),
-    )
+    return rows.join(keys, on=["athlete_id", "activity_id"], how="left_semi")
 
 
 # ------------------------------------------------------------------------------------------------ single activities
 
 
+_MEASURED = (
+    "activity_id",
+    "event_timestamp",
+    "sport_type",
+    "is_race",
+    "is_continuous",
+    "distance_km",
+    "moving_time_min",
+    "elapsed_time_min",
+    "pace_min_km",
+    "elevation_gain_m",
+    "elevation_per_km",
+    "avg_hr",
+    "max_hr",
+    "source",
+    "activity_date",
+    "month",
+)
+_FOR_THE_KERNEL = {"is_run": BOOLEAN, "has_clock": BOOLEAN, "distance": DOUBLE, "effort_s": DOUBLE}
+
+
 def _measured(activities: DataFrame) -> DataFrame:
-    """What is measured of each activity, in the contract's names and units."""
+    """What is measured of each accepted activity, in the contract's names and units, and what the kernel needs of it.
+
+    effort_s: the time (s) with which a run counts as an effort (features.efforts), null where it is none.
+    """
     duration, elapsed = F.coalesce(_positive("moving_time"), F.col("elapsed_time")), _elapsed_time()
     is_run = F.coalesce(F.col("sport_type").isin(*RUN_SPORTS), F.lit(False))
     pace = F.when(F.col("distance") > 0, duration / 60 / (F.col("distance") / 1000))
@@ -267,7 +172,9 @@ def _measured(activities: DataFrame) -> DataFrame:
         "source",
         "activity_date",
         month_of("activity_date"),
-        *_OBSERVED,
+        (_is_race() | has_clock(duration, elapsed)).alias("has_clock"),
+        "distance",
+        effort_time(duration, elapsed, _is_race()).alias("effort_s"),
     )
 
 
@@ -286,95 +193,316 @@ def _is_race() -> Column:
     return F.coalesce(is_run & (F.col("workout_type") == RACE), F.lit(False))
 
 
-def _with_load(activities: DataFrame, settings: Settings) -> DataFrame:
-    """Adds graded pace, intensity, load and efficiency."""
-    pace, minutes, heart_rate = F.col("pace_min_km"), F.col("moving_time_min"), F.col("avg_hr")
-    graded_pace = F.when(F.col("is_run"), pace / F.coalesce(_flat_share("recorded_"), _flat_share("")))
-    intensity = F.when(F.col("is_run"), intensity_factor(F.col("threshold_pace_min_km"), F.coalesce(graded_pace, pace)))
+# ------------------------------------------------------------------------------------------------------ the kernel
+
+STATED = ("sex", "birth_year", "max_hr_bpm", "resting_hr_bpm", "threshold_pace_min_km")
+PART = ("activity_id", "distance", "elapsed_time")
+"""The columns of silver.strava_best_effort that count here, beside the athlete's."""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """The settings that a bucket needs, and the first day (since 1970) whose activities get rows."""
+
+    first_day: int
+    threshold_days: int
+    hr_max_days: int
+    default_threshold_pace: float
+    default_resting_hr: float
+    least_hr: float
+    most_hr: float
+    longest_s: float
+    max_tss_per_hour: float
+
+    @classmethod
+    def of(cls, settings: Settings, days: Days) -> Limits:
+        return cls(
+            first_day=first_epoch_day(days),
+            threshold_days=settings.threshold_window_days,
+            hr_max_days=settings.hr_max_window_days,
+            default_threshold_pace=settings.default_threshold_pace_min_km,
+            default_resting_hr=settings.default_resting_hr_bpm,
+            least_hr=settings.min_heart_rate_bpm,
+            most_hr=settings.max_heart_rate_bpm,
+            longest_s=settings.max_duration_h * 3600,
+            max_tss_per_hour=settings.max_tss_per_hour,
+        )
+
+
+def activity_rows(inputs: Mapping[str, pa.Table], limits: Limits) -> pa.Table:
+    """ACTIVITY rows of the days from limits.first_day on, of all inputs of some athletes, each in any order."""
+    history = inputs["activities"]
+    day = history["activity_date"].cast(pa.timestamp("us", "UTC")).cast(pa.int64()).to_numpy() // MICROSECONDS_A_DAY
+    asked = np.flatnonzero(day >= limits.first_day)
+    if not len(asked):
+        return arrow_schema(tables.ACTIVITY).empty_table()
+    find = _Finder(history)
+    key = find.athlete * thresholds.ATHLETE_STEP + day
+    observed = _observed_thresholds(history, key, key[asked], _parts(inputs.get("efforts"), find, history, key), limits)
+    rows = history.take(pa.array(asked))
+    known = _Thresholds.of(rows, observed, _stated(inputs["athletes"], find, limits, find.athlete[asked]), limits)
+
+    position = np.full(len(key), -1)
+    position[asked] = np.arange(len(asked))
+    totals = split_totals(
+        *find.rows_of(inputs["splits"], position),
+        known.hr_max,
+        least_hr_bpm=limits.least_hr,
+        most_hr_bpm=limits.most_hr,
+        longest_s=limits.longest_s,
+    )
+    if "recordings" in inputs:
+        totals |= recording_totals(
+            *find.rows_of(inputs["recordings"], position),
+            hr_max=known.hr_max,
+            resting_hr=known.resting_hr,
+            is_female=known.is_female,
+            moving_time_min=_floats(rows, "moving_time_min"),
+        )
+    else:
+        totals |= dict.fromkeys(recorded.TOTALS, np.full(len(asked), np.nan))
+    made = {**known.columns(), **_load(rows, totals, known, limits), **_zones(rows, totals, known)}
+    return pa.table({name: made[name] if name in made else rows[name] for name in tables.ACTIVITY.column_names})
+
+
+class _Finder:
+    """Finds the rows that belong to the bucket's athletes and activities, by their keys."""
+
+    def __init__(self, activities: pa.Table) -> None:
+        encoded = activities["athlete_id"].combine_chunks().dictionary_encode()
+        self.athletes: pa.Array = encoded.dictionary
+        self.athlete: Integers = encoded.indices.to_numpy().astype(np.int64)
+        """By activity, the position of its athlete in `athletes`."""
+        number = activities["activity_id"].to_numpy()
+        self._numbers = np.unique(number)
+        key = self.athlete * len(self._numbers) + np.searchsorted(self._numbers, number)
+        self._order = np.argsort(key)
+        self._keys = key[self._order]
+
+    def athlete_of(self, rows: pa.Table) -> Integers:
+        """The position of each row's athlete, -1 where it has no activity here."""
+        return pc.fill_null(pc.index_in(rows["athlete_id"], value_set=self.athletes), -1).to_numpy().astype(np.int64)
+
+    def rows_of(self, rows: pa.Table, position: Integers) -> tuple[pa.Table, Integers]:
+        """Those of the rows whose activity has a position (0 and above; one for each activity), and that position."""
+        athlete, number = self.athlete_of(rows), pc.fill_null(rows["activity_id"], 0).to_numpy()
+        place = np.minimum(np.searchsorted(self._numbers, number), len(self._numbers) - 1)
+        key = athlete * len(self._numbers) + place
+        found = np.minimum(np.searchsorted(self._keys, key), len(self._keys) - 1)
+        is_known = (athlete >= 0) & (self._numbers[place] == number) & (self._keys[found] == key)
+        is_known &= ~is_null(rows["activity_id"])
+        of = np.where(is_known, position[self._order[found]], -1)
+        chosen = np.flatnonzero(of >= 0)
+        return rows.take(pa.array(chosen)), of[chosen]
+
+
+def _first_known(values: Mapping[str, Floats]) -> tuple[Floats, pa.Array]:
+    """Of each row the first value that is known, and its name: NaN and null where none is."""
+    table = np.column_stack(list(values.values()))
+    is_known = ~np.isnan(table)
+    first = is_known.argmax(axis=1)
+    names = pa.array(list(values)).take(pa.array(first, mask=~is_known.any(axis=1)))
+    return table[np.arange(len(table)), first], names
+
+
+def _floats(rows: pa.Table, name: str) -> Floats:
+    """The numbers, NaN where null."""
+    return rows[name].to_numpy()
+
+
+def _booleans(rows: pa.Table, name: str) -> Mask:
+    return rows[name].to_numpy(zero_copy_only=False).astype(bool)
+
+
+def _column(values: Floats) -> pa.Array:
+    return pa.array(values, mask=np.isnan(values))
+
+
+# ------------------------------------------------------------------------------------------------------ thresholds
+
+
+def _observed_thresholds(
+    history: pa.Table, key: Integers, of: Integers, parts: tuple[Integers, Floats, Floats], limits: Limits
+) -> tuple[Floats, Floats, Floats]:
+    """Critical speed and best effort (m/s) and maximum heart rate (bpm) by the activities before the days `of` keys.
+
+    NaN where the days before tell too little. parts: `_parts`.
+    """
+    distance, duration, heart_rate = (_floats(history, name) for name in ("distance", "effort_s", "max_hr"))
+    is_run, clock = _booleans(history, "is_run"), _booleans(history, "has_clock")
+    asked, position = np.unique(of, return_inverse=True)
+    # equal keys in an order that the values alone decide: so do the results
+    order = np.lexsort((distance, duration, key))
+    runs = order[(is_run & ~np.isnan(duration))[order]]
+    run = key[runs], distance[runs], duration[runs]
+    usual = thresholds.usual_speeds(*run)
+    is_chosen = thresholds.is_effort(*run, clock[runs], usual, limits.threshold_days)
+    is_chosen_part = thresholds.is_effort(*parts, np.ones(len(parts[0]), dtype=bool), usual, limits.threshold_days)
+    day, metres, seconds = (np.concatenate([a[is_chosen], b[is_chosen_part]]) for a, b in zip(run, parts, strict=True))
+    in_order = np.lexsort((metres, seconds, day))
+    effort = (day[in_order], metres[in_order], seconds[in_order], asked, limits.threshold_days)
+    beats = order[~np.isnan(heart_rate[order])]
+    return (
+        thresholds.critical_speed(*effort)[position],
+        thresholds.best_effort_speed(*effort)[position],
+        thresholds.observed_hr_max(key[beats], heart_rate[beats], asked, limits.hr_max_days)[position],
+    )
+
+
+def _parts(
+    efforts: pa.Table | None, find: _Finder, history: pa.Table, key: Integers
+) -> tuple[Integers, Floats, Floats]:
+    """Key, distance (m) and time (s) of the best efforts inside the runs, sorted."""
+    if efforts is None:
+        return np.empty(0, dtype=np.int64), np.empty(0), np.empty(0)
+    efforts, activity = find.rows_of(efforts, np.where(_booleans(history, "is_run"), np.arange(len(key)), -1))
+    metres, seconds = _floats(efforts, "distance"), _floats(efforts, "elapsed_time")
+    order = np.lexsort((metres, seconds, key[activity]))
+    order = order[((metres > 0) & (seconds > 0))[order]]
+    return key[activity][order], metres[order], seconds[order]
+
+
+def _stated(athletes: pa.Table, find: _Finder, limits: Limits, athlete: Integers) -> dict[str, Floats]:
+    """What the athlete of each activity states, NaN where nothing; of several statements the highest plausible one.
+
+    is_female is 1 for a sex that begins with f.
+    """
+    of = find.athlete_of(athletes)
+    letter = pc.utf8_slice_codeunits(pc.utf8_lower(pc.utf8_trim_whitespace(athletes["sex"])), 0, 1)
+    values = {
+        "is_female": pc.equal(letter, "f").cast(pa.float64()).to_numpy(),
+        "birth_year": athletes["birth_year"].cast(pa.float64()).to_numpy(),
+    }
+    plausible = {
+        "max_hr_bpm": (limits.least_hr, limits.most_hr),
+        "resting_hr_bpm": PLAUSIBLE_RESTING_HR_BPM,
+        "threshold_pace_min_km": PLAUSIBLE_THRESHOLD_PACE_MIN_KM,
+    }
+    for name, (least, most) in plausible.items():
+        value = _floats(athletes, name)
+        values[name] = np.where((value >= least) & (value <= most), value, np.nan)
+    found = {}
+    for name, value in values.items():
+        highest = np.full(len(find.athletes), np.nan)
+        np.fmax.at(highest, of[of >= 0], value[of >= 0])
+        found[name] = highest[athlete]
+    return found
+
+
+@dataclass(frozen=True)
+class _Thresholds:
+    """What is known of the athlete on the evening before each activity; NaN, and null as source, where nothing is."""
+
+    pace: Floats
+    """min/km"""
+    pace_source: pa.Array
+    hr_max: Floats
+    hr_max_source: pa.Array
+    resting_hr: Floats
+    is_female: Mask
+
+    @classmethod
+    def of(
+        cls, rows: pa.Table, observed: tuple[Floats, Floats, Floats], stated: Mapping[str, Floats], limits: Limits
+    ) -> _Thresholds:
+        """The statement first, else as observed (`_observed_thresholds`), else by age or default."""
+        critical_speed, best_effort, observed_hr_max = observed
+        age = pc.year(rows["activity_date"]).to_numpy() - stated["birth_year"]
+        youngest, oldest = PLAUSIBLE_AGE
+        pace, pace_source = _first_known(
+            {
+                "athlete": stated["threshold_pace_min_km"],
+                "critical_speed": 1000 / (critical_speed * 60),
+                "best_effort": 1000 / (best_effort * 60),
+                "default": np.full(rows.num_rows, limits.default_threshold_pace),
+            }
+        )
+        hr_max, hr_max_source = _first_known(
+            {
+                "athlete": stated["max_hr_bpm"],
+                "observed": observed_hr_max,
+                "age": np.where((age >= youngest) & (age <= oldest), hr_max_by_age(age), np.nan),
+            }
+        )
+        resting_hr = np.where(np.isnan(stated["resting_hr_bpm"]), limits.default_resting_hr, stated["resting_hr_bpm"])
+        return cls(pace, pace_source, hr_max, hr_max_source, resting_hr, stated["is_female"] == 1)
+
+    def columns(self) -> dict[str, pa.Array]:
+        return {
+            "threshold_pace_min_km": _column(self.pace),
+            "threshold_source": self.pace_source,
+            "hr_max_bpm": _column(self.hr_max),
+            "hr_max_source": self.hr_max_source,
+        }
+
+
+# ------------------------------------------------------------------------------------------------- load and zones
+
+
+def _load(rows: pa.Table, totals: Mapping[str, Floats], known: _Thresholds, limits: Limits) -> dict[str, pa.Array]:
+    """Pace, graded pace, intensity, load and efficiency."""
+    pace, minutes, heart_rate = (_floats(rows, name) for name in ("pace_min_km", "moving_time_min", "avg_hr"))
+    is_run, distance_km = _booleans(rows, "is_run"), _floats(rows, "distance_km")
+
+    def flat_share(metres_known_km: Floats, flat_km: Floats) -> Floats:
+        """Flat metres of equal effort for each metre of a run; NaN where too little of its grade is known."""
+        return np.where(metres_known_km >= GRADED_SHARE * distance_km, flat_km / metres_known_km, np.nan)
+
+    share, _ = _first_known(
+        {
+            "recording": flat_share(totals["recorded_km"], totals["recorded_flat_km"]),
+            "splits": flat_share(totals["graded_km"], totals["flat_km"]),
+        }
+    )
+    graded_pace = np.where(is_run, pace / share, np.nan)
+    paced, _ = _first_known({"graded": graded_pace, "as run": pace})
+    intensity = np.where(is_run, intensity_factor(known.pace, paced), np.nan)
     by_pace = running_tss(minutes / 60, intensity)
 
-    factor, exponent = (
-        F.when(F.col("is_female"), F.lit(female)).otherwise(F.lit(male))
-        for female, male in zip(BANISTER_WEIGHTS["F"], BANISTER_WEIGHTS["M"], strict=True)
-    )
-    reserve = F.when(
-        F.col("hr_max_bpm") > F.col("resting_hr_bpm"),
-        reserve_share(heart_rate, F.col("resting_hr_bpm"), F.col("hr_max_bpm")),
-    )
-    at_least_rest = F.when(reserve < 0, F.lit(0.0)).otherwise(reserve)
-    by_mean = heart_rate_tss(minutes, at_least_rest, factor, exponent)
-    by_heart_rate = F.coalesce(F.col("recorded_hr_tss"), by_mean)
+    has_reserve = known.hr_max > known.resting_hr
+    highest = np.where(has_reserve, known.hr_max, known.resting_hr + 1)
+    reserve = np.where(has_reserve, reserve_share(heart_rate, known.resting_hr, highest), np.nan)
+    by_mean = heart_rate_tss(minutes, np.maximum(reserve, 0.0), *banister_weights(known.is_female))
+    by_heart_rate, _ = _first_known({"recording": totals["recorded_hr_tss"], "mean": by_mean})
 
     # hills that no split tells of slow a trail run down without making its pace wrong
     too_slow = by_pace * CONTRADICTION < by_heart_rate
     too_fast = (by_pace > by_heart_rate * CONTRADICTION) & (intensity > VEHICLE_INTENSITY)
-    contradicts = F.coalesce(F.col("is_run") & (too_slow | too_fast), F.lit(False))
-    is_wrong = contradicts & (F.col("sport_type") != "TrailRun") & (F.col("threshold_source") != "default")
-    loads = {"pace": F.when(~contradicts, by_pace), "heart_rate": by_heart_rate}
-    plausible = F.coalesce(*loads.values()) <= settings.max_tss_per_hour * minutes / 60
-    return activities.select(
-        *[name for name in activities.columns if name != "pace_min_km"],
-        F.when(~is_wrong, pace).alias("pace_min_km"),
-        F.when(~is_wrong, graded_pace).alias("grade_adjusted_pace_min_km"),
-        F.when(~is_wrong, intensity).alias("intensity_factor"),
-        F.when(plausible, F.coalesce(*loads.values())).alias("estimated_tss"),
-        F.when(plausible, _source(loads)).otherwise(F.lit("none")).alias("load_method"),
-        F.when(
-            pace.isNotNull() & ~is_wrong & (heart_rate > 0),
-            metres_per_beat(F.col("distance_km") * 1000, minutes, heart_rate),
-        ).alias("efficiency_index"),
+    contradicts = is_run & (too_slow | too_fast)
+    is_trail = pc.fill_null(pc.equal(rows["sport_type"], "TrailRun"), False).to_numpy()
+    is_default = pc.equal(known.pace_source, "default").to_numpy(zero_copy_only=False)
+    is_right = ~(contradicts & ~is_trail & ~is_default)
+    load, method = _first_known({"pace": np.where(contradicts, np.nan, by_pace), "heart_rate": by_heart_rate})
+    is_plausible = load <= limits.max_tss_per_hour * minutes / 60
+    beats = np.where(is_right & ~np.isnan(pace) & (heart_rate > 0), heart_rate, np.nan)
+    return {
+        "pace_min_km": _column(np.where(is_right, pace, np.nan)),
+        "grade_adjusted_pace_min_km": _column(np.where(is_right, graded_pace, np.nan)),
+        "intensity_factor": _column(np.where(is_right, intensity, np.nan)),
+        "estimated_tss": _column(np.where(is_plausible, load, np.nan)),
+        "load_method": pc.if_else(pa.array(is_plausible), method, "none"),
+        "efficiency_index": _column(metres_per_beat(distance_km * 1000, minutes, beats)),
+    }
+
+
+def _zones(rows: pa.Table, totals: Mapping[str, Floats], known: _Thresholds) -> dict[str, pa.Array]:
+    """Shares of time in each heart-rate zone: of the recording, else of the splits, else all of it in the zone of the
+    average."""
+    heart_rate = _floats(rows, "avg_hr")
+    average = 1.0 + sum(reaches(heart_rate, known.hr_max, edge) for edge in ZONE_EDGES)
+    average = np.where(np.isnan(heart_rate) | np.isnan(known.hr_max), np.nan, average)
+    in_recording, in_splits = (
+        reduce(add, [totals[name] for name in names]) for names in (RECORDED_SECONDS, ZONE_SECONDS)
     )
-
-
-def _flat_share(of: Literal["recorded_", ""]) -> Column:
-    """Flat metres of equal effort for each metre of a run, of its recording or its splits; null where they tell the
-    grade of too little of it."""
-    kilometres = F.col("recorded_km" if of else "graded_km")
-    return F.when(kilometres >= GRADED_SHARE * F.col("distance_km"), F.col(f"{of}flat_km") / kilometres)
-
-
-def _pace(speed: Column) -> Column:
-    """min/km of m/s."""
-    return 1000 / (speed * 60)
-
-
-# ------------------------------------------------------------------------------------------------- zones and splits
-
-
-def _with_zones(activities: DataFrame) -> DataFrame:
-    """Adds the shares of time in each heart-rate zone: of the recording, else of the splits, else all of it in the zone
-    of the average."""
-    average = 1 + reduce(add, [reaches(F.col("avg_hr"), F.col("hr_max_bpm"), edge).cast("int") for edge in ZONE_EDGES])
-    covered, recorded = (reduce(add, [F.col(name) for name in names]) for names in (ZONE_SECONDS, RECORDED_SECONDS))
-    shares = [
-        F.coalesce(F.col(of_recording) / recorded, F.col(of_splits) / covered, (average == zone).cast("double")).alias(
-            f"hr_zone_{zone}_pct"
+    _, method = _first_known({"recording": in_recording, "splits": in_splits, "average": average})
+    made = {"hr_zone_method": method}
+    for zone, of_recording, of_splits in zip(ZONES, RECORDED_SECONDS, ZONE_SECONDS, strict=True):
+        share, _ = _first_known(
+            {
+                "recording": totals[of_recording] / in_recording,
+                "splits": totals[of_splits] / in_splits,
+                "average": np.where(np.isnan(average), np.nan, average == zone),
+            }
         )
-        for zone, of_recording, of_splits in zip(ZONES, RECORDED_SECONDS, ZONE_SECONDS, strict=True)
-    ]
-    method = _source({"recording": recorded, "splits": covered, "average": average})
-    return activities.select(*activities.columns, *shares, method.alias("hr_zone_method"))
-
-
-def _with_recordings(activities: DataFrame, recordings: DataFrame | None) -> DataFrame:
-    """Adds `recording_totals` of the activities that have a recording; null for the others."""
-    if recordings is None:
-        return activities.select("*", *(F.lit(None).cast("double").alias(name) for name in RECORDED_TOTALS))
-    of_activities = recordings.select(*RECORDING_READ).join(
-        activities.select(*KEYS, *OF_ACTIVITY), on=[*KEYS], how="inner"
-    )
-    ddl = "athlete_id string, activity_id bigint, " + ", ".join(f"{name} double" for name in RECORDED_TOTALS)
-    return activities.join(apply_by_athlete(of_activities, recording_totals, ddl), on=[*KEYS], how="left")
-
-
-def _by_activity(splits: DataFrame, activities: DataFrame, settings: Settings) -> DataFrame:
-    """`split_totals` of those of the given activities that have splits."""
-    kernel = partial(
-        split_totals,
-        least_hr_bpm=settings.min_heart_rate_bpm,
-        most_hr_bpm=settings.max_heart_rate_bpm,
-        longest_s=settings.max_duration_h * 3600,
-    )
-    of_activities = splits.select(*READ).join(activities.select(*KEYS, "hr_max_bpm"), on=[*KEYS], how="inner")
-    ddl = "athlete_id string, activity_id bigint, " + ", ".join(f"{name} double" for name in TOTALS)
-    return apply_by_athlete(of_activities, kernel, ddl)
+        made[f"hr_zone_{zone}_pct"] = _column(share)
+    return made

@@ -1,4 +1,4 @@
-"""What an activity's recording tells of its heart-rate zones, its load and its grades: a NumPy kernel."""
+"""What an activity's recording tells of its heart-rate zones, its load and its grades: NumPy over many at once."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from athlete_assets.features.splits import KEYS, Floats, begins, codes, finite, integers, is_null
+from athlete_assets.features.splits import Floats, Integers, Mask, begins, finite, ingestion
 from athlete_assets.formulas.training_load import (
     BANISTER_WEIGHTS,
     ZONE_EDGES,
@@ -21,55 +21,66 @@ BPM = np.arange(30, 231, dtype=np.float64)
 RECORDED_SHARE = 0.8
 """Share of the moving time whose heart rate a recording must know to speak for the activity."""
 READ = (
-    *KEYS,
+    "activity_id",
     "seconds_by_bpm",
     "has_flat_heart_rate",
     "distance",
     "graded_distance",
     "silver_ingestion_timestamp",
 )
-"""The columns of silver.strava_recording that count here."""
-OF_ACTIVITY = ("hr_max_bpm", "resting_hr_bpm", "is_female", "moving_time_min")
-"""What the activity gives to them."""
+"""The columns of silver.strava_recording that count here, beside the athlete's."""
 RECORDED_SECONDS = tuple(f"recorded_zone_{zone}_s" for zone in ZONES)
 TOTALS = (*RECORDED_SECONDS, "recorded_hr_tss", "recorded_km", "recorded_flat_km")
 
 
-def recording_totals(rows: pa.Table) -> pa.Table:
-    """One row an activity: seconds in each heart-rate zone, hrTSS (points), and kilometres and their worth on the flat.
+def recording_totals(
+    recordings: pa.Table,
+    activity: Integers,
+    *,
+    hr_max: Floats,
+    resting_hr: Floats,
+    is_female: Mask,
+    moving_time_min: Floats,
+) -> dict[str, Floats]:
+    """By name, for each activity: seconds in each heart-rate zone, hrTSS (points), and kilometres and their worth on
+    the flat.
 
-    rows: READ and OF_ACTIVITY, in any order; of two rows of an activity the newest ingestion counts. Zones and hrTSS
-    are null where the heart rate hangs, covers too little of the moving time, or the maximum is unknown (hrTSS: not
-    above the resting one, too); the kilometres where either is unknown.
+    recordings: READ, in any order; of two of an activity the newest ingestion counts. activity: the position of each
+    one's activity in the other arrays, NaN where unknown. Zones and hrTSS are NaN where the heart rate hangs, covers
+    too little of the moving time, or the maximum is unknown (hrTSS: not above the resting one, too); the kilometres
+    where either is unknown; all where there is no recording.
     """
-    rows = _newest(rows)
-    seconds = _histograms(rows["seconds_by_bpm"])
-    is_flat = pc.fill_null(rows["has_flat_heart_rate"], False).to_numpy().astype(bool)
-    hr_max, resting = finite(rows["hr_max_bpm"]), finite(rows["resting_hr_bpm"])
+    totals = {name: np.full(len(hr_max), np.nan) for name in TOTALS}
+    newest = _newest(recordings, activity)
+    recordings, activity = recordings.take(pa.array(newest)), activity[newest]
+    seconds = _histograms(recordings["seconds_by_bpm"])
+    is_flat = pc.fill_null(recordings["has_flat_heart_rate"], False).to_numpy().astype(bool)
+    highest, lowest = hr_max[activity], resting_hr[activity]
     covered = seconds.sum(axis=1)
-    speaks = (covered > 0) & (covered >= RECORDED_SHARE * 60 * finite(rows["moving_time_min"])) & ~is_flat
-    has_zones = speaks & ~np.isnan(hr_max)
-    zone = 1 + sum(reaches(BPM[None, :], hr_max[:, None], edge).astype(np.int64) for edge in ZONE_EDGES)
-    columns = [_column(np.where(zone == number, seconds, 0.0).sum(axis=1), has_zones) for number in ZONES]
+    speaks = (covered > 0) & (covered >= RECORDED_SHARE * 60 * moving_time_min[activity]) & ~is_flat
+    has_zones = speaks & ~np.isnan(highest)
+    zone = 1 + sum(reaches(BPM[None, :], highest[:, None], edge).astype(np.int64) for edge in ZONE_EDGES)
+    for number, name in zip(ZONES, RECORDED_SECONDS, strict=True):
+        totals[name][activity] = np.where(has_zones, np.where(zone == number, seconds, 0.0).sum(axis=1), np.nan)
 
-    is_female = pc.fill_null(rows["is_female"], False).to_numpy().astype(bool)[:, None]
-    factor, exponent = (
-        np.where(is_female, female, male)
-        for female, male in zip(BANISTER_WEIGHTS["F"], BANISTER_WEIGHTS["M"], strict=True)
-    )
-    has_load = has_zones & (hr_max > resting)
-    reserve_bpm = np.where(has_load, hr_max - resting, 1.0)[:, None]
-    reserve = np.maximum(reserve_share(BPM[None, :], resting[:, None], resting[:, None] + reserve_bpm), 0.0)
-    columns.append(_column(heart_rate_tss(seconds / 60, reserve, factor, exponent).sum(axis=1), has_load))
+    factor, exponent = banister_weights(is_female[activity][:, None])
+    has_load = has_zones & (highest > lowest)
+    reserve_bpm = np.where(has_load, highest - lowest, 1.0)[:, None]
+    reserve = np.maximum(reserve_share(BPM[None, :], lowest[:, None], lowest[:, None] + reserve_bpm), 0.0)
+    load = heart_rate_tss(seconds / 60, reserve, factor, exponent).sum(axis=1)
+    totals["recorded_hr_tss"][activity] = np.where(has_load, load, np.nan)
 
-    metres, flat = finite(rows["distance"]), finite(rows["graded_distance"])
+    metres, flat = finite(recordings["distance"]), finite(recordings["graded_distance"])
     is_graded = (metres > 0) & (flat > 0)
-    columns += [_column(metres / 1000, is_graded), _column(flat / 1000, is_graded)]
-    return pa.table([*(rows[name] for name in KEYS), *columns], names=[*KEYS, *TOTALS])
+    totals["recorded_km"][activity] = np.where(is_graded, metres / 1000, np.nan)
+    totals["recorded_flat_km"][activity] = np.where(is_graded, flat / 1000, np.nan)
+    return totals
 
 
-def _column(values: Floats, is_known: np.ndarray) -> pa.Array:
-    return pa.array(values, mask=~is_known)
+def banister_weights(is_female: Mask) -> tuple[Floats, Floats]:
+    """Banister's factor and exponent by sex."""
+    of_women, of_men = BANISTER_WEIGHTS["F"], BANISTER_WEIGHTS["M"]
+    return np.where(is_female, of_women[0], of_men[0]), np.where(is_female, of_women[1], of_men[1])
 
 
 def _histograms(lists: pa.ChunkedArray) -> Floats:
@@ -85,12 +96,9 @@ def _histograms(lists: pa.ChunkedArray) -> Floats:
     return result
 
 
-def _newest(rows: pa.Table) -> pa.Table:
-    """The rows with each activity once; of rows that were written at once the one that tells more."""
-    ingested = np.where(is_null(rows["silver_ingestion_timestamp"]), -1, integers(rows["silver_ingestion_timestamp"]))
-    tells = [np.nan_to_num(finite(rows[name]), nan=-np.inf) for name in ("graded_distance", "distance")]
-    covered = _histograms(rows["seconds_by_bpm"]).sum(axis=1)
-    keys = [codes(rows[name]) for name in reversed(KEYS)]
-    order = np.lexsort((*tells, covered, ingested, *keys))
-    is_last = np.roll(begins(*(key[order] for key in keys)), -1)
-    return rows.take(pa.array(order[is_last]))
+def _newest(recordings: pa.Table, activity: Integers) -> Integers:
+    """The positions that count, one an activity; of recordings that were written at once the one that tells more."""
+    tells = [np.nan_to_num(finite(recordings[name]), nan=-np.inf) for name in ("graded_distance", "distance")]
+    covered = _histograms(recordings["seconds_by_bpm"]).sum(axis=1)
+    order = np.lexsort((*tells, covered, ingestion(recordings), activity))
+    return order[np.roll(begins(activity[order]), -1)]

@@ -7,8 +7,10 @@ call for each athlete costs more than its mathematics, and one call for all of t
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from functools import partial, reduce
 
+import numpy as np
 import pyarrow as pa
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
@@ -38,3 +40,50 @@ def apply_by_athlete(rows: DataFrame, kernel: Callable[[pa.Table], pa.Table], sc
     """
     bucket = F.pmod(F.hash("athlete_id"), F.lit(BUCKETS))
     return rows.groupBy(bucket).applyInArrow(kernel, schema)
+
+
+Input = tuple[DataFrame, Mapping[str, str]]
+"""Rows of athletes, and the Spark types by name of the columns that a kernel needs of them beside athlete_id."""
+
+
+def apply_together(
+    inputs: Mapping[str, Input], kernel: Callable[[Mapping[str, pa.Table]], pa.Table], schema: str
+) -> DataFrame:
+    """`apply_by_athlete` for a kernel over several tables: it gets them by name, each with all rows of the athletes.
+
+    The rows travel as one union, in which a column that two inputs have is one column, of one type. So every input is
+    computed once: Sail has no cogroup, and joins would compute again whatever feeds both of their sides. The types
+    are told, since asking a frame for its columns has the engine plan all that made it.
+    """
+    types: dict[str, str] = {}
+    for name, type in (item for _, columns in inputs.values() for item in columns.items()):
+        if types.setdefault(name, type) != type:
+            raise ValueError(f"column {name} is {types[name]} in one input and {type} in another")
+    united = reduce(
+        DataFrame.unionAll,
+        [
+            rows.select(
+                "athlete_id",
+                F.lit(number).alias(_INPUT),
+                *((F.col(name) if name in columns else F.lit(None).cast(types[name])).alias(name) for name in types),
+            )
+            for number, (rows, columns) in enumerate(inputs.values())
+        ],
+    )
+    names = {name: ["athlete_id", *columns] for name, (_, columns) in inputs.items()}
+    return apply_by_athlete(united, partial(_separated, kernel=kernel, names=names), schema)
+
+
+_INPUT = "__input"
+
+
+def _separated(
+    rows: pa.Table, kernel: Callable[[Mapping[str, pa.Table]], pa.Table], names: Mapping[str, list[str]]
+) -> pa.Table:
+    number = rows[_INPUT].to_numpy()
+    return kernel(
+        {
+            name: rows.select(columns).take(pa.array(np.flatnonzero(number == of_input)))
+            for of_input, (name, columns) in enumerate(names.items())
+        }
+    )

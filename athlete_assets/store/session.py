@@ -137,4 +137,7 @@ def _connect(port: int) -> SparkSession:
     channel = DefaultChannelBuilder(f"sc://127.0.0.1:{port}", [plain, of_any_size])
     session = cast("SparkSession", ConnectSession.builder.channelBuilder(channel).create())
     session.conf.set("spark.sql.session.timeZone", "UTC")
+    # else pyspark looks at the stack, and for a notebook, whenever a column expression is made: a third of the client's
+    # time in a step of few rows
+    session.conf.set("spark.python.sql.dataFrameDebugging.enabled", "false")
     return session
