@@ -14,7 +14,8 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from itertools import groupby
 from typing import Any
 
@@ -22,9 +23,10 @@ import sqlalchemy
 from dagster._core.events import DagsterEventType
 from dagster._core.events.log import EventLogEntry
 from dagster._core.storage.event_log.schema import AssetKeyTable, SqlEventLogStorageTable
-from dagster._core.storage.event_log.sqlite.sqlite_event_log import SqliteEventLogStorage
+from dagster._core.storage.event_log.sqlite.sqlite_event_log import INDEX_SHARD_NAME, SqliteEventLogStorage
 from dagster._serdes import ConfigurableClassData
-from sqlalchemy.engine import Connection
+from sqlalchemy.engine import Connection, Engine
+from sqlalchemy.pool import QueuePool
 
 from athlete_assets.deployments.instance import batch_events
 
@@ -56,6 +58,7 @@ class BatchingSqliteEventLogStorage(SqliteEventLogStorage):
 
     def __init__(self, base_dir: str, inst_data: ConfigurableClassData | None = None) -> None:
         """base_dir: absolute, or below the instance's folder, which is known when the storage is given its instance."""
+        self._open: dict[str, tuple[tuple[int, str, int], Engine]] = {}
         self._below_instance = None if os.path.isabs(base_dir) else base_dir
         if self._below_instance:
             self._inst_data = inst_data
@@ -76,6 +79,45 @@ class BatchingSqliteEventLogStorage(SqliteEventLogStorage):
             folder, self._below_instance = os.path.join(instance.root_directory, self._below_instance), None
             super().__init__(folder, self._inst_data)
         super().register_instance(instance)
+
+    @contextmanager
+    def _connect(self, shard: str) -> Iterator[Connection]:
+        """As the stock method, but a database stays open between two uses: that one makes an engine, opens the file,
+        and by closing it moves the log of its last write into it, a dozen times an event."""
+        with self._db_lock:
+            engine = self._engine(shard)
+            if shard not in self._initialized_dbs:
+                self._initdb(engine)
+                self._initialized_dbs.add(shard)
+            with engine.connect() as connection, connection.begin():
+                yield connection
+
+    def _engine(self, shard: str) -> Engine:
+        """The open database: of the index, and of the run that was used last. The lock is held."""
+        path, kept = self.path_for_shard(shard), INDEX_SHARD_NAME if shard == INDEX_SHARD_NAME else "run"
+        try:
+            file = (os.getpid(), path, os.stat(path).st_ino)
+        except FileNotFoundError:
+            file = None
+        if kept in self._open and self._open[kept][0] == file:
+            return self._open[kept][1]
+        if kept in self._open:  # of another run, removed or replaced since, or inherited by a fork
+            self._open.pop(kept)[1].dispose(close=file is None or file[0] == os.getpid())
+        engine = sqlalchemy.create_engine(
+            self.conn_string_for_shard(shard),
+            poolclass=QueuePool,
+            pool_size=1,
+            connect_args={"timeout": LOCKED_MS / 1000},
+        )
+        if file:
+            self._open[kept] = file, engine
+        return engine
+
+    def dispose(self) -> None:
+        super().dispose()
+        for _, engine in self._open.values():
+            engine.dispose()
+        self._open.clear()
 
     def store_event_batch(self, events: Sequence[EventLogEntry]) -> None:
         for (run_id, together), group in groupby(events, key=lambda event: (event.run_id, _is_batched(event))):

@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import sqlite3
 import warnings
 from collections.abc import Iterator
@@ -219,3 +220,24 @@ def test_a_batch_that_fails_leaves_nothing_behind_so_that_storing_its_events_sin
 
 def _raise(*args: Any) -> None:
     raise sqlite3.OperationalError("database is locked")
+
+
+def test_a_database_stays_open_until_another_takes_its_place(tmp_path: Path) -> None:
+    def opened() -> set[str]:
+        links = (f"/proc/self/fd/{number}" for number in os.listdir("/proc/self/fd"))
+        return {os.readlink(link) for link in links if os.path.exists(link)}
+
+    with instance_with(OURS, tmp_path / "home") as instance:
+        make_runs(instance)
+        folder = tmp_path / "home" / "history" / "runs"
+        first, second, _ = (str(folder / f"{run_id}.db") for run_id in RUNS)
+        log = instance.event_log_storage
+        assert log.get_logs_for_run(RUNS[0])
+        assert {first, str(folder / "index.db")} <= opened()
+        shutil.copy(second, tmp_path / "another.db")
+        os.replace(tmp_path / "another.db", first)
+        Path(f"{first}-wal").unlink()
+        assert log.get_logs_for_run(RUNS[0]) == [], "it holds another run's events"
+        assert log.get_logs_for_run(RUNS[1])
+        assert second in opened()
+        assert first not in opened(), "of one run at a time"
