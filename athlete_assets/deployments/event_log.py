@@ -14,17 +14,20 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import weakref
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from itertools import groupby
 from typing import Any
 
 import sqlalchemy
+from dagster._core.definitions.asset_checks.asset_check_evaluation import AssetCheckEvaluationPlanned
 from dagster._core.events import DagsterEventType
 from dagster._core.events.log import EventLogEntry
-from dagster._core.storage.event_log.schema import AssetKeyTable, SqlEventLogStorageTable
+from dagster._core.storage.asset_check_execution_record import AssetCheckExecutionRecordStatus
+from dagster._core.storage.event_log.schema import AssetCheckExecutionsTable, AssetKeyTable, SqlEventLogStorageTable
 from dagster._core.storage.event_log.sqlite.sqlite_event_log import INDEX_SHARD_NAME, SqliteEventLogStorage
-from dagster._serdes import ConfigurableClassData
+from dagster._serdes import ConfigurableClassData, serialize_value
 from sqlalchemy.engine import Connection, Engine
 from sqlalchemy.pool import QueuePool
 
@@ -35,6 +38,7 @@ BATCHED_EVENTS = frozenset(
         DagsterEventType.ASSET_MATERIALIZATION,
         DagsterEventType.ASSET_MATERIALIZATION_PLANNED,
         DagsterEventType.ASSET_OBSERVATION,
+        DagsterEventType.ASSET_CHECK_EVALUATION_PLANNED,
     }
 )
 
@@ -53,12 +57,17 @@ def _wait_for_whoever_holds_it(connection: Any, _: Any) -> None:
 class BatchingSqliteEventLogStorage(SqliteEventLogStorage):
     """SqliteEventLogStorage whose `store_event_batch` commits consecutive asset events of one run together.
 
-    Any other event of a batch (planned checks, say) is stored the stock way, in its place in the order.
+    Any other event of a batch is stored the stock way, in its place in the order.
+
+    A check that a run over partitions plans is one row, which its result fills in. The stock storage writes a row for
+    each partition, and finds none of them when a result without a partition comes (docs/decisions): for 30 athletes and
+    3 years, 31,710 of 31,780 rows that stay planned for ever, and a third of the run's time.
     """
 
     def __init__(self, base_dir: str, inst_data: ConfigurableClassData | None = None) -> None:
         """base_dir: absolute, or below the instance's folder, which is known when the storage is given its instance."""
         self._open: dict[str, tuple[tuple[int, str, int], Engine]] = {}
+        weakref.finalize(self, _close, self._open)  # at the latest when the process ends: that empties SQLite's logs
         self._below_instance = None if os.path.isabs(base_dir) else base_dir
         if self._below_instance:
             self._inst_data = inst_data
@@ -115,9 +124,7 @@ class BatchingSqliteEventLogStorage(SqliteEventLogStorage):
 
     def dispose(self) -> None:
         super().dispose()
-        for _, engine in self._open.values():
-            engine.dispose()
-        self._open.clear()
+        _close(self._open)
 
     def store_event_batch(self, events: Sequence[EventLogEntry]) -> None:
         for (run_id, together), group in groupby(events, key=lambda event: (event.run_id, _is_batched(event))):
@@ -134,8 +141,11 @@ class BatchingSqliteEventLogStorage(SqliteEventLogStorage):
             in_run = _inserted(connection, rows)
         try:
             with self.index_transaction() as connection:
-                self._store_asset_event_tags(connection, events, in_index := _inserted(connection, rows))
-                self._store_asset_keys(connection, events, in_index)
+                in_index = list(zip(events, _inserted(connection, rows), strict=True))
+                of_assets = [(event, number) for event, number in in_index if not _is_planned_check(event)]
+                self._store_asset_event_tags(connection, *map(list, zip(*of_assets, strict=True)))
+                self._store_asset_keys(connection, of_assets)
+                self._store_planned_checks(connection, [item for item in in_index if _is_planned_check(item[0])])
         except Exception:
             # Dagster answers a failed batch by storing each event alone, which would double the run's own log.
             with self.run_connection(run_id) as connection:
@@ -143,11 +153,34 @@ class BatchingSqliteEventLogStorage(SqliteEventLogStorage):
                 connection.execute(SqlEventLogStorageTable.delete().where(ids.between(in_run[0], in_run[-1])))
             raise
 
-    def _store_asset_keys(self, connection: Connection, events: Sequence[EventLogEntry], ids: Sequence[int]) -> None:
+    def _store_asset_check_evaluation_planned(self, event: EventLogEntry, event_id: int | None) -> None:
+        with self.index_connection() as connection:
+            self._store_planned_checks(connection, [(event, event_id)])
+
+    def _store_planned_checks(self, connection: Connection, events: Sequence[tuple[EventLogEntry, int | None]]) -> None:
+        rows = []
+        for event, event_id in events:
+            planned = event.get_dagster_event().event_specific_data
+            assert isinstance(planned, AssetCheckEvaluationPlanned)
+            rows.append(
+                {
+                    "asset_key": planned.asset_key.to_string(),
+                    "check_name": planned.check_name,
+                    "run_id": event.run_id,
+                    "execution_status": AssetCheckExecutionRecordStatus.PLANNED.value,
+                    "evaluation_event": serialize_value(event),
+                    "evaluation_event_timestamp": self._event_insert_timestamp(event),
+                    "evaluation_event_storage_id": event_id,
+                }
+            )
+        if rows:
+            connection.execute(AssetCheckExecutionsTable.insert(), rows)
+
+    def _store_asset_keys(self, connection: Connection, events: Sequence[tuple[EventLogEntry, int]]) -> None:
         """One upsert an asset with what its events would have left behind one by one: each column's last value."""
         has_index_columns = self._has_asset_key_index_cols_on_connection(connection)
         newest: dict[tuple[str, Any], tuple[EventLogEntry, int]] = {}
-        for event, event_id in zip(events, ids, strict=True):
+        for event, event_id in events:
             newest[_asset_key(event), event.dagster_event_type] = (event, event_id)
         values: dict[str, dict[str, Any]] = {}
         for (asset_key, _), (event, event_id) in sorted(newest.items(), key=lambda item: item[1][1]):
@@ -162,8 +195,20 @@ class BatchingSqliteEventLogStorage(SqliteEventLogStorage):
                 connection.execute(AssetKeyTable.insert().values(asset_key=asset_key, **entry))
 
 
+def _close(databases: dict[str, tuple[tuple[int, str, int], Engine]]) -> None:
+    for (process, _, _), engine in databases.values():
+        engine.dispose(close=process == os.getpid())
+    databases.clear()
+
+
 def _is_batched(event: EventLogEntry) -> bool:
-    return bool(event.dagster_event and event.dagster_event.asset_key and event.dagster_event_type in BATCHED_EVENTS)
+    if event.dagster_event is None or event.dagster_event_type not in BATCHED_EVENTS:
+        return False
+    return _is_planned_check(event) or event.dagster_event.asset_key is not None
+
+
+def _is_planned_check(event: EventLogEntry) -> bool:
+    return event.dagster_event_type == DagsterEventType.ASSET_CHECK_EVALUATION_PLANNED
 
 
 def _asset_key(event: EventLogEntry) -> str:

@@ -5,6 +5,7 @@ import re
 import shutil
 import sqlite3
 import warnings
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -133,12 +134,11 @@ def answers(instance: dg.DagsterInstance) -> Iterator[tuple[str, Any]]:
         yield f"records of {event_type}", instance.get_event_records(EventRecordsFilter(event_type), limit=1000)
     yield "asset records", instance.get_asset_records([asset.key for asset in ASSETS])
     yield "asset keys", instance.all_asset_keys()
-    yield (
-        "check records",
-        [
-            log.get_asset_check_execution_history(dg.AssetCheckKey(runs.key, "rows"), limit=10),
-        ],
-    )
+    check = dg.AssetCheckKey(runs.key, "rows")
+    results = [record for record in log.get_asset_check_execution_history(check, limit=100) if record.partition is None]
+    yield "check results", [(record.run_id, record.status, record.event) for record in results]
+    newest = log.get_latest_asset_check_execution_by_key([check])[check]
+    yield "newest check result", (newest.run_id, newest.status, newest.event)
     for run_id in RUNS:
         yield f"log of {run_id}", log.get_records_for_run(run_id).records
         yield (
@@ -170,6 +170,7 @@ def all_answers(storage: dict[str, str], home: Path) -> dict[str, Any]:
         seen = dict(answers(instance))
     for database in ("index", *RUNS):
         rows = rows_of(home / "history" / "runs" / f"{database}.db")
+        del rows["asset_check_executions"]  # see the test of planned checks
         seen |= {f"{table} in {database}.db": content for table, content in rows.items()}
     return {question: without_moments(answer) for question, answer in seen.items()}
 
@@ -188,6 +189,25 @@ def test_every_reader_sees_what_the_stock_storage_would_show(
     assert ours.keys() == stock_answers.keys()
     for question, answer in stock_answers.items():
         assert ours[question] == answer, question
+
+
+def test_a_planned_check_is_one_row_that_its_result_fills_in(tmp_path: Path) -> None:
+    """The stock storage has a row for each partition of the run, planned for ever: 18 and 1 of them here."""
+
+    def executions(storage: dict[str, str], home: Path) -> Counter[tuple[str, str, bool]]:
+        with instance_with(storage, home) as instance:
+            make_runs(instance)
+        with closing(sqlite3.connect(home / "history" / "runs" / "index.db")) as connection:
+            rows = list(connection.execute("SELECT run_id, execution_status, partition FROM asset_check_executions"))
+        return Counter((run_id, status, partition is None) for run_id, status, partition in rows)
+
+    results = {(RUNS[0], "SUCCEEDED", True): 1, (RUNS[1], "SUCCEEDED", True): 1}
+    assert executions(OURS, tmp_path / "ours") == results
+    assert executions(STOCK, tmp_path / "stock") == {
+        **results,
+        (RUNS[0], "PLANNED", False): 18,
+        (RUNS[1], "PLANNED", False): 1,
+    }
 
 
 def test_the_storage_turns_batching_on_in_each_process_that_loads_it(
