@@ -23,7 +23,9 @@ CLIENT_TESTS := athlete_assets_tests/store/test_conformance.py athlete_assets_te
 ON_CLUSTER := catboost dagster dagster-mlflow dagster-pyspark dagster-slack databricks-feature-engineering deltalake \
   ipython mlflow "pyspark[connect]" pysail scikit-learn scipy setuptools tenacity matplotlib hypothesis pytest pytest-xdist
 
-TESTS := $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder --durations=10
+# pytest keeps its rewritten tests where Python may write bytecode: 10 s a worker otherwise
+PYTEST := PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest
+TESTS := $(PYTEST) -n 2 --dist loadfile --no-loadscope-reorder --durations=10
 # the marks of tests that need a process beside the embedded engine
 BESIDE := java or slow
 FILES ?=
@@ -44,7 +46,7 @@ test-beside: $(INSTALLED)
 	$(TESTS) -m "($(BESIDE)) and not stress" $(FILES)
 
 stress: $(INSTALLED)
-	STRESS_SCALE=$(SCALE) $(BIN)/python -m pytest -m stress athlete_assets_tests/stress
+	STRESS_SCALE=$(SCALE) $(PYTEST) -m stress athlete_assets_tests/stress
 
 test-client: $(CLIENT_VENV)/.installed
 	$(CLIENT_VENV)/bin/python -m pytest -n 2 --dist loadfile $(CLIENT_TESTS)
@@ -66,14 +68,14 @@ $(INSTALLED): pyproject.toml constraints.txt
 	  || { echo "Python 3.10 to 3.12 is needed; choose one with: make PYTHON=python3.11 ..."; exit 2; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet uv
-	$(BIN)/uv pip install --quiet --python $(BIN)/python -c constraints.txt -e ".[test]"
+	$(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python -c constraints.txt -e ".[test]"
 	@touch $@
 
 $(CLIENT_VENV)/.installed: $(CLIENT_PINS) $(INSTALLED)
 	$(BIN)/uv venv --quiet --clear --python $(BIN)/python $(CLIENT_VENV)
 	grep -vE "^($$(sed -n 's/==.*//p' $(CLIENT_PINS) | paste -sd '|')|dagster-databricks)==" constraints.txt \
 	  > $(CLIENT_VENV)/constraints.txt
-	$(BIN)/uv pip install --quiet --python $(CLIENT_VENV)/bin/python -c $(CLIENT_VENV)/constraints.txt \
+	$(BIN)/uv pip install --quiet --compile-bytecode --python $(CLIENT_VENV)/bin/python -c $(CLIENT_VENV)/constraints.txt \
 	  -c $(CLIENT_PINS) $(ON_CLUSTER) \
 	  || { echo "databricks-feature-engineering $(CLIENT) cannot be installed here; the reason stands above"; exit 2; }
 	@touch $@
