@@ -1,0 +1,1 @@
+import athlete_assets  # noqa: F401  before NumPy: see there

@@ -35,6 +35,9 @@ server=$!
 wait $server
 """
 """Runs a command that ends with the process at the other end of the pipe, however that one ends."""
+NO_CALL_SITES = ("spark.python.sql.dataFrameDebugging.enabled", "false")
+"""Else pyspark looks at the stack, and for a notebook, whenever a column expression is made: a third of the client's
+time in a step of few rows. (Apache Spark takes the setting at its start alone.)"""
 START_SECONDS = 180
 """How long Apache Spark may take to start; the first start resolves the Delta jars."""
 
@@ -59,6 +62,7 @@ def _sail() -> SparkSession:
     server.start()
     _, port = server.listening_address
     session = _connect(port)
+    session.conf.set(*NO_CALL_SITES)
 
     def stop() -> None:
         # Sail's threads outlive the interpreter otherwise, and the process ends with SIGABRT after all its work
@@ -94,6 +98,7 @@ def _apache_spark(memory_gb: float) -> SparkSession:
         "spark.sql.shuffle.partitions": "4",
         "spark.databricks.delta.snapshotPartitions": "2",  # 50 tasks a table version otherwise
         "spark.ui.enabled": "false",
+        **dict([NO_CALL_SITES]),
     }
     submit = [str(Path(pyspark.__file__).parent / "bin" / "spark-submit"), "--master", "local[2]"]
     submit += ["--driver-memory", f"{memory_gb * 1024:.0f}m"]  # in local mode the driver is all there is
@@ -137,7 +142,4 @@ def _connect(port: int) -> SparkSession:
     channel = DefaultChannelBuilder(f"sc://127.0.0.1:{port}", [plain, of_any_size])
     session = cast("SparkSession", ConnectSession.builder.channelBuilder(channel).create())
     session.conf.set("spark.sql.session.timeZone", "UTC")
-    # else pyspark looks at the stack, and for a notebook, whenever a column expression is made: a third of the client's
-    # time in a step of few rows
-    session.conf.set("spark.python.sql.dataFrameDebugging.enabled", "false")
     return session

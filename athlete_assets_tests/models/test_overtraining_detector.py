@@ -125,3 +125,16 @@ def test_a_score_that_tells_the_wrong_way_round_gives_the_base_rate() -> None:
     slope, intercept = overtraining_detector.platt(score, score < -0.5)
     assert slope == 0
     assert 1 / (1 + np.exp(-intercept)) == pytest.approx(0.25, abs=0.01)
+
+
+def test_the_interval_of_auc_is_that_of_draws_of_whole_athletes() -> None:
+    """Against scikit-learn's AUC of each draw, its rows written out; with equal scores and a class that is rare."""
+    rows = evenings(athletes=12, weeks=10).assign(probability=lambda r: r["rest_days_14d"].round(1))
+    rows["disrupted"] &= rows["rest_days_14d"] > 1
+    of = [part for _, part in rows.groupby("athlete_id")]
+    random, drawn = np.random.default_rng(0), []
+    for _ in range(detector_evaluation.BOOTSTRAPS):
+        chosen = pd.concat([of[number] for number in random.integers(0, len(of), len(of))])
+        drawn.append(detector_evaluation.auc(chosen["probability"].to_numpy(), chosen["disrupted"].to_numpy()))
+    wanted = np.quantile([value for value in drawn if value is not None], [0.05, 0.95])
+    assert detector_evaluation._auc_interval(rows, "probability") == pytest.approx(tuple(wanted), rel=1e-12)

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from pyspark.sql import SparkSession
+from threadpoolctl import threadpool_info
 
 from athlete_assets import tables
 from athlete_assets.models import time_estimator, time_evaluation
@@ -214,3 +215,9 @@ def test_the_line_is_a_ridge_that_does_not_follow_a_faulty_run() -> None:
     at_two = 0.02 * 3 / 23
     found = line.log_ratios(pd.DataFrame({"x": [2.0, 1.0, 1_000.0, np.nan]}))
     assert found == pytest.approx([at_two, 0.0, at_two * 3 / (3**0.5 / 2), 0.0], abs=1e-12)
+
+
+def test_matrices_are_multiplied_by_one_thread() -> None:
+    """Two wait for each other while anything else keeps a core busy."""
+    (numpys,) = (one for one in threadpool_info() if "numpy" in one["filepath"])
+    assert numpys["num_threads"] == 1
