@@ -7,14 +7,20 @@ from __future__ import annotations
 
 import multiprocessing.util
 import os
+import sqlite3
 import sys
 from collections.abc import Iterator
-from contextlib import nullcontext
+from contextlib import closing, nullcontext
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import hypothesis
+import mlflow.store.db.utils as mlflow_databases
 import pytest
+import sqlalchemy
+from alembic.config import Config
+from alembic.script import ScriptDirectory
 from dagster._core.execution import compute_logs
 from pyspark.sql import SparkSession
 
@@ -56,6 +62,46 @@ def apache_spark() -> SparkSession:
 def spark(request: pytest.FixtureRequest) -> SparkSession:
     """Each engine in turn."""
     return request.getfixturevalue("sail" if request.param == "sail" else "apache_spark")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _cheap_databases(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """What hundreds of scratch homes need not pay for each: waits for the disk, and databases from their first version.
+
+    MLflow takes a new SQLite file through all its migrations (1.4 s): here the first one, of which the others are
+    copies. Dagster and MLflow load the list of all migrations at each look at a file's version: here once. Processes
+    that tests start know nothing of this.
+    """
+
+    def hurry(connection: Any, _: Any) -> None:
+        if isinstance(connection, sqlite3.Connection):
+            connection.execute("PRAGMA synchronous = OFF")
+
+    newest = tmp_path_factory.mktemp("mlflow") / "newest.db"
+    migrate, from_config = mlflow_databases._initialize_tables, ScriptDirectory.from_config
+
+    def initialize(engine: sqlalchemy.Engine) -> None:
+        if engine.url.get_backend_name() != "sqlite" or not engine.url.database:
+            return migrate(engine)
+        if not newest.exists():
+            migrate(sqlalchemy.create_engine(f"sqlite:///{newest}"))
+        with closing(sqlite3.connect(newest)) as source, closing(engine.raw_connection()) as target:
+            source.backup(target.driver_connection)
+
+    @cache
+    def migrations(location: str) -> ScriptDirectory:
+        config = Config()
+        config.set_main_option("script_location", location)
+        return from_config(config)
+
+    sqlalchemy.event.listen(sqlalchemy.Engine, "connect", hurry)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(mlflow_databases, "_initialize_tables", initialize)
+        patch.setattr(
+            ScriptDirectory, "from_config", lambda config: migrations(config.get_main_option("script_location"))
+        )
+        yield
+    sqlalchemy.event.remove(sqlalchemy.Engine, "connect", hurry)
 
 
 OUTCOMES = ("passed", "failed", "skipped")
