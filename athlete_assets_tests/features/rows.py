@@ -20,7 +20,7 @@ from athlete_assets.tables import Table
 from athlete_assets_tests.rows import frame
 
 MONDAY = date(2024, 1, 1)
-ATHLETES = "abcdefghijkl"
+ATHLETES = "abcdefghijklmnopqr"
 
 
 @dataclass(frozen=True)
@@ -138,7 +138,7 @@ def assert_same(left: pd.DataFrame, right: pd.DataFrame, tolerance: float = 1e-9
 
 
 @st.composite
-def training(draw: st.DrawFn, days: int, athletes: str = ATHLETES, busiest: int = 250) -> list[Activity]:
+def training(draw: st.DrawFn, days: int, athletes: str = ATHLETES, busiest: int = 375) -> list[Activity]:
     """A few athletes' activities over the days: several on one day, other sports, unknown loads, long gaps."""
     count = draw(st.integers(max(1, busiest // 4), busiest))
     random = Random(draw(st.integers(0, 2**32)))  # one drawn number: hundreds of drawn ones exceed what shrinks

@@ -42,8 +42,8 @@ LENGTH = 75
 ALL_DAYS = Days(day(0), day(LENGTH - 1))
 """Longer than the lookback of the rolling features, so that ranges begin both inside it and beyond it."""
 
-# Each example is a dozen athletes, whose seams fall differently: cheaper than a dozen examples of one.
-few_examples = hypothesis_settings(max_examples=3, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+# Each example is 18 athletes, whose seams fall differently: cheaper than 18 examples of one.
+few_examples = hypothesis_settings(max_examples=2, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
 class Home:
@@ -73,7 +73,7 @@ class Home:
         store.replace(tables.ROLLING, rows, days)
 
     def tables(self) -> dict[Table, pd.DataFrame]:
-        return {table: collected(self.store.read(table), table) for table in FEATURES}
+        return {table: collected(self.store.rows(table), table) for table in FEATURES}
 
 
 @contextmanager

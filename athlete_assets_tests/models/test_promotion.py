@@ -217,7 +217,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory, sail: SparkSession) -> Ite
     store.replace(tables.RACE_EFFORTS, labels.race_efforts(activities))
     store.replace(tables.DISRUPTIONS, labels.training_disruptions(daily))
     for mlflow in _tracking(settings):
-        yield store, training.train(TIMES, _training(store, mlflow), TimeEstimatorOptions()), mlflow
+        yield store, training.train(TIMES, _training(store, mlflow), TimeEstimatorOptions(iterations=40)), mlflow
 
 
 def test_a_better_model_becomes_champion_with_all_that_it_rests_on(trained: tuple[LocalStore, Any, Any]) -> None:
