@@ -136,9 +136,6 @@ class Settings(BaseModel):
     overtraining_detector_max_auc: float = Field(
         0.8, gt=0.5, le=1, description="AUC above which leakage is the likelier explanation: does not serve"
     )
-    race_distance_tolerance: float = Field(
-        0.03, gt=0, lt=0.5, description="share by which a race may miss a distance and still measure the formula there"
-    )
 
     # work
     store_retries: int = Field(3, ge=0, description="further attempts of a step whose store failed")

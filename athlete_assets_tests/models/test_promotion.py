@@ -70,10 +70,10 @@ def _tracking(settings: Settings) -> Iterator[Any]:
 
 
 def register_formula(mlflow: Any, settings: Settings) -> str:
-    intervals = {name: baseline.Interval(-0.1, 0.1, 0) for name in tables.DISTANCES_M}
+    corrections = {name: baseline.Correction(-0.1, 0.0, 0.1, 0) for name in tables.DISTANCES_M}
     logged = mlflow.pyfunc.log_model(
         name="model",
-        python_model=baseline.as_mlflow_model(intervals),
+        python_model=baseline.as_mlflow_model(corrections),
         registered_model_name=registry.model_name("time_estimator", settings),
         pip_requirements=[],
     )
