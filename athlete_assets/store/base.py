@@ -32,7 +32,6 @@ WIDENINGS: dict[str, tuple[str, ...]] = {
 The session's zone is UTC, so a naive timestamp and a UTC one turn into each other with the same wall clock, and a
 date into its midnight.
 """
-DIGESTS = 2**64
 CONTRACT_PROPERTY = "athlete_assets.contract"
 """The table property that says by which version of its contract the table was last made or altered."""
 
