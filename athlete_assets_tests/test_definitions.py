@@ -82,7 +82,7 @@ def test_loading_the_code_location_imports_no_heavy_package() -> None:
         text=True,
         check=True,
     ).stdout.split()
-    heavy = {"mlflow", "catboost", "matplotlib", "databricks.feature_engineering", "dagster_mlflow", "pysail"}
+    heavy = {"mlflow", "catboost", "matplotlib", "databricks.feature_engineering", "dagster_mlflow", "pysail", "pandas"}
     assert not heavy & set(loaded)
 
 

@@ -50,9 +50,7 @@ IMPLAUSIBLE_SHARE = 0.6
 """A run whose equivalent takes less than this share of the athlete's usual one is a bicycle or a car by the name of a
 run. Among 45 real athletes, races come down to 0.63 of the usual, and four athletes hold rides at 0.3 to 0.6."""
 
-RISK_REASONS = pa.array(
-    [[], ["acwr"], ["training_monotony_7d"], ["acwr", "training_monotony_7d"]], pa.list_(pa.string())
-)
+RISK_REASONS: list[list[str]] = [[], ["acwr"], ["training_monotony_7d"], ["acwr", "training_monotony_7d"]]
 """By whether acwr (1) and monotony (2) are above their limits."""
 
 LOOKBACK_DAYS = max(WARMUP_DAYS, SPIKE_DAYS + SPIKE_AGAINST_DAYS, TREND_DAYS)
@@ -228,13 +226,14 @@ def bucket_states(bucket: pa.Table, first: int, length: int, limits: Limits) -> 
     columns["pace_trend_30d"] = _pace_trend(runs, first, length)
     columns |= _best_efforts(runs, first, length)
 
+    reasons = pa.array(RISK_REASONS, pa.list_(pa.string()))
     is_row = recent.scattered("activities", first, length, np.nan)
     over_acwr, over_monotony = acwr > limits.acwr_risk, monotony > limits.monotony_risk
     unknown = np.isnan(acwr)
     columns["is_overtraining_risk"] = np.where(unknown, np.nan, over_acwr | over_monotony)
     columns["risk_reasons"] = np.where(unknown, np.nan, over_acwr + 2 * over_monotony)
     return rows_of_cells(
-        tables.ROLLING, columns, ~np.isnan(is_row), athletes.dictionary, first, {"risk_reasons": RISK_REASONS}
+        tables.ROLLING, columns, ~np.isnan(is_row), athletes.dictionary, first, {"risk_reasons": reasons}
     )
 
 

@@ -7,10 +7,9 @@ decile of heart rate needs it) and are replaced whole.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 import pyarrow as pa
 from numpy.typing import NDArray
 from pyspark.sql import DataFrame
@@ -21,6 +20,9 @@ from athlete_assets.features.efforts import effort_time
 from athlete_assets.formulas.race_times import HIGHEST_VDOT, riegel, vdot
 from athlete_assets.store.by_athlete import apply_by_athlete
 from athlete_assets.store.columns import known
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 NEAREST, FARTHEST = 0.98, 1.04
 """Share of the distance that a run over it may have: GPS tracks of a measured course read long rather than short."""

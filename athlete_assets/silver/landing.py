@@ -14,10 +14,9 @@ from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date, datetime
-from typing import Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import numpy as np
-import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -32,6 +31,9 @@ from athlete_assets.store.delta_folder import DeltaFolder, span_sql
 from athlete_assets.store.local import LocalStore
 from athlete_assets.store.sql import delta_literal
 from athlete_assets.tables import Table
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 STRAY_YEARS, STRAY_ACTIVITIES = 5, 2
 """So few activities so long before all others have a wrong date: a device that lost its clock. A calendar that began
@@ -279,8 +281,8 @@ def _differences(existing: pa.Table, rows: pa.Table, table: Table) -> tuple[list
     if not existing.num_rows:
         return [*keyed, *keyless], []
     existing_keyed = _with_key(existing, table)
-    pairs = pd.merge(
-        _key_frame(rows, keyed, table), _key_frame(existing, existing_keyed, table), on=list(table.keys), how="left"
+    pairs = _key_frame(rows, keyed, table).merge(
+        _key_frame(existing, existing_keyed, table), on=list(table.keys), how="left"
     )
     pairs = pairs.drop_duplicates("position_x", keep="last")
     found = pairs["position_y"].notna().to_numpy()
@@ -366,7 +368,7 @@ def _distinct(rows: pa.Table, table: Table) -> pa.Table:
     if not repeats.any():
         return rows
     firsts = frame[~repeats]
-    pairs = pd.merge(frame[repeats], firsts, on=list(table.keys))
+    pairs = frame[repeats].merge(firsts, on=list(table.keys))
     again = pairs["position_x"].to_numpy()
     equal = _equal_content(rows.take(pa.array(again)), rows.take(pa.array(pairs["position_y"].to_numpy())))
     if not equal.all():
