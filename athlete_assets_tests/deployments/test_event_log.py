@@ -4,10 +4,12 @@ import os
 import re
 import shutil
 import sqlite3
+import time
 import warnings
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import closing
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -240,6 +242,27 @@ def test_a_batch_that_fails_leaves_nothing_behind_so_that_storing_its_events_sin
 
 def _raise(*args: Any) -> None:
     raise sqlite3.OperationalError("database is locked")
+
+
+def test_a_failure_is_read_by_the_daemon_of_retries_once_the_run_has_its_status(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between event and status the daemon would take the run for one that did not fail, and never look again."""
+    with instance_with(OURS, tmp_path / "home") as instance:
+        make_runs(instance)
+        log = instance.event_log_storage
+
+        def failures() -> list[str]:
+            found = log.get_logs_for_all_runs_by_log_id(dagster_event_type=DagsterEventType.RUN_FAILURE)
+            return [event.run_id for event in found.values()]
+
+        assert failures() == [RUNS[0]]
+        run = instance.get_run_by_id(RUNS[0])
+        unaware = run.with_status(DagsterRunStatus.STARTED)
+        monkeypatch.setattr(instance, "get_run_by_id", lambda run_id: unaware)
+        assert failures() == []
+        monkeypatch.setattr(time, "time", lambda: datetime.now().timestamp() + 61)
+        assert failures() == [RUNS[0]], "a status that never came holds nobody up"
 
 
 def test_a_database_stays_open_until_another_takes_its_place(tmp_path: Path) -> None:
