@@ -117,7 +117,7 @@ def test_no_day_reads_its_future(sail: SparkSession) -> None:
 
 
 @given(activities=training(days=460), cut=st.integers(1, 458))
-@settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=5, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_a_later_range_alone_gives_the_rows_of_the_whole(
     sail: SparkSession, activities: list[Activity], cut: int
 ) -> None:
