@@ -182,14 +182,13 @@ def pytest_runtest_call() -> Iterator[None]:
     return answer
 
 
-LONGEST = ("test_whole_graph.py", "test_end_to_end.py", "test_unity_catalog.py", "test_workspace.py")
+LONGEST = "test_whole_graph.py"
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Files with slow tests go first, and the longest before all: at the end, one worker would wait for the other."""
     slow = {item.path for item in items if item.get_closest_marker("slow")}
-    longest = {name: place for place, name in enumerate(LONGEST)}
-    items.sort(key=lambda item: (longest.get(item.path.name, len(LONGEST)), item.path not in slow))
+    items.sort(key=lambda item: (item.path.name != LONGEST, item.path not in slow))
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
