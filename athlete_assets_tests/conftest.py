@@ -13,21 +13,20 @@ from collections.abc import Iterator
 from contextlib import closing, nullcontext
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import hypothesis
-import mlflow.store.db.utils as mlflow_databases
 import pytest
-import sqlalchemy
-from alembic.config import Config
-from alembic.script import ScriptDirectory
-from dagster._core.execution import compute_logs
-from pyspark.sql import SparkSession
 
 from athlete_assets.errors import AthleteAssetsError
 from athlete_assets.settings import Settings
 from athlete_assets.store.local import LocalStore
 from athlete_assets.store.session import spark_session
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+# What takes long to import is imported where it is used: the process that hands the tests out loads this file, too.
 
 SHARED = Path(os.environ.get("TESTS_SHARED", Path(__file__).resolve().parents[2] / "shared"))
 """Real runs and oracles lie beside the checkout, never in it; the tests that read them skip where they are absent."""
@@ -72,6 +71,10 @@ def _cheap_databases(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]
     copies. Dagster and MLflow load the list of all migrations at each look at a file's version: here once. Processes
     that tests start know nothing of this.
     """
+    import mlflow.store.db.utils as mlflow_databases
+    import sqlalchemy
+    from alembic.config import Config
+    from alembic.script import ScriptDirectory
 
     def hurry(connection: Any, _: Any) -> None:
         if isinstance(connection, sqlite3.Connection):
@@ -167,7 +170,8 @@ def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         if not in_full_lane:
             # Dagster copies a step's output from its file to the terminal as well, by two processes a step
-            patch.setattr(compute_logs, "tail_to_stream", lambda path, stream: nullcontext((None, None)))
+            quiet = "dagster._core.execution.compute_logs.tail_to_stream"
+            patch.setattr(quiet, lambda path, stream: nullcontext((None, None)))
         try:
             return (yield)
         finally:

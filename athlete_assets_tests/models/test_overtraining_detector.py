@@ -8,10 +8,13 @@ import pytest
 from scipy.optimize import minimize
 
 from athlete_assets.models import detector_evaluation, overtraining_detector, plots
-from athlete_assets.models.overtraining_detector import INPUTS
+from athlete_assets.models.overtraining_detector import INPUTS, OvertrainingDetectorOptions
 from athlete_assets.models.splits import TooLittleToLearnFrom
 from athlete_assets.monitoring import charts
 from athlete_assets_tests.monitoring.test_charts import drawn, picture
+
+QUICK = OvertrainingDetectorOptions(iterations=100, learning_rate=0.1)
+"""As much is added as by the default's 250 trees of 0.04."""
 
 
 def evenings(athletes: int = 30, weeks: int = 60, effect: float = 2.0) -> pd.DataFrame:
@@ -33,18 +36,19 @@ def test_a_signal_is_found_on_unseen_athletes_and_forward_in_time() -> None:
     best = detector_evaluation.auc(rows["rest_days_14d"].to_numpy(), rows["disrupted"].to_numpy())
     assert best is not None
     for split in (detector_evaluation.unseen_athletes, detector_evaluation.forward_in_time):
-        figures = detector_evaluation.figures(split(rows))
+        figures = detector_evaluation.figures(split(rows, options=QUICK))
         assert figures["auc"] > best - 0.04
         assert figures["brier"] < figures["brier_base_rate"]
         assert figures["suspicious"] == (figures["auc"] > 0.8)
         assert abs(figures["auc_acwr_alone"] - 0.5) < 0.06
     shuffled = rows.assign(disrupted=np.random.default_rng(1).permutation(rows["disrupted"]))
-    assert abs(detector_evaluation.figures(detector_evaluation.unseen_athletes(shuffled))["auc"] - 0.5) < 0.06
+    found = detector_evaluation.figures(detector_evaluation.unseen_athletes(shuffled, options=QUICK))
+    assert abs(found["auc"] - 0.5) < 0.06
 
 
 def test_probabilities_are_calibrated() -> None:
     """By tenths of unseen evenings, predicted and observed shares differ by sampling alone (n = 180: 3.5 sigma)."""
-    figures = detector_evaluation.figures(detector_evaluation.unseen_athletes(evenings(effect=1.0)))
+    figures = detector_evaluation.figures(detector_evaluation.unseen_athletes(evenings(effect=1.0), options=QUICK))
     assert drawn(picture(charts.markdown(plots.probability_calibration(figures), "calibration"))) > 0.02
     for part in figures["calibration"]:
         deviation = (part["predicted"] * (1 - part["predicted"]) / part["n"]) ** 0.5
