@@ -63,8 +63,8 @@ class BatchingSqliteEventLogStorage(SqliteEventLogStorage):
     Any other event of a batch is stored the stock way, in its place in the order.
 
     A check that a run over partitions plans is one row, which its result fills in. The stock storage writes a row for
-    each partition, and finds none of them when a result without a partition comes (docs/decisions): for 30 athletes and
-    3 years, 31,710 of 31,780 rows that stay planned for ever, and a third of the run's time.
+    each partition, and finds none of them when a result without a partition comes (docs/decisions): for 5 athletes
+    and a year, 13,950 of 14,023 rows that stay planned for ever, and a quarter of the run's time.
     """
 
     def __init__(self, base_dir: str, inst_data: ConfigurableClassData | None = None) -> None:
@@ -167,8 +167,9 @@ class BatchingSqliteEventLogStorage(SqliteEventLogStorage):
             with self.index_transaction() as connection:
                 in_index = list(zip(events, _inserted(connection, rows), strict=True))
                 of_assets = [(event, number) for event, number in in_index if not _is_planned_check(event)]
-                self._store_asset_event_tags(connection, *map(list, zip(*of_assets, strict=True)))
-                self._store_asset_keys(connection, of_assets)
+                if of_assets:  # a run of checks alone plans nothing else
+                    self._store_asset_event_tags(connection, *map(list, zip(*of_assets, strict=True)))
+                    self._store_asset_keys(connection, of_assets)
                 self._store_planned_checks(connection, [item for item in in_index if _is_planned_check(item[0])])
         except Exception:
             # Dagster answers a failed batch by storing each event alone, which would double the run's own log.

@@ -173,10 +173,10 @@ def postgres() -> Iterator[int]:
     options = ["-p", str(port), "-h", "127.0.0.1", "-k", str(folder), "-F"]
     server = subprocess.Popen([programs["postgres"], "-D", data, *options], **run)  # type: ignore[call-overload]
     try:
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 90
         while subprocess.run([programs["pg_isready"], "-h", "127.0.0.1", "-p", str(port)], **run).returncode != 0:  # type: ignore[call-overload]
             if time.monotonic() > deadline or server.poll() is not None:
-                pytest.skip("PostgreSQL does not start here")
+                pytest.fail("PostgreSQL is installed and does not start")
             time.sleep(0.1)
         yield port
     finally:

@@ -244,6 +244,30 @@ def _raise(*args: Any) -> None:
     raise sqlite3.OperationalError("database is locked")
 
 
+def test_a_run_of_checks_alone_is_stored_as_a_batch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    @dg.multi_asset_check(specs=[dg.AssetCheckSpec(name, asset="runs") for name in ("one", "two", "three")])
+    def looks() -> Iterator[dg.AssetCheckResult]:
+        for name in ("one", "two", "three"):
+            yield dg.AssetCheckResult(passed=True, asset_key="runs", check_name=name)
+
+    monkeypatch.setenv("DAGSTER_EVENT_BATCH_SIZE", "2000")
+    batches, store = [], BatchingSqliteEventLogStorage._store_asset_events
+
+    def stored(*arguments: Any) -> None:
+        store(*arguments)
+        batches.append(len(arguments[2]))
+
+    monkeypatch.setattr(BatchingSqliteEventLogStorage, "_store_asset_events", stored)
+    with instance_with(OURS, tmp_path / "home") as instance:
+        checks = dg.AssetSelection.checks(looks)
+        job = dg.Definitions(assets=[runs], asset_checks=[looks], jobs=[dg.define_asset_job("look", checks)])
+        assert job.resolve_job_def("look").execute_in_process(instance=instance).success
+        keys = [dg.AssetCheckKey(runs.key, name) for name in ("one", "two", "three")]
+        found = instance.event_log_storage.get_latest_asset_check_execution_by_key(keys)
+    assert batches == [3]
+    assert [found[key].status.value for key in keys] == ["SUCCEEDED"] * 3
+
+
 def test_a_failure_is_read_by_the_daemon_of_retries_once_the_run_has_its_status(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
