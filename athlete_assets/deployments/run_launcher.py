@@ -10,11 +10,12 @@ from collections.abc import Mapping
 from typing import Any
 
 import dagster as dg
+from dagster._core.execution.retries import auto_reexecution_should_retry_run
 from dagster._core.launcher import CheckRunHealthResult, WorkerStatus
 from dagster._grpc.types import CanCancelExecutionRequest, CanCancelExecutionResult
 from dagster._serdes import ConfigurableClassData, deserialize_value
 
-from athlete_assets.orchestration.run_tags import CODE_SERVER
+from athlete_assets.orchestration.run_tags import CODE_SERVER, WILL_RETRY
 from athlete_assets.orchestration.worker import Worker
 
 GONE = "The process that worked on this run is gone"
@@ -52,6 +53,25 @@ class WatchedRunLauncher(dg.DefaultRunLauncher):
 
     def check_run_worker_health(self, run: dg.DagsterRun) -> CheckRunHealthResult:
         """RUNNING, or NOT_FOUND with the reason; RUNNING, too, where nothing can be proved."""
+        health = self._health(run)
+        if health.status == WorkerStatus.NOT_FOUND:
+            self._announce_retry(run.run_id)
+        return health
+
+    def _announce_retry(self, run_id: str) -> None:
+        """Tags a lost run that Dagster will start once more, before it is marked as failed.
+
+        Dagster itself stores the status first and the tag after it. Its daemon of backfills, which looks between the
+        two, takes the run for one that stays failed and closes its backfill, and a run of a closed backfill is not
+        started again. Nobody works on the run any more, so one that has not ended by now does not end well.
+        """
+        run = self._instance.get_run_by_id(run_id)
+        if run is None or run.status not in (dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED):
+            return
+        if auto_reexecution_should_retry_run(self._instance, run.with_status(dg.DagsterRunStatus.FAILURE), None):
+            self._instance.add_run_tags(run_id, {WILL_RETRY: "true"})
+
+    def _health(self, run: dg.DagsterRun) -> CheckRunHealthResult:
         worker = Worker.of(run)
         if worker and worker.is_visible():
             if worker.lives():

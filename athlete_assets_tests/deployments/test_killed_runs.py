@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import subprocess
 import sys
@@ -13,13 +14,15 @@ from typing import Any
 
 import dagster as dg
 import pytest
+from dagster._core.events import DagsterEvent, DagsterEventType
+from dagster._core.execution.asset_backfill import backfill_runs_are_complete
 from dagster._core.launcher import WorkerStatus
 from dagster._core.test_utils import create_run_for_test
 
 from athlete_assets.deployments.instance import prepare_dagster_home
 from athlete_assets.deployments.run_launcher import WatchedRunLauncher, end_lost_runs
 from athlete_assets.orchestration import worker
-from athlete_assets.orchestration.run_tags import CODE_SERVER, WORKER
+from athlete_assets.orchestration.run_tags import BACKFILL, CODE_SERVER, MAX_RETRIES, WILL_RETRY, WORKER
 from athlete_assets.orchestration.waiting import UNFINISHED, described, waits_for_pool
 from athlete_assets.orchestration.worker import Worker, process_started, with_worker_tag, worker_tags
 from athlete_assets.settings import Settings
@@ -105,6 +108,41 @@ def test_a_worker_is_lost_only_where_that_is_sure(
     health = launcher(instance).check_run_worker_health(run_of(instance, **changes))
     assert health.status == status
     assert (health.msg is None) if says is None else says in str(health.msg)
+
+
+def lost_run(instance: dg.DagsterInstance, status: dg.DagsterRunStatus, **tags: str) -> dg.DagsterRun:
+    gone = Worker.here(RUN_ID).model_copy(update={"started": "1"})
+    tags = {WORKER: gone.model_dump_json(), BACKFILL: "a_year", **tags}
+    return create_run_for_test(instance, run_id=RUN_ID, status=status, tags=tags)
+
+
+def test_a_backfill_waits_for_the_second_try_of_a_lost_run_as_soon_as_that_is_failed(
+    instance: dg.DagsterInstance,
+) -> None:
+    """Dagster's daemon of backfills may look when a run's failure is stored, and what follows from it not yet."""
+    run = lost_run(instance, dg.DagsterRunStatus.STARTED)
+    assert launcher(instance).check_run_worker_health(run).status == WorkerStatus.NOT_FOUND
+    failed = DagsterEvent(DagsterEventType.RUN_FAILURE.value, job_name=run.job_name, message="gone")
+    instance.run_storage.handle_run_event(RUN_ID, failed)
+    found = instance.get_run_by_id(RUN_ID)
+    assert found is not None
+    assert found.status == dg.DagsterRunStatus.FAILURE
+    assert not backfill_runs_are_complete("a_year", instance, logging.getLogger())
+
+
+@pytest.mark.parametrize(
+    ("status", "tags"),
+    [(dg.DagsterRunStatus.SUCCESS, {}), (dg.DagsterRunStatus.STARTED, {MAX_RETRIES: "0"})],
+    ids=["it had ended well just before", "it may not be started again"],
+)
+def test_a_second_try_is_announced_only_where_there_will_be_one(
+    instance: dg.DagsterInstance, status: dg.DagsterRunStatus, tags: dict[str, str]
+) -> None:
+    run = lost_run(instance, status, **tags)
+    assert launcher(instance).check_run_worker_health(run).status == WorkerStatus.NOT_FOUND
+    found = instance.get_run_by_id(RUN_ID)
+    assert found is not None
+    assert WILL_RETRY not in found.tags
 
 
 @pytest.mark.slow
