@@ -527,6 +527,10 @@ EFFORT_DISTANCES_M: dict[str, float] = {
 }
 """The distances at which efforts are collected: those between the race distances teach how speed falls with length."""
 
+BEST_DISTANCES_M = {"1k": 1000.0, "mile": 1609.344, **DISTANCES_M}
+"""The distances at which an athlete's bests are told."""
+VOLUME_DAYS = (7, 28, 365)
+
 
 TIME_COLUMNS = {name: (f"predicted_{name}_s", f"p10_{name}_s", f"p90_{name}_s") for name in DISTANCES_M}
 """By race distance, the columns of its predicted time: p50, and the fast and slow end of the 80 % interval."""
@@ -729,19 +733,55 @@ METRICS_SUMMARY = Table(
         Column("fatigue_atl", DOUBLE, "atl_7d.", "TSS/day"),
         Column("form_tsb", DOUBLE, "tsb.", "TSS/day"),
         Column("ramp_rate_7d", DOUBLE, "Change of fitness in 7 days.", "TSS/day"),
-        Column("distance_7d_km", DOUBLE, "Distance of the last 7 days.", "km"),
-        Column("distance_28d_km", DOUBLE, "Distance of the last 28 days.", "km"),
-        Column("distance_365d_km", DOUBLE, "Distance of the last 365 days.", "km"),
+        Column("fitness_ctl_365d_ago", DOUBLE, "fitness_ctl of 365 days before; null before the first.", "TSS/day"),
+        Column("untracked_share_42d", DOUBLE, "Share untracked_42d of activities_42d.", "1", low=0, high=1),
         *(
             column
-            for name in DISTANCES_M
+            for days in VOLUME_DAYS
+            for column in (
+                Column(f"distance_{days}d_km", DOUBLE, f"Distance of the last {days} days.", "km"),
+                Column(f"run_distance_{days}d_km", DOUBLE, "Of it, run.", "km"),
+                Column(f"moving_time_{days}d_min", DOUBLE, f"Moving time of the last {days} days.", "min"),
+                Column(f"load_{days}d_tss", DOUBLE, f"Known load of the last {days} days.", "TSS"),
+                Column(f"activities_{days}d", BIGINT, f"Activities of the last {days} days."),
+            )
+        ),
+        Column("consistency_score", DOUBLE, "Active over expected days of the last 30, at most 1.", "1", low=0, high=1),
+        Column(
+            "streak_days",
+            BIGINT,
+            "Days in a row with an activity, up to as_of_date; one without yet on that day does not end it.",
+            "d",
+            low=0,
+        ),
+        Column("streak_weeks", BIGINT, "Weeks (Monday to Sunday) in a row with an activity, as streak_days.", low=0),
+        *(
+            column
+            for name in BEST_DISTANCES_M
             for column in (
                 Column(
-                    f"best_{name}_s", DOUBLE, f"Fastest run of {name} (within 2 % of the distance, scaled to it).", "s"
+                    f"best_{name}_s",
+                    DOUBLE,
+                    f"Fastest {name}: of a part of a run where its recording is known, else of a whole continuous run "
+                    "within 2 % of the distance, scaled to it.",
+                    "s",
                 ),
                 Column(f"best_{name}_date", TIMESTAMP, f"Day of the fastest {name}."),
             )
         ),
+        Column("recent_effort_distance_m", DOUBLE, "What predictions start from: athlete_performance_features'.", "m"),
+        Column("recent_effort_time_s", DOUBLE, "Its time.", "s"),
+        Column("recent_effort_date", TIMESTAMP, "Its day."),
+        Column("vdot", DOUBLE, "VDOT of that effort (Daniels & Gilbert 1979).", "ml/kg/min", low=0),
+        Column(
+            "age_grade",
+            DOUBLE,
+            "The highest age grade among the bests from 5 km up, each at the age of its day (year less birth_year); "
+            "road standards of 2020. Null where sex or birth_year is not stated.",
+            "1",
+            low=0,
+        ),
+        Column("age_grade_distance", STRING, "The distance of that best: 5k, 10k, half or marathon."),
         Column("threshold_pace_min_km", DOUBLE, "Threshold pace at the newest activity.", "min/km"),
         Column("threshold_source", STRING, "What it rests on."),
         Column("hr_max_bpm", DOUBLE, "Maximum heart rate at the newest activity.", "bpm"),

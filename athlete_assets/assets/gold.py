@@ -40,7 +40,7 @@ SCORED_FROM = [
     *dict.fromkeys(asset_key(table) for spec in SERVING for table in spec.features),
     *(model_key(spec) for spec in SERVING),
 ]
-SUMMARISED = (tables.ACTIVITY, tables.DAILY, tables.ROLLING)
+SUMMARISED = (tables.ACTIVITY, tables.DAILY, tables.ROLLING, tables.PERFORMANCE, tables.STRAVA_ATHLETE)
 
 
 def gold_assets(settings: Settings) -> list[dg.AssetsDefinition]:
@@ -144,8 +144,9 @@ def metrics_summary_asset(settings: Settings) -> dg.AssetsDefinition:
         store = store_of(context)
         written = []
         if is_materializing(context):
-            activities, daily, rolling = (store.read(table) for table in SUMMARISED)
-            rows = metrics_summary(activities, daily, rolling, store.read_if_there(tables.STRAVA_BEST_EFFORT))
+            activities, daily, rolling, performance, athletes = (store.read(table) for table in SUMMARISED)
+            efforts = store.read_if_there(tables.STRAVA_BEST_EFFORT)
+            rows = metrics_summary(activities, daily, rolling, performance, athletes, efforts)
             written.append(store.replace(tables.METRICS_SUMMARY, rows))
         stable = anomalies.row_count_stable(written, settings)
         yield materialize_result(store, tables.METRICS_SUMMARY, written=written, outcomes=[stable])

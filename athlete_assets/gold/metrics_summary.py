@@ -4,44 +4,62 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
 from athlete_assets import tables
 from athlete_assets.features.efforts import effort_time
-from athlete_assets.formulas.race_times import HIGHEST_VDOT, vdot_time
+from athlete_assets.formulas.age_grade import STANDARDS_S, age_grade
+from athlete_assets.formulas.race_times import HIGHEST_VDOT, vdot, vdot_time
+from athlete_assets.store.by_athlete import apply_by_athlete
 
 DISTANCE_TOLERANCE = 0.02
 """A run counts for a race distance when it is within this share of it; its time is scaled to the distance."""
 
 FORM_DAYS = 42
+YEAR_DAYS = 365
+FORM = {"ctl_42d": "fitness_ctl", "atl_7d": "fatigue_atl", "tsb": "form_tsb", "ramp_rate_7d": "ramp_rate_7d"}
 
 
 def metrics_summary(
-    activities: DataFrame, daily: DataFrame, rolling: DataFrame, efforts: DataFrame | None = None
+    activities: DataFrame,
+    daily: DataFrame,
+    rolling: DataFrame,
+    performance: DataFrame,
+    athletes: DataFrame,
+    efforts: DataFrame | None = None,
 ) -> DataFrame:
-    """One row an athlete in the METRICS_SUMMARY contract, from whole ACTIVITY, DAILY and ROLLING tables.
+    """One row an athlete in the METRICS_SUMMARY contract, from whole ACTIVITY, DAILY, ROLLING and PERFORMANCE tables.
 
-    efforts: silver.strava_best_effort; None where there is no such table.
+    athletes: silver.strava_athlete. efforts: silver.strava_best_effort; None where there is no such table.
     """
     state = _newest(rolling, "as_of_date")
-    # where no load is known, fitness is unknown and not 0
-    is_known = ~F.coalesce(F.col("untracked_share_42d") == 1, F.lit(False))
-    form = {"ctl_42d": "fitness_ctl", "atl_7d": "fatigue_atl", "tsb": "form_tsb", "ramp_rate_7d": "ramp_rate_7d"}
     summary = (
         state.select(
             "athlete_id",
             "as_of_date",
-            *(F.when(is_known, F.col(source)).alias(name) for source, name in form.items()),
+            "consistency_score",
+            "untracked_share_42d",
+            *(F.when(_load_is_known(), F.col(source)).alias(name) for source, name in FORM.items()),
         )
+        .join(_a_year_ago(rolling), ["athlete_id", "as_of_date"], how="left")
+        .join(_recent_effort(performance), ["athlete_id", "as_of_date"], how="left")
         .join(_volumes(daily, state), "athlete_id", how="left")
+        .join(_week_streak(daily, state), "athlete_id", how="left")
         .join(_bests(activities, efforts), "athlete_id", how="left")
         .join(_thresholds(activities), "athlete_id", how="left")
+        .join(_stated(athletes), "athlete_id", how="left")
     )
-    days_since = F.unix_date(F.to_date("as_of_date")) - F.unix_date(F.to_date("last_activity_date"))
-    return summary.withColumn("days_since_activity", days_since.cast("bigint")).select(
-        *tables.METRICS_SUMMARY.column_names
-    )
+    days_since = (_day("as_of_date") - _day("last_activity_date")).cast("bigint")
+    return apply_by_athlete(summary.withColumn("days_since_activity", days_since), _graded, tables.METRICS_SUMMARY.ddl)
+
+
+def _load_is_known() -> Column:
+    """Where no load is known, fitness is unknown and not 0."""
+    return ~F.coalesce(F.col("untracked_share_42d") == 1, F.lit(False))
 
 
 def _newest(rows: DataFrame, *order: str) -> DataFrame:
@@ -50,28 +68,84 @@ def _newest(rows: DataFrame, *order: str) -> DataFrame:
     return rows.withColumn("rank", F.row_number().over(newest_first)).where(F.col("rank") == 1).drop("rank")
 
 
+def _a_year_ago(rolling: DataFrame) -> DataFrame:
+    """Fitness, by the day that lies YEAR_DAYS later."""
+    return rolling.select(
+        "athlete_id",
+        (F.col("as_of_date") + F.lit(timedelta(days=YEAR_DAYS))).alias("as_of_date"),
+        F.when(_load_is_known(), F.col("ctl_42d")).alias("fitness_ctl_365d_ago"),
+    )
+
+
+def _recent_effort(performance: DataFrame) -> DataFrame:
+    """What the predictions of each evening start from."""
+    day = F.unix_date(F.to_date("as_of_date")) - F.col("recent_effort_age_days").cast("int")
+    return performance.select(
+        "athlete_id",
+        "as_of_date",
+        "recent_effort_distance_m",
+        "recent_effort_time_s",
+        F.date_from_unix_date(day).cast("timestamp").alias("recent_effort_date"),
+    )
+
+
 def _volumes(daily: DataFrame, state: DataFrame) -> DataFrame:
+    """What was done in the last days, and the days in a row with an activity."""
     recent = daily.join(state.select("athlete_id", "as_of_date"), "athlete_id", how="inner")
 
     def last(days: int, name: str) -> Column:
         start = F.col("as_of_date") - F.lit(timedelta(days=days))
         return F.sum(F.when(F.col("activity_date") > start, F.col(name)).otherwise(0))
 
+    sums = {"distance_{}d_km": "distance_km", "run_distance_{}d_km": "run_distance_km"}
+    sums |= {"moving_time_{}d_min": "moving_time_min", "load_{}d_tss": "daily_tss", "activities_{}d": "activities"}
     return recent.groupBy("athlete_id").agg(
-        *(last(days, "distance_km").alias(f"distance_{days}d_km") for days in (7, 28, 365)),
+        *(last(days, name).alias(to.format(days)) for days in tables.VOLUME_DAYS for to, name in sums.items()),
         last(FORM_DAYS, "activities").alias("activities_42d"),
         last(FORM_DAYS, "untracked_activities").alias("untracked_42d"),
+        _streak(_day("activity_date"), _day("as_of_date"), F.col("activities") > 0).alias("streak_days"),
     )
 
 
+def _week_streak(daily: DataFrame, state: DataFrame) -> DataFrame:
+    """The weeks in a row with an activity."""
+
+    def week(name: str) -> Column:
+        return F.floor((_day(name) + 3) / 7)  # 1970-01-01 was a Thursday: weeks begin on Mondays
+
+    weeks = (
+        daily.join(state.select("athlete_id", "as_of_date"), "athlete_id", how="inner")
+        .select("athlete_id", week("activity_date").alias("week"), week("as_of_date").alias("now"), "activities")
+        .groupBy("athlete_id", "week", "now")
+        .agg(F.sum("activities").alias("activities"))
+    )
+    streak = _streak(F.col("week"), F.col("now"), F.col("activities") > 0)
+    return weeks.groupBy("athlete_id").agg(streak.alias("streak_weeks"))
+
+
+def _day(name: str) -> Column:
+    return F.unix_date(F.to_date(name))
+
+
+def _streak(number: Column, now: Column, is_active: Column) -> Column:
+    """Over an athlete's dense days (or weeks): how many in a row are active up to `now`, which may still become so."""
+    last_empty = F.max(F.when((number < now) & ~is_active, number))
+    active_now = F.max(F.when((number == now) & is_active, 1).otherwise(0))
+    return (F.max(now) - F.coalesce(last_empty, F.min(number) - 1) - 1 + active_now).cast("bigint")
+
+
 def _bests(activities: DataFrame, efforts: DataFrame | None) -> DataFrame:
-    """The fastest time over each race distance and its day, of whole runs and of the best efforts inside them."""
+    """The fastest time over each distance and its day, of whole runs and of the best efforts inside them."""
     runs = activities.where(F.col("sport_type").isin(*tables.RUN_SPORTS))
     time = effort_time(F.col("moving_time_min"), F.col("elapsed_time_min"), F.col("is_race"))
 
     def seconds(metres: float) -> Column:
         near = F.abs(F.col("distance_km") * 1000 / metres - 1) <= DISTANCE_TOLERANCE
-        return F.when(near, time * 60 * metres / (F.col("distance_km") * 1000))
+        # no pace: no person runs so, or the heart rate contradicts it
+        of_distance = F.when(
+            near & F.col("pace_min_km").isNotNull(), time * 60 * metres / (F.col("distance_km") * 1000)
+        )
+        return _plausible(of_distance, metres)
 
     def best(name: str) -> list[Column]:
         return [
@@ -79,29 +153,30 @@ def _bests(activities: DataFrame, efforts: DataFrame | None) -> DataFrame:
             F.min_by("activity_date", name).alias(f"best_{name}_date"),
         ]
 
-    times = runs.select(
-        "athlete_id", "activity_date", *(seconds(metres).alias(name) for name, metres in tables.DISTANCES_M.items())
-    )
+    distances = tables.BEST_DISTANCES_M.items()
+    times = runs.select("athlete_id", "activity_date", *(seconds(metres).alias(name) for name, metres in distances))
     if efforts is not None:
         times = times.unionAll(_parts(efforts, runs))
-    return times.groupBy("athlete_id").agg(*(column for name in tables.DISTANCES_M for column in best(name)))
+    return times.groupBy("athlete_id").agg(*(column for name, _ in distances for column in best(name)))
 
 
 def _parts(efforts: DataFrame, runs: DataFrame) -> DataFrame:
-    """The best efforts inside runs, each its time (s) in the column of its distance; none faster than a person."""
-
-    def seconds(name: str, metres: float) -> Column:
-        fastest = float(vdot_time(HIGHEST_VDOT, metres))
-        is_plausible = (F.col("kind") == name) & (F.col("elapsed_time") >= F.lit(fastest))
-        return F.when(is_plausible, F.col("elapsed_time"))
-
+    """The best efforts inside runs, each its time (s) in the column of its distance."""
     return efforts.join(
         runs.select("athlete_id", "activity_id", "activity_date"), on=["athlete_id", "activity_id"], how="inner"
     ).select(
         "athlete_id",
         "activity_date",
-        *(seconds(name, metres).alias(name) for name, metres in tables.DISTANCES_M.items()),
+        *(
+            _plausible(F.when(F.col("kind") == name, F.col("elapsed_time")), metres).alias(name)
+            for name, metres in tables.BEST_DISTANCES_M.items()
+        ),
     )
+
+
+def _plausible(seconds: Column, metres: float) -> Column:
+    """The time, null where it is faster than a person."""
+    return F.when(seconds >= F.lit(float(vdot_time(HIGHEST_VDOT, metres))), seconds)
 
 
 def _thresholds(activities: DataFrame) -> DataFrame:
@@ -113,3 +188,41 @@ def _thresholds(activities: DataFrame) -> DataFrame:
         "hr_max_source",
         F.col("activity_date").alias("last_activity_date"),
     )
+
+
+def _stated(athletes: DataFrame) -> DataFrame:
+    """Sex and year of birth, whichever of an athlete's statements holds them."""
+    return athletes.groupBy("athlete_id").agg(F.max("sex").alias("sex"), F.max("birth_year").alias("birth_year"))
+
+
+# ----------------------------------------------------------------------------------------------- from the columns
+
+
+def _graded(rows: pa.Table) -> pa.Table:
+    """The summary's rows with VDOT and age grade: formulas that NumPy has."""
+    effort = [_numbers(rows, name) for name in ("recent_effort_distance_m", "recent_effort_time_s")]
+    ages = {
+        name: pc.year(rows[f"best_{name}_date"]).cast(pa.float64()).to_numpy(zero_copy_only=False)
+        - _numbers(rows, "birth_year")
+        for name in STANDARDS_S["M"]
+    }
+    grades = np.full((rows.num_rows, len(ages)), np.nan)
+    for sex in STANDARDS_S:
+        is_sex = np.array([value == sex for value in rows["sex"].to_pylist()], dtype=bool)
+        for place, (name, age) in enumerate(ages.items()):
+            found = age_grade(sex, age, name, _numbers(rows, f"best_{name}_s"))
+            grades[is_sex, place] = found[is_sex]
+    best = np.where(np.isnan(grades), -1.0, grades).argmax(axis=1) if rows.num_rows else np.zeros(0, dtype=np.intp)
+    highest = grades[np.arange(rows.num_rows), best]
+    names = [None if np.isnan(grade) else list(ages)[place] for grade, place in zip(highest, best, strict=True)]
+    made = {
+        "vdot": pa.array(vdot(*effort), from_pandas=True),
+        "age_grade": pa.array(highest, from_pandas=True),
+        "age_grade_distance": pa.array(names, pa.string()),
+    }
+    return pa.table({name: made[name] if name in made else rows[name] for name in tables.METRICS_SUMMARY.column_names})
+
+
+def _numbers(rows: pa.Table, name: str) -> np.ndarray:
+    """The column as floats, NaN where null."""
+    return rows[name].cast(pa.float64()).to_numpy(zero_copy_only=False)
