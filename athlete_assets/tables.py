@@ -127,6 +127,9 @@ _SILVER_ACTIVITY_COLUMNS = (
     Column("max_heartrate", DOUBLE, "Highest heart rate.", "bpm", required=False),
     Column("manual", BOOLEAN, "Typed in by hand.", required=False),
     Column("trainer", BOOLEAN, "Indoors.", required=False),
+    Column("grade_adjusted_distance", DOUBLE, "Flat metres of equal effort, as the source says.", "m", required=False),
+    Column("perceived_exertion", DOUBLE, "How hard it was, 1 to 10, as the athlete says.", required=False),
+    Column("weighted_power_w", DOUBLE, "Power of equal strain, held evenly.", "W", required=False),
     Column(
         "source",
         STRING,
@@ -308,7 +311,7 @@ ACTIVITY = Table(
         Column(
             "grade_adjusted_pace_min_km",
             DOUBLE,
-            "Flat pace of equal effort, from the heights of the recording, else of the splits; else null.",
+            "Flat pace of equal effort, by the heights of the recording, else of the splits, else as the source says.",
             "min/km",
         ),
         Column("elevation_gain_m", DOUBLE, "Climbing.", "m"),

@@ -51,6 +51,8 @@ RACE = 1
 
 GRADED_SHARE = 0.8
 """Share of a run's distance whose splits must tell their elevation before its pace is graded."""
+PLAUSIBLE_FLAT_SHARE = (0.6, 4.0)
+"""Flat metres of equal effort per metre that a source may state: from the best descent to a climb of 45 %."""
 ELAPSED_TOLERANCE_S = 1.0
 """s; by rounding an activity may seem to end this much before its own moving time does."""
 PLAUSIBLE_RUN_PACE_MIN_KM = (2.0, 30.0)
@@ -134,13 +136,14 @@ _MEASURED = (
     "activity_date",
     "month",
 )
-_FOR_THE_KERNEL = {"is_run": BOOLEAN, "has_clock": BOOLEAN, "distance": DOUBLE, "effort_s": DOUBLE}
+_FOR_THE_KERNEL = {"is_run": BOOLEAN, "has_clock": BOOLEAN, "distance": DOUBLE, "effort_s": DOUBLE, "flat_m": DOUBLE}
 
 
 def _measured(activities: DataFrame) -> DataFrame:
     """What is measured of each accepted activity, in the contract's names and units, and what the kernel needs of it.
 
-    effort_s: the time (s) with which a run counts as an effort (features.efforts), null where it is none.
+    effort_s: the time (s) with which a run counts as an effort (features.efforts), null where it is none. flat_m: the
+    flat metres of equal effort that the source states.
     """
     duration, elapsed = F.coalesce(_positive("moving_time"), F.col("elapsed_time")), _elapsed_time()
     is_run = F.coalesce(F.col("sport_type").isin(*RUN_SPORTS), F.lit(False))
@@ -175,6 +178,7 @@ def _measured(activities: DataFrame) -> DataFrame:
         (_is_race() | has_clock(duration, elapsed)).alias("has_clock"),
         "distance",
         effort_time(duration, elapsed, _is_race()).alias("effort_s"),
+        F.col("grade_adjusted_distance").alias("flat_m"),
     )
 
 
@@ -448,10 +452,13 @@ def _load(rows: pa.Table, totals: Mapping[str, Floats], known: _Thresholds, limi
         """Flat metres of equal effort for each metre of a run; NaN where too little of its grade is known."""
         return np.where(metres_known_km >= GRADED_SHARE * distance_km, flat_km / metres_known_km, np.nan)
 
+    stated_share = _floats(rows, "flat_m") / np.where(distance_km > 0, distance_km * 1000, np.nan)
+    is_flat_share = (stated_share >= PLAUSIBLE_FLAT_SHARE[0]) & (stated_share <= PLAUSIBLE_FLAT_SHARE[1])
     share, _ = _first_known(
         {
             "recording": flat_share(totals["recorded_km"], totals["recorded_flat_km"]),
             "splits": flat_share(totals["graded_km"], totals["flat_km"]),
+            "source": np.where(is_flat_share, stated_share, np.nan),
         }
     )
     graded_pace = np.where(is_run, pace / share, np.nan)
@@ -472,8 +479,10 @@ def _load(rows: pa.Table, totals: Mapping[str, Floats], known: _Thresholds, limi
     is_trail = pc.fill_null(pc.equal(rows["sport_type"], "TrailRun"), False).to_numpy()
     is_default = pc.equal(known.pace_source, "default").to_numpy(zero_copy_only=False)
     is_right = ~(contradicts & ~is_trail & ~is_default)
-    load, method = _first_known({"pace": np.where(contradicts, np.nan, by_pace), "heart_rate": by_heart_rate})
-    is_plausible = load <= limits.max_tss_per_hour * minutes / 60
+    most = limits.max_tss_per_hour * minutes / 60
+    by_pace = np.where(contradicts | (by_pace > most), np.nan, by_pace)
+    load, method = _first_known({"pace": by_pace, "heart_rate": by_heart_rate})
+    is_plausible = load <= most
     beats = np.where(is_right & ~np.isnan(pace) & (heart_rate > 0), heart_rate, np.nan)
     return {
         "pace_min_km": _column(np.where(is_right, pace, np.nan)),

@@ -8,13 +8,13 @@ the other a Run; the only others are repetitions of an interval session, uploade
 before the second began.
 
 The same activity is also one that a second service wrote with the zone applied backwards: its start is off by a
-multiple of a quarter of an hour below a day, and its distance, times and heart rate are equal to the last digit. And so
-is an activity of which the parts were uploaded, too: two or more records of its sport lie within its time and add up to
-its distance. Then the whole stays and the parts are duplicates; the parts stay where they tell more: heart rate that
-the whole lacks, or their sports where the whole names none (a triathlon's).
+multiple of a quarter of an hour below a day, and its distance, times and heart rate are equal to the last digit, where
+both have them. And so is an activity of which the parts were uploaded, too: two or more records of its sport lie
+within its time and add up to its distance. Then the whole stays and the parts are duplicates; the parts stay where they
+tell more: heart rate that the whole lacks, or a sport where the whole names none (a triathlon's).
 
 A moving time that cannot be (zero, negative, or out of all proportion) is unknown where elapsed time is sane: then the
-activity took its elapsed time.
+activity took its elapsed time. So is an elapsed time that cannot be where moving time is sane.
 
 Of two records of one activity the one with more information stays: a sport, heart rate, elevation, the longer
 distance, then the smaller id. Within a day they are taken in that order, and each that duplicates one already kept is
@@ -67,6 +67,8 @@ LEAST_OVERLAP_S = 1.0
 MICROSECONDS = 1_000_000
 DAY_US = 86_400 * MICROSECONDS
 NUMBERS = ("distance", "moving_time", "elapsed_time", "total_elevation_gain", "average_heartrate", "max_heartrate")
+RESULTS = {"grade_adjusted_distance": (1.0, np.inf), "perceived_exertion": (1.0, 10.0), "weighted_power_w": (1.0, 3000)}
+"""What a source may say beyond its measurements, and between what it can be right; 0 is how services write none."""
 
 Mask = NDArray[np.bool_]
 Floats = NDArray[np.float64]
@@ -225,7 +227,11 @@ def _cleaned(rows: pa.Table, limits: Limits) -> pa.Table:
                 (values >= limits.min_heart_rate_bpm) & (values <= limits.max_heart_rate_bpm), values, np.nan
             )
         rows = _with_numbers(rows, name, values)
+    for name, (least, most) in RESULTS.items():
+        values = _floats(rows, name)
+        rows = _with_numbers(rows, name, np.where((values >= least) & (values <= most), values, np.nan))
     rows = _with_numbers(rows, "moving_time", _sane_moving_time(rows, limits))
+    rows = _with_numbers(rows, "elapsed_time", _sane_elapsed_time(rows, limits))
     spelled = pc.dictionary_encode(rows["sport_type"].combine_chunks())
     sports = pa.array([strava_sport(spelling) for spelling in spelled.dictionary.to_pylist()], pa.string())
     return rows.set_column(rows.column_names.index("sport_type"), "sport_type", sports.take(spelled.indices))
@@ -244,6 +250,13 @@ def _sane_moving_time(rows: pa.Table, limits: Limits) -> Floats:
     absurd = (moving <= 0) | (moving > limits.max_duration_s) | (moving > most * elapsed)
     absurd |= too_fast & (moving < least * elapsed)
     return np.where(absurd & (elapsed > 0) & (elapsed <= limits.max_duration_s), np.nan, moving)
+
+
+def _sane_elapsed_time(rows: pa.Table, limits: Limits) -> Floats:
+    """Elapsed time (s); NaN where it cannot be and moving time can: a watch that nobody stopped."""
+    moving, elapsed = _floats(rows, "moving_time"), _floats(rows, "elapsed_time")
+    absurd = (elapsed <= 0) | (elapsed > limits.max_duration_s)
+    return np.where(absurd & (moving > 0) & (moving <= limits.max_duration_s), np.nan, elapsed)
 
 
 def _activities(rows: pa.Table) -> Activities:
@@ -385,7 +398,7 @@ def _shifted_copies(rows: pa.Table, day: Integers) -> tuple[Integers, Integers]:
     chosen = np.flatnonzero(is_exact)
     if len(chosen) < 2:
         return np.empty(0, dtype=np.int64), np.empty(0, dtype=np.int64)
-    same = np.column_stack([_codes(rows["athlete_id"])[chosen], np.nan_to_num(values[chosen], nan=-1.0)])
+    same = np.column_stack([_codes(rows["athlete_id"])[chosen], distance[chosen], time[chosen]])
     _, group = np.unique(same, axis=0, return_inverse=True)
     group = group.ravel()
     when = start[chosen]
@@ -395,8 +408,10 @@ def _shifted_copies(rows: pa.Table, day: Integers) -> tuple[Integers, Integers]:
     off = np.minimum(gap % SHIFT_S, SHIFT_S - gap % SHIFT_S)
     alike = (gap >= SHIFT_S - SHIFT_TOLERANCE_S) & (off <= SHIFT_TOLERANCE_S)
     first, second = chosen[first[alike]], chosen[second[alike]]
+    one, other = values[first], values[second]
+    agree = ((one == other) | np.isnan(one) | np.isnan(other)).all(axis=1)
     near = np.abs(day[first] - day[second]) <= 1
-    return first[near], second[near]
+    return first[agree & near], second[agree & near]
 
 
 def _of_parts_and_whole(rows: pa.Table, day: Integers, limits: Limits) -> Integers:
@@ -424,7 +439,8 @@ def _of_parts_and_whole(rows: pa.Table, day: Integers, limits: Limits) -> Intege
                 continue
             if not _within(distance[parts].sum(), distance[whole], limits.duplicate_distance_share):
                 continue
-            parts_tell_more = (sport[whole] == ANY_SPORT) & (sport[parts] != ANY_SPORT).all()
+            # of a triathlon's parts the changes have no sport of their own
+            parts_tell_more = (sport[whole] == ANY_SPORT) & (sport[parts] != ANY_SPORT).any()
             parts_tell_more |= has_beats[parts].all() & ~has_beats[whole]
             told |= {whole} if parts_tell_more else set(parts.tolist())
     return np.array(sorted(told), dtype=np.int64)

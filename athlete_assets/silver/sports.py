@@ -43,7 +43,7 @@ _SPELLINGS = {
     "Yoga": "yoga",
     "Pilates": "pilates",
     "Workout": "workout generic other training fitnessequipment indoorcardio cardio cardiotraining multisport"
-    " incidentdetected uncategorized unknown",
+    " incidentdetected uncategorized unknown triathlon duathlon aquathlon swimrun brick transition",
 }
 _SPORTS = {spelling: sport for sport, spellings in _SPELLINGS.items() for spelling in spellings.split()}
 

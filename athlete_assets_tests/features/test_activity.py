@@ -627,3 +627,22 @@ def test_pace_and_heart_rate_that_can_both_be_leave_the_pace(sail: SparkSession,
     run = activity("2024-03-28 07:00:00", **{"id": 99, "moving_time": 3_300.0, "average_heartrate": 145.0, **change})
     row = features(sail, [*known_runner(), run])[99]
     assert (row["load_method"], row["pace_min_km"] is None) == ("pace", False)
+
+
+def test_a_load_that_nobody_holds_by_pace_is_told_by_heart_rate(sail: SparkSession) -> None:
+    """10 x 400 m in 23 min of motion, 3:20 min/km beside a threshold of 4:50: 210 points an hour by pace; at 165 bpm,
+    rest 60, maximum 185, M: reserve 0.84, 23 x 0.84 x 0.64 x e^(1.92 x 0.84) = 62.0 of 166.92: 37.2."""
+    session = activity("2024-03-28 07:00:00", id=99, distance=6_900.0, moving_time=1_380.0, average_heartrate=165.0)
+    row = features(sail, [*known_runner(), {**session, "elapsed_time": 2_400.0}])[99]
+    assert (row["load_method"], row["estimated_tss"]) == ("heart_rate", pytest.approx(37.2, abs=0.1))
+
+
+@pytest.mark.parametrize(
+    ("flat_m", "graded_pace"), [(11_000.0, 50 / 11), (None, None), (100.0, None), (90_000.0, None)]
+)
+def test_a_run_without_recording_is_graded_as_its_source_says(
+    sail: SparkSession, flat_m: float | None, graded_pace: float | None
+) -> None:
+    """10 km in 50 min that cost as much as 11 km on the flat."""
+    found = features(sail, [activity(grade_adjusted_distance=flat_m)])[1]["grade_adjusted_pace_min_km"]
+    assert found == (None if graded_pace is None else pytest.approx(graded_pace))

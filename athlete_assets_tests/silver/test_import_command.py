@@ -213,6 +213,8 @@ def run(number: int, day: int) -> dict[str, Any]:
         ("export_4312866 (1).zip", None, "4312866", None),
         ("download.zip", None, "me", None),
         ("download.zip", PROFILE.replace(",F", ",Male").replace("Athlete ID", "Athleten-ID"), "4312866", "M"),
+        ("export_7.zip", "ID,Geschlecht\n7,männlich\n", "7", "M"),
+        ("export_7.zip", "ID,Sexo\n7,Feminino\n", "7", "F"),
         ("export_7.zip", "nothing of use\n", "7", None),
         ("export_7.zip", "Athlete ID\nx\n", "7", None),
     ],

@@ -504,6 +504,17 @@ def test_a_moving_time_that_can_be_stays(moving: float, elapsed: float | None) -
     assert (row["moving_time"], row["reject_reasons"]) == (moving, [])
 
 
+@pytest.mark.parametrize("elapsed", [76e6, 0.0, -3_000.0], ids=str)
+def test_an_absurd_elapsed_time_is_unknown_where_moving_time_is_sane(elapsed: float) -> None:
+    (row,) = verdicts(activity(moving_time=3_000.0, elapsed_time=elapsed))
+    assert (row["moving_time"], row["elapsed_time"], row["reject_reasons"]) == (3_000.0, None, [])
+
+
+@pytest.mark.parametrize(("exertion", "kept"), [(1.0, 1.0), (10.0, 10.0), (0.0, None), (11.0, None), (None, None)])
+def test_an_exertion_is_one_to_ten(exertion: float | None, kept: float | None) -> None:
+    assert verdicts(activity(perceived_exertion=exertion))[0]["perceived_exertion"] == kept
+
+
 # --------------------------------------------------------------------------------------------- shifted copies, parts
 
 EXACT = {"distance": 10_012.7, "moving_time": 2_987.0, "elapsed_time": 3_011.0}
@@ -549,6 +560,13 @@ def test_what_only_resembles_a_shifted_copy_stays(later: timedelta, changes: dic
     assert kept(run, activity(str(start + later), **{**first, "id": 2, **changes})) == [1, 2]
 
 
+@pytest.mark.parametrize("lacking", ["average_heartrate", "elapsed_time"])
+def test_a_shifted_copy_may_lack_what_the_other_service_did_not_write(lacking: str) -> None:
+    run = {**EXACT, "average_heartrate": 151.3}
+    copy = activity("2024-03-04 12:00:00", **{**run, "id": 2, lacking: None})
+    assert kept(activity("2024-03-04 07:00:00", **run), copy) == [1]
+
+
 def part(start: str, number: int, km: float, minutes: float, **changes: Any) -> dict[str, Any]:
     seconds = minutes * 60
     return activity(
@@ -582,6 +600,8 @@ def test_the_legs_of_a_triathlon_stay_and_its_whole_is_a_duplicate() -> None:
         part("08:45", 3, 10, 45, sport_type="Run"),
     ]
     assert kept(*legs, part("07:00", 4, 51.5, 151, sport_type="multisport")) == [1, 2, 3]
+    change = part("07:30", 5, 0.3, 3, sport_type="transition")
+    assert kept(*legs, change, part("07:00", 4, 51.8, 151, sport_type="Triathlon")) == [1, 2, 3, 5]
 
 
 def test_runs_of_a_day_that_no_whole_holds_stay() -> None:

@@ -61,6 +61,9 @@ def test_a_run_becomes_a_silver_row_in_metres_seconds_and_both_clocks(tmp_path: 
         "average_heartrate": 150.25,
         "max_heartrate": 171.0,
         "manual": None,
+        "grade_adjusted_distance": None,
+        "perceived_exertion": None,
+        "weighted_power_w": None,
         "trainer": None,
         "source": "strava_export",
     }
@@ -502,3 +505,68 @@ def test_a_single_distance_in_km_is_not_hidden_by_swims(tmp_path: Path) -> None:
     path.write_text(export(*rows, header=header))
     with pytest.raises(InputError, match="is not in metres"):
         read_runs(path, Settings(time_zone="UTC"))
+
+
+@pytest.mark.parametrize(("kilometres", "metres"), [("0.10", "105.0"), ("0.01", "14.0"), ("0.12", "115.1")])
+def test_a_short_distance_is_what_two_decimals_leave_of_it(tmp_path: Path, kilometres: str, metres: str) -> None:
+    """A treadmill run whose sensor was lost; its two distances are in the ratio 1050, 1400 or 959."""
+    path = tmp_path / "activities.csv"
+    path.write_text(export({**RUN, "Distance": (kilometres, metres)}))
+    assert read_runs(path, Settings(time_zone="UTC")).activities["distance"].to_pylist() == [float(metres)]
+
+
+def test_a_missing_distance_in_metres_is_made_of_the_other_in_its_sports_unit(tmp_path: Path) -> None:
+    rows = [
+        {**RUN, "Distance": ("5.00", "")},
+        {**RUN, "Activity ID": "2", "Distance": ("10.00", "10000.0")},
+        {**SWIM, "Activity ID": "3", "Distance": ("1,500", "")},
+        {**SWIM, "Activity ID": "4", "Distance": ("750", "750.0")},
+        {**RUN, "Activity ID": "5", "Activity Type": "Ride", "Distance": ("20.00", "")},  # in what, no row shows
+    ]
+    path = tmp_path / "activities.csv"
+    path.write_text(export(*rows))
+    found = read_runs(path, Settings(time_zone="UTC")).activities["distance"].to_pylist()
+    assert found == [5_000.0, 10_000.0, 1_500.0, 750.0, None]
+
+
+# ------------------------------------------------------------------------------------- results without a recording
+
+RESULTS = {
+    "English": ("Grade Adjusted Distance", "Perceived Exertion", "Weighted Average Power"),
+    "German": ("Auf Steigung angepasste Distanz", "Gefühlte Anstrengung", "Gewichtete durchschnittliche Leistung"),
+    "French": ("Distance ajustée selon la pente", "Effort ressenti", "Puissance moyenne pondérée"),
+}
+
+
+@pytest.mark.parametrize("language", RESULTS)
+def test_results_that_need_no_recording_are_taken(tmp_path: Path, language: str) -> None:
+    graded, exertion, power = RESULTS[language]
+    text = export(
+        {**RUN, graded: "9800.25", exertion: "7.0", power: "231"},
+        {**RUN, "Activity ID": "2", graded: "0.0", exertion: "", power: "0.0"},
+        header=[*ENGLISH, graded, exertion, power],
+        language="English",
+    )
+    path = tmp_path / "activities.csv"
+    path.write_text(text)
+    rows = read_runs(path, Settings(time_zone="UTC")).activities.to_pylist()
+    names = ("grade_adjusted_distance", "perceived_exertion", "weighted_power_w")
+    assert [tuple(row[name] for name in names) for row in rows] == [(9800.25, 7.0, 231.0), (None, None, None)]
+
+
+def test_a_competition_is_a_race_also_where_the_workout_type_says_nothing(tmp_path: Path) -> None:
+    rows = [
+        {**RUN, "Activity ID": str(n), "Workout Type": type_, "Competition": marked}
+        for n, (type_, marked) in enumerate([("", "1.0"), ("0", "1.0"), ("3", "1.0"), ("1", "0.0"), ("", "")])
+    ]
+    path = tmp_path / "activities.csv"
+    path.write_text(export(*rows, header=[*ENGLISH, "Workout Type"]))
+    assert read_runs(path, Settings(time_zone="UTC")).activities["workout_type"].to_pylist() == [1, 1, 3, 1, None]
+
+
+def test_the_shared_export_holds_graded_distances_and_powers() -> None:
+    rows = read_runs(shared_file("data/strava_export_94_columns.csv"), Settings(time_zone="UTC")).activities
+    known = {name: len(rows) - rows[name].null_count for name in ("perceived_exertion", "weighted_power_w")}
+    assert known == {"perceived_exertion": 65, "weighted_power_w": 406}
+    first = rows.slice(0, 1).to_pylist()[0]
+    assert (first["grade_adjusted_distance"], first["distance"]) == (2432.60009765625, 2432.77001953125)

@@ -36,16 +36,26 @@ SOURCE = "strava_export"
 EXPORT_MEMBER = "activities.csv"
 PROFILE_MEMBER = "profile.csv"
 PROFILE_SEX = ("sex", "gender", "sexo", "geschlecht", "sexe", "sesso", "genere", "genero", "geslacht")
-SEXES = {"f": "F", "female": "F", "woman": "F", "w": "F", "m": "M", "male": "M", "man": "M"}
-"""What profile.csv says; other words leave the sex unknown."""
+SEXES = {
+    **dict.fromkeys(["f", "w", "female", "woman", "weiblich", "frau", "femme", "donna", "femmina", "vrouw"], "F"),
+    **dict.fromkeys(["feminino", "femenino", "feminin", "mulher", "mujer", "vrouwelijk"], "F"),
+    **dict.fromkeys(["m", "male", "man", "mannlich", "mann", "homme", "uomo", "maschio", "homem", "hombre"], "M"),
+    **dict.fromkeys(["masculino", "masculin", "mannelijk"], "M"),
+}
+"""What profile.csv says, in the languages of the export; other words leave the sex unknown."""
 DEFAULT_ATHLETE = "me"
 ENGLISH_HEADERS = dict(
     zip(REQUIRED, ("Activity ID", "Activity Date", "Activity Type", "Elapsed Time", "Distance"), strict=True)
 )
 """What the required fields of an export are called in English."""
 MACHINE_BLOCK = ("elapsed_time", "moving_time", "distance", "elevation_gain", "average_heartrate", "max_heartrate")
+RESULTS = ("grade_adjusted_distance", "perceived_exertion", "weighted_power")
+"""What newer exports hold of results that need no recording; 0 means none."""
 MILE_M = 1609.344
 YARD_M = 0.9144
+LONG_UNITS_M = (1000.0, MILE_M)
+ROUNDING = 0.0101
+"""Of a distance for people; on a treadmill whose sensor was lost it is all there is: 0.10 km for 105 m."""
 PLAUSIBLE_SPEED_MPS = (0.2, 30.0)
 """m/s; the median over a file's activities lies in it when distances are in metres, whatever the sport."""
 LEAST_MEAN_SPEED_MPS, CRAWLING_SHARE = 0.02, 0.1
@@ -221,9 +231,9 @@ def _activities(table: CsvTable, time_zone: str, athlete_id: str) -> tuple[pa.Ta
     times = export_times(columns["date"], day_first=None if english else True)
     sports, unknown_sports = _sports(columns["sport"])
 
-    names = [field for field in MACHINE_BLOCK if field in columns]
+    names = [field for field in (*MACHINE_BLOCK, *RESULTS) if field in columns]
     values = dict(zip(names, numbers([columns[field] for field in names], certain_mark), strict=True))
-    values["distance"] = _metres(table, fields["distance"], values, certain_mark)
+    values["distance"] = _metres(table, fields["distance"], values, sports, certain_mark)
     for field in ("elapsed_time", "max_heartrate"):  # the machine block often lacks what the first block has
         if len(fields.get(field, [])) > 1:
             first = numbers([table.column(fields[field][0])], certain_mark)[0]
@@ -234,6 +244,7 @@ def _activities(table: CsvTable, time_zone: str, athlete_id: str) -> tuple[pa.Ta
     zone = ZoneInfo(time_zone)
     count = len(table.rows)
     nothing: list[None] = [None] * count
+    graded, exertion, power = ([value or None for value in values.get(name, nothing)] for name in RESULTS)
     content: dict[str, Sequence[object]] = {
         "athlete_id": [athlete_id] * count,
         "id": ids,
@@ -250,6 +261,9 @@ def _activities(table: CsvTable, time_zone: str, athlete_id: str) -> tuple[pa.Ta
         "max_heartrate": values.get("max_heartrate", nothing),
         "manual": _manual(columns, count),
         "trainer": _flags(columns["trainer"]) if "trainer" in columns else nothing,
+        "grade_adjusted_distance": graded,
+        "perceived_exertion": exertion,
+        "weighted_power_w": power,
         "source": [SOURCE] * count,
         "silver_ingestion_timestamp": nothing,
     }
@@ -304,19 +318,25 @@ def _manual(columns: dict[str, Cells], count: int) -> list[bool | None]:
 
 def _workout_types(columns: dict[str, Cells], sports: Sequence[str | None]) -> list[int | None]:
     """The workout type where the export has it; else that of a race where the activity is marked as a competition."""
+    types: list[int | None] = [None] * len(sports)
     if "workout_type" in columns:
-        return integers(columns["workout_type"], bits=32)
+        types = integers(columns["workout_type"], bits=32)
     if "competition" in columns:
         marked = _flags(columns["competition"])
-        return [RACE.get(sport or "") if flag else None for flag, sport in zip(marked, sports, strict=True)]
-    return [None] * len(sports)
+        races = [RACE.get(sport or "") if flag else None for flag, sport in zip(marked, sports, strict=True)]
+        types = [race if type_ in (None, 0) and race else type_ for type_, race in zip(types, races, strict=True)]
+    return types
 
 
 # ------------------------------------------------------------------------------------------------------- distances
 
 
 def _metres(
-    table: CsvTable, indexes: list[int], values: dict[str, list[float | None]], certain_mark: str | None
+    table: CsvTable,
+    indexes: list[int],
+    values: dict[str, list[float | None]],
+    sports: Sequence[str | None],
+    certain_mark: str | None,
 ) -> list[float | None]:
     """The distance in metres, decided row by row: an export mixes units (a swim's first distance is in metres).
 
@@ -333,7 +353,9 @@ def _metres(
         except InputError:  # it is only evidence, and its thousands may be unreadable
             first = [None] * len(last)
         ratios = [late / early if early and late else None for early, late in zip(first, last, strict=True)]
-        columns = [_column_in_metres(ratio) for ratio in ratios]
+        columns = [
+            _column_in_metres(early, late) if early and late else None for early, late in zip(first, last, strict=True)
+        ]
         known = [column for column in columns if column is not None]
         odd = sum(ratio is not None for ratio in ratios) - len(known)
         if odd > len(known):
@@ -351,10 +373,11 @@ def _metres(
             decided = [column for column in known if column != EITHER]
             usual = FIRST if decided.count(FIRST) > decided.count(LAST) else LAST
             if decided:
-                return [
+                metres = [
                     early if (column if column in (FIRST, LAST) else usual) == FIRST else late
                     for column, early, late in zip(columns, first, last, strict=True)
                 ]
+                return metres if usual == FIRST else _filled(metres, first, sports)
     if header == "distance":
         return last
     speeds = [
@@ -373,19 +396,35 @@ def _metres(
     )
 
 
-def _column_in_metres(ratio: float | None) -> str | None:
-    """Which of a row's two distances is in metres, given the second over the first; None where the ratio tells none."""
-    if ratio is None:
-        return None
-    if _near(ratio, 1000.0) or _near(ratio, MILE_M):
+def _filled(
+    metres: Sequence[float | None], first: Sequence[float | None], sports: Sequence[str | None]
+) -> list[float | None]:
+    """The metres; where they are missing, the first distance in the unit that it has in the other rows of the sport."""
+    units: dict[str | None, set[float]] = {}
+    for sport, early, late in zip(sports, first, metres, strict=True):
+        if early and late:
+            units.setdefault(sport, set()).update(
+                unit for unit in (*LONG_UNITS_M, YARD_M, 1.0) if _is_in(early, late, unit)
+            )
+    return [
+        early * next(iter(units[sport])) if late is None and early and len(units.get(sport, ())) == 1 else late
+        for sport, early, late in zip(sports, first, metres, strict=True)
+    ]
+
+
+def _column_in_metres(first: float, last: float) -> str | None:
+    """Which of a row's two distances is in metres; None where their ratio is that of no two units."""
+    if any(_is_in(first, last, unit) for unit in LONG_UNITS_M):
         return LAST
-    if _near(ratio, 1 / 1000.0) or _near(ratio, 1 / MILE_M):
+    if any(_is_in(last, first, unit) for unit in LONG_UNITS_M):
         return FIRST
-    return EITHER if any(_near(ratio, same) for same in (1.0, YARD_M, 1 / YARD_M)) else None
+    pairs = (first, last), (last, first)
+    return EITHER if any(_is_in(*pair, unit) for unit in (1.0, YARD_M) for pair in pairs) else None
 
 
-def _near(ratio: float, expected: float) -> bool:
-    return abs(ratio - expected) <= 0.02 * expected
+def _is_in(distance: float, metres: float, unit_m: float) -> bool:
+    """Whether a distance, written with two decimals or fewer, is the metres in the unit."""
+    return abs(metres / unit_m - distance) <= max(0.02 * distance, ROUNDING)
 
 
 # ----------------------------------------------------------------------------------------------------------- dates

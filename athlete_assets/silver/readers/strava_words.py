@@ -1,7 +1,7 @@
 """The words of Strava's account export in the languages in which it writes them: headers, months, sports.
 
 Header names as found in exports and in programs that read them: English, Portuguese, German, Spanish, French,
-Italian and Dutch. `folded` makes spelling variants equal, so each is listed once.
+Italian and Dutch (`competition` is translated). `folded` makes spelling variants equal, so each is listed once.
 """
 
 from __future__ import annotations
@@ -122,9 +122,35 @@ _HEADERS: dict[str, tuple[str, ...]] = {
     "from_upload": (
         "From Upload",
         "Von Upload",
+        "À partir du téléchargement",
+        "Van upload",
     ),
     "workout_type": ("Workout Type",),
-    "competition": ("Competition",),
+    "competition": (
+        "Competition",
+        "Competição",
+        "Wettkampf",
+        "Competición",
+        "Compétition",
+        "Competizione",
+        "Wedstrijd",
+    ),
+    "grade_adjusted_distance": (
+        "Grade Adjusted Distance",
+        "Auf Steigung angepasste Distanz",
+        "Distance ajustée selon la pente",
+    ),
+    "perceived_exertion": (
+        "Perceived Exertion",
+        "Gefühlte Anstrengung",
+        "Effort ressenti",
+        "Ervaren inspanning",
+    ),
+    "weighted_power": (
+        "Weighted Average Power",
+        "Gewichtete durchschnittliche Leistung",
+        "Puissance moyenne pondérée",
+    ),
     "trainer": ("Trainer",),
 }
 

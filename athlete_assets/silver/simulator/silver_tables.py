@@ -62,6 +62,10 @@ def activity_table(rows: Rows, people: People) -> pa.Table:
         "max_heartrate": _nullable(rows["peak"]),
         "manual": pa.array(rows["manual"]),
         "trainer": pa.array(rows["trainer"]),
+        **dict.fromkeys(
+            ("grade_adjusted_distance", "perceived_exertion", "weighted_power_w"),
+            pa.nulls(len(rows["id"]), pa.float64()),
+        ),
         "source": pa.repeat(SOURCE, len(rows["id"])),
         "silver_ingestion_timestamp": _moments(rows["ingested"], utc=True),
     }
