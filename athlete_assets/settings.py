@@ -134,7 +134,7 @@ class Settings(BaseModel):
         180.0, gt=0, description="s; mean absolute error at 10 km from which a time estimator does not serve"
     )
     overtraining_detector_max_auc: float = Field(
-        0.8, gt=0.5, le=1, description="AUC above which leakage is the likelier explanation: does not serve"
+        0.9, gt=0.5, le=1, description="AUC above which leakage is the likelier explanation: does not serve"
     )
 
     # work

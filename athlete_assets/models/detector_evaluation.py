@@ -1,4 +1,8 @@
-"""How well disruptions of training are foreseen: beside the base rate, and beside the workload ratio (ACWR) alone."""
+"""How well disruptions of training are foreseen: beside the base rate, and beside how often the athlete trains alone.
+
+Somebody who trains twice a week stops for a week more often than somebody who trains daily: a detector has to say more
+than that. Differences come with a bound from draws of whole athletes, whose evenings are not independent.
+"""
 
 from __future__ import annotations
 
@@ -10,8 +14,14 @@ from numpy.typing import NDArray
 
 from athlete_assets.models import overtraining_detector, plots, promotion, splits
 from athlete_assets.models.model_spec import Candidate, Judgement
-from athlete_assets.models.overtraining_detector import DEFAULTS, OvertrainingDetector, OvertrainingDetectorOptions
+from athlete_assets.models.overtraining_detector import (
+    DEFAULTS,
+    FREQUENCY,
+    OvertrainingDetector,
+    OvertrainingDetectorOptions,
+)
 from athlete_assets.models.promotion import Decision
+from athlete_assets.models.registry import Serving
 from athlete_assets.models.splits import ATHLETE_FOLDS
 
 if TYPE_CHECKING:
@@ -50,8 +60,16 @@ def _fitted_and_scored(options: OvertrainingDetectorOptions) -> Callable[[pd.Dat
 
 
 def scored(train: pd.DataFrame, test: pd.DataFrame, detector: OvertrainingDetector) -> pd.DataFrame:
-    """The test evenings with the probability of the detector, and the base rate of what it was fitted on."""
-    return test.assign(probability=detector.probabilities(test), base_rate=float(train["disrupted"].mean()))
+    """The test evenings with the probability of the detector, and of its rivals, learned from the same rows.
+
+    `frequency`: a regression on the consistency score alone; `base_rate`: the share that was followed by a disruption.
+    """
+    frequency = overtraining_detector.fit_counts(train, (FREQUENCY,))
+    return test.assign(
+        probability=detector.probabilities(test),
+        frequency=frequency.probabilities(test),
+        base_rate=float(train["disrupted"].mean()),
+    )
 
 
 # -------------------------------------------------------------------------------------------------------------- gate
@@ -59,9 +77,10 @@ def scored(train: pd.DataFrame, test: pd.DataFrame, detector: OvertrainingDetect
 
 def judged(candidate: Candidate, options: OvertrainingDetectorOptions) -> Judgement:
     """A candidate on its holdout."""
-    found = figures(scored(candidate.train, candidate.holdout, candidate.fitted), options)
+    holdout = scored(candidate.train, candidate.holdout, candidate.fitted)
+    found = figures(holdout, options)
     return Judgement(
-        decision=verdict(found, _champion_auc(candidate)),
+        decision=verdict(holdout, champion_probabilities(candidate.champion, holdout), options),
         figures=found,
         text=as_text("holdout", found),
         metrics={name: value for name, value in found.items() if isinstance(value, float) and name != "max_auc"},
@@ -70,66 +89,88 @@ def judged(candidate: Candidate, options: OvertrainingDetectorOptions) -> Judgem
     )
 
 
-def verdict(figures: dict[str, Any], champion_auc: float | None) -> Decision:
-    """The gate: above ACWR alone and chance, Brier below the base rate's, not suspicious, the champion not better."""
-    value = figures["auc"]
+def verdict(scored: pd.DataFrame, champion: Floats | None, options: OvertrainingDetectorOptions = DEFAULTS) -> Decision:
+    """The gate on a scored holdout; `champion`: the serving detector's probabilities, NaN where it abstains.
+
+    Approved where the Brier score is surely below the base rate's (the 90 % bound by athlete), neither frequency alone
+    nor the champion is surely better, and the AUC is not suspicious.
+    """
+    outcome = scored["disrupted"].to_numpy(dtype=bool)
+    value = auc(scored["probability"].to_numpy(np.float64), outcome)
     if value is None:
         return Decision(False, ("the holdout holds evenings of one outcome only",))
-    workload = figures["auc_acwr_alone"] or 0.5
+    gain, low, high = brier_gain(scored, "base_rate")
     found = [
-        (value > max(workload, 0.5), f"AUC {value:.3f} against {workload:.3f} of ACWR alone"),
-        (
-            figures["brier"] < figures["brier_base_rate"],
-            f"Brier {figures['brier']:.4f} against {figures['brier_base_rate']:.4f} of the base rate",
-        ),
-        (
-            not figures["suspicious"],
-            f"AUC {value:.3f}; above {figures['max_auc']:g} leakage is likelier than skill",
-        ),
+        (low > 0, f"Brier {gain:.4f} [{low:.4f}, {high:.4f}] below the base rate's; all of it has to be above 0"),
+        (value <= options.max_auc, f"AUC {value:.3f}; above {options.max_auc:g} leakage is likelier than skill"),
     ]
-    if champion_auc is not None:
-        found.append((value >= champion_auc, f"AUC {value:.3f} against {champion_auc:.3f} of the champion"))
+    rivals = {"frequency alone": scored.assign(rival=scored["frequency"])}
+    if champion is not None:
+        rivals["the champion"] = scored.assign(rival=champion)[np.isfinite(champion)]
+    for name, rows in rivals.items():
+        if rows.empty:
+            found.append((True, f"{name} answers for none of the holdout's evenings"))
+            continue
+        gain, low, high = brier_gain(rows, "rival")
+        found.append((high >= 0, f"Brier {gain:.4f} [{low:.4f}, {high:.4f}] below that of {name}; not surely above it"))
     return promotion.decided(found)
 
 
-def _champion_auc(candidate: Candidate) -> float | None:
-    champion, holdout = candidate.champion, candidate.holdout
+def champion_probabilities(champion: Serving | None, holdout: pd.DataFrame) -> Floats | None:
+    """The serving detector's probabilities for the holdout, NaN where it abstains; None where none serves.
+
+    One of an earlier release may ask for features that are no longer looked up: it must not be in the way of the one
+    that replaces it.
+    """
     if champion is None:
         return None
-    theirs = champion.model.predict(holdout[champion.inputs].astype(float))["p_disruption_14d"].to_numpy(float)
-    answered = np.isfinite(theirs)
-    return auc(theirs[answered], holdout["disrupted"].to_numpy(dtype=bool)[answered]) if answered.any() else None
+    if not set(champion.inputs) <= set(holdout.columns):
+        return np.full(len(holdout), np.nan)
+    answered = champion.model.predict(holdout[champion.inputs].astype(np.float64))
+    result: Floats = answered["p_disruption_14d"].to_numpy(np.float64)
+    return result
 
 
 # ---------------------------------------------------------------------------------------------------------- figures
 
 
 def figures(predictions: pd.DataFrame, options: OvertrainingDetectorOptions = DEFAULTS) -> dict[str, Any]:
-    """AUC with a 90 % interval by resampling athletes, PR-AUC, Brier and calibration, beside base rate and ACWR."""
+    """AUC (over all pairs, and over pairs of one athlete's evenings), PR-AUC, Brier and calibration beside the rivals'.
+
+    Intervals are 90 %, by draws of athletes; a gain in Brier is positive where the detector's is the lower.
+    """
     outcome = predictions["disrupted"].to_numpy(dtype=bool)
-    probability = predictions["probability"].to_numpy(np.float64)
-    workload = predictions["acwr"].to_numpy(np.float64)
-    known = np.isfinite(workload)
+    probability, frequency = (predictions[name].to_numpy(np.float64) for name in ("probability", "frequency"))
     low, high = _auc_interval(predictions, "probability")
-    workload_low, workload_high = _auc_interval(predictions[known], "acwr")
+    frequency_low, frequency_high = _auc_interval(predictions, "frequency")
     value = auc(probability, outcome)
-    return {
+    found: dict[str, Any] = {
         "evenings": len(predictions),
         "athletes": int(predictions["athlete_id"].nunique()),
         "base_rate": float(outcome.mean()),
         "auc": value,
         "auc_low": low,
         "auc_high": high,
-        "auc_acwr_alone": auc(workload[known], outcome[known]),
-        "auc_acwr_low": workload_low,
-        "auc_acwr_high": workload_high,
+        "auc_within_athletes": auc_within_athletes(predictions, "probability"),
+        "auc_frequency_alone": auc(frequency, outcome),
+        "auc_frequency_low": frequency_low,
+        "auc_frequency_high": frequency_high,
+        "auc_frequency_within_athletes": auc_within_athletes(predictions, "frequency"),
         "pr_auc": average_precision(probability, outcome),
         "brier": float(((probability - outcome) ** 2).mean()),
-        "brier_base_rate": float(((predictions["base_rate"].to_numpy(np.float64) - outcome) ** 2).mean()),
         "calibration": calibration(probability, outcome),
         "suspicious": bool(value is not None and value > options.max_auc),
         "max_auc": options.max_auc,
     }
+    for name, rival in (("base_rate", "base_rate"), ("frequency_alone", "frequency")):
+        found[f"brier_{name}"] = float(((predictions[rival].to_numpy(np.float64) - outcome) ** 2).mean())
+        gain, low_gain, high_gain = brier_gain(predictions, rival)
+        found |= {
+            f"brier_gain_on_{name}": gain,
+            f"brier_gain_on_{name}_low": low_gain,
+            f"brier_gain_on_{name}_high": high_gain,
+        }
+    return found
 
 
 def auc(score: Floats, outcome: NDArray[np.bool_]) -> float | None:
@@ -137,6 +178,35 @@ def auc(score: Floats, outcome: NDArray[np.bool_]) -> float | None:
     from sklearn.metrics import roc_auc_score
 
     return float(roc_auc_score(outcome, score)) if outcome.any() and not outcome.all() else None
+
+
+def auc_within_athletes(rows: pd.DataFrame, score: str) -> float | None:
+    """Probability that of two evenings of ONE athlete the one that a disruption followed scores higher, ties half.
+
+    Who trains how often is the same on both sides of such a pair. None where no athlete has both outcomes.
+    """
+    wins, pairs = 0.0, 0
+    for _, own in rows.groupby("athlete_id", sort=False):
+        outcome = own["disrupted"].to_numpy(dtype=bool)
+        found = auc(own[score].to_numpy(np.float64), outcome)
+        if found is not None:
+            own_pairs = int(outcome.sum()) * int((~outcome).sum())
+            wins, pairs = wins + found * own_pairs, pairs + own_pairs
+    return wins / pairs if pairs else None
+
+
+def brier_gain(rows: pd.DataFrame, rival: str) -> tuple[float, float, float]:
+    """By how much the Brier score lies below that of the rival's column: mean, and 5th and 95th percentile over draws
+    of athletes, each drawn athlete with all its evenings.
+    """
+    outcome = rows["disrupted"].to_numpy(dtype=bool)
+    gain = (rows[rival].to_numpy(np.float64) - outcome) ** 2 - (rows["probability"].to_numpy(np.float64) - outcome) ** 2
+    names, athlete = np.unique(rows["athlete_id"].to_numpy(dtype=str), return_inverse=True)
+    sums, counts = np.bincount(athlete, gain), np.bincount(athlete)
+    draws = np.random.default_rng(0).integers(0, len(names), (BOOTSTRAPS, len(names)))
+    drawn = sums[draws].sum(axis=1) / counts[draws].sum(axis=1)
+    low, high = np.quantile(drawn, [0.05, 0.95])
+    return float(gain.mean()), float(low), float(high)
 
 
 def average_precision(score: Floats, outcome: NDArray[np.bool_]) -> float | None:
@@ -183,13 +253,28 @@ def as_text(title: str, report: dict[str, Any]) -> str:
         title,
         f"  {report['evenings']} evenings of {report['athletes']} athletes; "
         f"{report['base_rate']:.0%} were followed by a disruption",
-        f"  AUC {report['auc']:.3f} [{report['auc_low']:.3f}, {report['auc_high']:.3f}]; ACWR alone "
-        f"{report['auc_acwr_alone']:.3f} [{report['auc_acwr_low']:.3f}, {report['auc_acwr_high']:.3f}]",
-        f"  PR-AUC {report['pr_auc']:.3f} (base rate {report['base_rate']:.3f}); "
-        f"Brier {report['brier']:.4f} (base rate alone {report['brier_base_rate']:.4f})",
+        f"  AUC {_of(report['auc'])} [{_of(report['auc_low'])}, {_of(report['auc_high'])}], between evenings of one "
+        f"athlete {_of(report['auc_within_athletes'])}",
+        f"  run frequency alone: AUC {_of(report['auc_frequency_alone'])} [{_of(report['auc_frequency_low'])}, "
+        f"{_of(report['auc_frequency_high'])}], between evenings of one athlete "
+        f"{_of(report['auc_frequency_within_athletes'])}",
+        f"  Brier {report['brier']:.4f}: {_gain(report, 'base_rate')} the base rate's "
+        f"{report['brier_base_rate']:.4f}, {_gain(report, 'frequency_alone')} run frequency's "
+        f"{report['brier_frequency_alone']:.4f}",
+        f"  PR-AUC {_of(report['pr_auc'])} (base rate {report['base_rate']:.3f})",
         "  calibration, predicted/observed by tenths: "
         + " ".join(f"{part['predicted']:.2f}/{part['observed']:.2f}" for part in report["calibration"]),
     ]
     if report["suspicious"]:
         lines.append(f"  AUC above {report['max_auc']:g}: look for leakage before believing it")
     return "\n".join(lines)
+
+
+def _of(value: float | None) -> str:
+    """Evenings of one outcome have no AUC."""
+    return "unknown" if value is None else f"{value:.3f}"
+
+
+def _gain(report: dict[str, Any], rival: str) -> str:
+    gain, low, high = (report[f"brier_gain_on_{rival}{end}"] for end in ("", "_low", "_high"))
+    return f"{gain:.4f} [{low:.4f}, {high:.4f}] below"

@@ -1,8 +1,10 @@
 """overtraining_detector: the probability that a week without any activity begins within the next 14 days.
 
-A stop for whatever reason (a cold, a holiday, sore legs): never an injury, never a diagnosis. CatBoost on the load
-features, calibrated by Platt's logistic curve on the newest fifth of the evenings, which the trees have not seen. Where
-there is too little to learn from, or too little known of an athlete, it abstains and says why.
+A logistic regression of five counts: how often the athlete was active of late, and how long ago the last run was. It
+measures how firmly a training habit holds, and nothing of load, heart rate or pace: gradient-boosted trees on 24 load
+and frequency features told disruptions of unseen athletes no better, and worse a year on (README, "How good the models
+are"). A stop for whatever reason (a cold, a holiday, sore legs): never an injury, never a diagnosis. Where there is
+too little to learn from, or too little known of an athlete, it abstains and says why.
 """
 
 from __future__ import annotations
@@ -19,74 +21,39 @@ from athlete_assets.models.splits import TooLittleToLearnFrom
 
 if TYPE_CHECKING:
     import pandas as pd
-    from catboost import CatBoostClassifier
     from pyspark.sql import DataFrame
 
 Floats = NDArray[np.float64]
 
-ROLLING_INPUTS = (
-    "ctl_42d",
-    "atl_7d",
-    "tsb",
-    "ramp_rate_7d",
-    "acwr",
-    "acwr_7d_28d",
-    "distance_trend_30d",
-    "consistency_score",
-    "activities_30d",
-    "total_distance_30d_km",
-    "training_monotony_7d",
-    "training_strain_7d",
-    "rest_days_14d",
-    "long_run_spike",
-    "pace_trend_30d",
-)
-PERFORMANCE_INPUTS = (
-    "run_days_14d",
-    "run_days_28d",
-    "run_days_90d",
-    "run_distance_7d_km",
-    "run_distance_28d_km",
-    "run_distance_90d_km",
-    "run_distance_365d_km",
-    "days_since_run",
-    "run_history_days",
-)
+FREQUENCY = "consistency_score"
+"""How often the athlete trains, and the rival that the other counts have to add something to."""
+COUNTS = (FREQUENCY, "rest_days_14d", "days_since_run", "run_days_90d", "run_history_days")
+"""What the probability is computed from."""
+IN_LOGARITHMS = ("days_since_run", "run_days_90d", "run_history_days")
+"""Counts of many days, of which one more says less the more there are: ln(1 + days)."""
+WHERE_UNKNOWN = {"days_since_run": 365.0}
+"""The columns look back a year: no run is a year without one. Any other count is 0 where it is unknown."""
+ROLLING_INPUTS = (FREQUENCY, "rest_days_14d", "activities_30d")
+PERFORMANCE_INPUTS = ("days_since_run", "run_days_90d", "run_history_days")
 INPUTS = (*ROLLING_INPUTS, *PERFORMANCE_INPUTS)
 OUTPUTS = ("p_disruption_14d", "p_disruption_reason")
 
-CALIBRATION_SHARE, MIN_CALIBRATION_OF_A_CLASS = 0.2, 5
-ATHLETE_POWER = 0.5
-TOO_LITTLE_HISTORY = "fewer than 28 days of training history"
+MIN_HISTORY_DAYS, MIN_ACTIVITIES_30D = 28, 4
+TOO_LITTLE_HISTORY = "fewer than 28 days since the first run of the last year"
 NOT_IN_TRAINING = "not in training: fewer than 4 activities in the last 30 days"
-MIN_ACTIVITIES_30D = 4
+OF_AN_EARLIER_RELEASE = "the detector was trained by an earlier release; the next training replaces it"
 
 
 class OvertrainingDetectorOptions(Options):
     """What a training of the overtraining detector can be started with."""
 
-    iterations: int = Field(default=250, gt=0, description="trees")
-    depth: int = Field(default=4, ge=1, le=10, description="levels of a tree")
-    learning_rate: float = Field(default=0.04, gt=0, le=1, description="share of each tree that is added")
-    rsm: float = Field(default=0.5, gt=0, le=1, description="share of the features that each split may choose from")
-    l2_leaf_reg: float = Field(default=20.0, ge=0, description="penalty of a leaf's value")
-    random_seed: int = Field(default=7, ge=0, description="of the trees")
+    penalty: float = Field(
+        default=1.0, gt=0, description="of the squared coefficients of standardised counts; keeps them finite"
+    )
     min_evenings: int = Field(default=300, ge=20, description="evenings; fewer do not carry a model")
     min_athletes: int = Field(default=5, ge=2, description="evenings of fewer do not carry a model")
     min_of_a_class: int = Field(default=30, ge=5, description="evenings with, and as many without a disruption")
     max_auc: float = setting("overtraining_detector_max_auc")
-
-    @property
-    def catboost(self) -> dict[str, Any]:
-        """The parameters of the trees."""
-        chosen = ("iterations", "depth", "learning_rate", "rsm", "l2_leaf_reg", "random_seed")
-        return {
-            **{name: getattr(self, name) for name in chosen},
-            "loss_function": "Logloss",
-            "thread_count": 2,
-            "allow_writing_files": False,
-            "verbose": False,
-        }
 
 
 DEFAULTS = OvertrainingDetectorOptions()
@@ -94,28 +61,38 @@ DEFAULTS = OvertrainingDetectorOptions()
 
 @dataclass
 class OvertrainingDetector:
-    """A fitted detector: trees, and the logistic curve that turns their score into a probability."""
+    """A fitted detector: the log odds of a disruption are a sum over counts."""
 
-    model: CatBoostClassifier
-    slope: float
+    counts: tuple[str, ...]
+    centre: Floats
+    scale: Floats
+    slopes: Floats
+    """Log odds that one `scale` of each count adds, (counts,)."""
     intercept: float
+    """Log odds at the centre."""
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """A detector that was stored as trees before it was a regression has no counts: it abstains."""
+        self.__dict__.update({"counts": (), **state})
 
     def probabilities(self, wide: pd.DataFrame) -> Floats:
-        """Calibrated probability for each row of `wide` (INPUTS), whether or not it should be shown."""
-        score = self.model.predict(wide[list(INPUTS)].astype(np.float64), prediction_type="RawFormulaVal")
-        result: Floats = 1 / (1 + np.exp(-(self.slope * np.asarray(score) + self.intercept)))
+        """Probability for each row of `wide` (INPUTS), whether or not it should be shown."""
+        log_odds = self.intercept + (_matrix(wide, self.counts) - self.centre) / self.scale @ self.slopes
+        result: Floats = 1 / (1 + np.exp(-log_odds))
         return result
 
     def predict(self, wide: pd.DataFrame) -> pd.DataFrame:
         """OUTPUTS, one row a row of `wide`: a probability, or null with the reason for it."""
         import pandas as pd
 
-        probability = self.probabilities(wide)
-        unknown = wide["acwr"].isna().to_numpy()
+        if not self.counts:
+            unknown = pd.DataFrame(index=wide.index, columns=list(OUTPUTS))
+            return unknown.assign(p_disruption_14d=np.nan, p_disruption_reason=OF_AN_EARLIER_RELEASE)
+        young = ~(wide["run_history_days"].to_numpy(np.float64) >= MIN_HISTORY_DAYS)
         idle = ~(wide["activities_30d"].to_numpy(np.float64) >= MIN_ACTIVITIES_30D)
-        reason = np.select([unknown, idle], [TOO_LITTLE_HISTORY, NOT_IN_TRAINING], default="").astype(object)
+        reason = np.select([young, idle], [TOO_LITTLE_HISTORY, NOT_IN_TRAINING], default="").astype(object)
         reason[reason == ""] = None
-        shown = np.where(unknown | idle, np.nan, probability)
+        shown = np.where(young | idle, np.nan, self.probabilities(wide))
         return pd.DataFrame({"p_disruption_14d": shown, "p_disruption_reason": reason}, index=wide.index)
 
 
@@ -129,28 +106,25 @@ def labelled(disruptions: DataFrame, rolling: DataFrame, performance: DataFrame)
 
 def fit(rows: pd.DataFrame, options: OvertrainingDetectorOptions = DEFAULTS) -> OvertrainingDetector:
     """Fits on labelled rows (DISRUPTIONS columns with INPUTS). Raises TooLittleToLearnFrom with what is missing."""
-    import pandas as pd
-    from catboost import CatBoostClassifier
+    return fit_counts(usable_rows(rows, options), COUNTS, options)
 
-    usable_rows(rows, options)
 
-    day = rows["as_of_date"]
-    cut = day.sort_values().iloc[int((1 - CALIBRATION_SHARE) * len(rows))]
-    late = (day >= cut).to_numpy()
-    early = (day < cut - pd.Timedelta(days=options.embargo_days)).to_numpy()
-    outcome = rows["disrupted"].to_numpy(dtype=bool)
-    least = MIN_CALIBRATION_OF_A_CLASS
-    if min(outcome[early].sum(), (~outcome[early]).sum(), outcome[late].sum(), (~outcome[late]).sum()) < least:
-        raise TooLittleToLearnFrom(
-            f"the older or the newest evenings hold fewer than {least} disruptions, or fewer than {least} evenings "
-            "without one: a detector could not be calibrated"
-        )
-    matrix = rows[list(INPUTS)].astype(np.float64)
-    model = CatBoostClassifier(**options.catboost)
-    model.fit(matrix[early], outcome[early], sample_weight=_weights(rows[early]))
-    score = np.asarray(model.predict(matrix[late], prediction_type="RawFormulaVal"))
-    slope, intercept = platt(score, outcome[late])
-    return OvertrainingDetector(model, slope, intercept)
+def fit_counts(
+    rows: pd.DataFrame, counts: tuple[str, ...], options: OvertrainingDetectorOptions = DEFAULTS
+) -> OvertrainingDetector:
+    """Logistic regression of `disrupted` on the counts.
+
+    Every evening weighs the same and the intercept is free, so that in training the mean probability is the share that
+    was followed by a disruption.
+    """
+    from sklearn.linear_model import LogisticRegression
+
+    matrix = _matrix(rows, counts)
+    centre, spread = matrix.mean(axis=0), matrix.std(axis=0)
+    scale = np.where(spread > 0, spread, 1.0)
+    curve = LogisticRegression(C=1 / options.penalty, solver="newton-cholesky", tol=1e-10, max_iter=100)
+    curve.fit((matrix - centre) / scale, rows["disrupted"].to_numpy(dtype=bool))
+    return OvertrainingDetector(counts, centre, scale, curve.coef_[0], float(curve.intercept_[0]))
 
 
 def usable_rows(rows: pd.DataFrame, options: OvertrainingDetectorOptions = DEFAULTS) -> pd.DataFrame:
@@ -174,28 +148,11 @@ def usable_rows(rows: pd.DataFrame, options: OvertrainingDetectorOptions = DEFAU
     return rows
 
 
-def _weights(rows: pd.DataFrame) -> Floats:
-    evenings = rows.groupby("athlete_id")["disrupted"].transform("size").to_numpy(np.float64)
-    weights: Floats = evenings**-ATHLETE_POWER
-    return weights
-
-
-def platt(score: Floats, outcome: NDArray[np.bool_]) -> tuple[float, float]:
-    """Slope and intercept of the logistic curve of outcome on score (Platt, 1999).
-
-    His smoothed targets keep the curve finite where the classes separate; a slope below 0 (a score that tells the
-    wrong way round on the newest evenings) becomes 0: then the probability is the base rate.
-    """
-    from sklearn.linear_model import LogisticRegression
-
-    positive, negative = int(outcome.sum()), int((~outcome).sum())
-    target = np.where(outcome, (positive + 1) / (positive + 2), 1 / (negative + 2))
-    # a target between 0 and 1 is a row of each class, weighted; no penalty, and Newton's method to the last digits
-    curve = LogisticRegression(C=np.inf, solver="newton-cholesky", tol=1e-12, max_iter=100)
-    twice = np.concatenate([score, score])[:, None]
-    curve.fit(twice, np.repeat([True, False], len(score)), sample_weight=np.concatenate([target, 1 - target]))
-    slope, intercept = float(curve.coef_[0, 0]), float(curve.intercept_[0])
-    if slope <= 0:
-        share = target.mean()
-        return 0.0, float(np.log(share / (1 - share)))
-    return slope, intercept
+def _matrix(wide: pd.DataFrame, counts: tuple[str, ...]) -> Floats:
+    """(rows, counts) without unknown values."""
+    columns = []
+    for name in counts:
+        values = wide[name].to_numpy(np.float64)
+        known = np.where(np.isfinite(values), values, WHERE_UNKNOWN.get(name, 0.0))
+        columns.append(np.log1p(known) if name in IN_LOGARITHMS else known)
+    return np.column_stack(columns)

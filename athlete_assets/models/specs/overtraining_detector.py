@@ -30,7 +30,9 @@ def as_mlflow_model(detector: OvertrainingDetector) -> Any:
 
 SPEC = ModelSpec(
     name="overtraining_detector",
-    description="Probability that a week without any activity begins within 14 days; not an injury, not a diagnosis.",
+    description="Probability that a week without any activity begins within 14 days, from how regularly and how "
+    "recently the athlete trained (a logistic regression of five counts). It measures how firmly the habit holds, sees "
+    "no load, heart rate or pace, and is not an injury and not a diagnosis.",
     labels=tables.DISRUPTIONS,
     label="disrupted",
     evening="as_of_date",
