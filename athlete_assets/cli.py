@@ -66,6 +66,13 @@ def _status(options: argparse.Namespace, settings: Settings) -> int:
     return 0
 
 
+def _plan(options: argparse.Namespace, settings: Settings) -> int:
+    from athlete_assets import commands
+
+    _of_the_local_deployment(settings)
+    return commands.set_plan(options.file, options.athlete, settings)
+
+
 def _ui(options: argparse.Namespace, settings: Settings) -> int:
     from athlete_assets import commands
 
@@ -160,6 +167,10 @@ def _parser() -> argparse.ArgumentParser:
     importer.set_defaults(command=_import)
     status = commands.add_parser("status", help="print the summary of what is there")
     status.set_defaults(command=_status)
+    planned = commands.add_parser("plan", help="take a CSV file (date, load or minutes, race) as an athlete's plan")
+    planned.add_argument("file", type=_path, help="the whole plan, a day a line: date,load,minutes,race")
+    planned.add_argument("--athlete", metavar="ID", help="whose it is, where the home holds several athletes")
+    planned.set_defaults(command=_plan)
     maintain = commands.add_parser("maintain", help="compact tables; remove old versions, runs and models")
     maintain.set_defaults(command=_maintain)
     bricks = commands.add_parser("databricks", help="set a Databricks workspace up, and try everything that it needs")

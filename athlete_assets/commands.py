@@ -25,7 +25,7 @@ from athlete_assets.orchestration.run_requests import GOLD_TABLES
 from athlete_assets.orchestration.run_tags import MAX_RETRIES, RANGE_END, RANGE_START
 from athlete_assets.orchestration.worker import worker_tags
 from athlete_assets.settings import Settings
-from athlete_assets.silver import imports, landing, ownership, simulator
+from athlete_assets.silver import imports, landing, ownership, plan, simulator
 from athlete_assets.store.local import LocalStore
 
 UNREADABLE_SHOWN = 50
@@ -88,6 +88,25 @@ def import_file(path: Path, settings: Settings, athlete: str | None, drop_missin
                 f"  {len(gone)} activities of the last export are no longer in this one, and stay: {listed}. If they "
                 "were deleted at the source, import again with --drop-missing"
             )
+
+
+def set_plan(path: Path, athlete: str | None, settings: Settings) -> int:
+    """Takes a file as an athlete's plan, and projects it. 0 when all went well, else 1; InputError writes nothing."""
+    from athlete_assets import definitions
+
+    store = LocalStore(settings)
+    athlete = plan.whose(store, athlete)
+    rows = plan.read_plan(path, athlete)
+    plan.write_plan(store, athlete, rows)
+    days = [day.date() for day in rows["plan_date"].to_pylist()]
+    say(f"{len(days)} days planned" + (f", {min(days)} to {max(days)}" if days else ": the plan is empty"))
+    if not store.exists(tables.ROLLING):
+        say("It is projected with the next `athlete-assets run`.")
+        return 0
+    os.environ["DAGSTER_HOME"] = str(prepare_dagster_home(settings))
+    job = definitions.build(settings).resolve_implicit_global_asset_job_def()
+    projected = job.get_subset(asset_selection=set(_keys(tables.PROJECTION, tables.LOAD_ROOM)))
+    return 0 if _executed(projected).success else 1
 
 
 def simulate_cohort(athletes: int, years: float, seed: int, settings: Settings) -> None:

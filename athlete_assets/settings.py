@@ -89,6 +89,10 @@ class Settings(BaseModel):
     expected_active_days_per_week: float = Field(4.0, gt=0, le=7, description="what consistency_score calls 1")
     acwr_risk: float = Field(1.5, gt=0, description="acwr above it is a risk reason")
     monotony_risk: float = Field(2.0, gt=0, description="training_monotony_7d above it is a risk reason")
+    max_ramp_7d: float = Field(
+        8.0, gt=0, description="TSS/day in 7 days; the room for load of today leaves ramp_rate_7d at or below it"
+    )
+    race_form_tsb: float = Field(10.0, description="TSS/day; the form on race day that a taper leads to")
 
     # checks
     row_count_kept_share: float = Field(

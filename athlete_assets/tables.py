@@ -246,10 +246,31 @@ STRAVA_BEST_EFFORT = Table(
     cadence=Cadence.EXTERNAL,
 )
 
+ATHLETE_PLAN = Table(
+    "silver",
+    "athlete_plan",
+    "What an athlete plans to do (`athlete-assets plan FILE`), a row a day; a day without one is a rest day as far as "
+    "the plan reaches. Optional.",
+    (
+        Column("athlete_id", STRING, "The athlete."),
+        Column("plan_date", TIMESTAMP, "The calendar day."),
+        Column("load_tss", DOUBLE, "Planned load.", "TSS", required=False),
+        Column("moving_time_min", DOUBLE, "Planned time, where no load is stated.", "min", required=False),
+        Column("is_race", BOOLEAN, "A race that the form is to be right for.", required=False),
+        Column("silver_ingestion_timestamp", TIMESTAMP, "When the row was written to silver.", required=False),
+    ),
+    keys=("athlete_id", "plan_date"),
+    cadence=Cadence.EXTERNAL,
+)
+
 OF_ACTIVITIES = (STRAVA_SUB_ACTIVITY, STRAVA_RECORDING, STRAVA_BEST_EFFORT)
 """The silver tables whose rows belong to an activity (activity_id), and change with its day."""
 OPTIONAL = (STRAVA_RECORDING, STRAVA_BEST_EFFORT)
-"""Silver tables that need not exist."""
+"""Silver tables of recordings, that need not exist."""
+OF_ATHLETES = (STRAVA_ATHLETE, ATHLETE_PLAN)
+"""The silver tables of what athletes say, which may stay as they are for ever."""
+OF_FEATURES = (STRAVA_ACTIVITIES, *OF_ACTIVITIES, STRAVA_ATHLETE)
+"""The silver tables that features rest on; a plan is of days to come."""
 
 REJECTS = Table(
     "silver_rejects",
@@ -791,6 +812,69 @@ METRICS_SUMMARY = Table(
         Column("hr_max_source", STRING, "What it rests on."),
         Column("last_activity_date", TIMESTAMP, "Day of the newest activity.", nullable=False),
         Column("days_since_activity", BIGINT, "Days from the newest activity to as_of_date.", "d"),
+    ),
+    keys=("athlete_id",),
+    cadence=Cadence.SUMMARY,
+)
+
+SCENARIOS = ("rest", "habit", "plan")
+
+PROJECTION = Table(
+    "gold",
+    "athlete_projection",
+    "Fitness, fatigue and form of the 14 days after the newest, at rest, at the present habit and by the athlete's "
+    "plan: what athlete_rolling_features will say if those loads come true.",
+    (
+        _ATHLETE,
+        Column("scenario", STRING, "rest, habit (the last 28 days, weekday by weekday) or plan.", nullable=False),
+        Column("projected_date", TIMESTAMP, "The day at whose end the state is taken.", nullable=False),
+        Column(
+            "as_of_date", TIMESTAMP, "The newest day of the features, from whose end it is counted.", nullable=False
+        ),
+        Column("days_ahead", BIGINT, "Days from as_of_date.", "d", nullable=False, low=1, high=14),
+        Column("load_tss", DOUBLE, "Load of that day in the scenario.", "TSS", nullable=False, low=0),
+        Column("fitness_ctl", DOUBLE, "ctl_42d then.", "TSS/day", nullable=False, low=0),
+        Column("fatigue_atl", DOUBLE, "atl_7d then.", "TSS/day", nullable=False, low=0),
+        Column("form_tsb", DOUBLE, "tsb then.", "TSS/day", nullable=False),
+        Column("ramp_rate_7d", DOUBLE, "ramp_rate_7d then.", "TSS/day", nullable=False),
+        Column("acwr", DOUBLE, "acwr then; null as in athlete_rolling_features.", low=0, high=7),
+    ),
+    keys=("athlete_id", "scenario", "projected_date"),
+    cadence=Cadence.SUMMARY,
+)
+
+LOAD_ROOM = Table(
+    "gold",
+    "athlete_load_room",
+    "One row an athlete: how much load today still leaves ramp and ACWR within their limits, and which load until the "
+    "next planned race leads to the form wanted on its day.",
+    (
+        _ATHLETE,
+        Column("as_of_date", TIMESTAMP, "Today: the newest day of the features.", nullable=False),
+        Column("load_today_tss", DOUBLE, "Load of today so far.", "TSS", nullable=False, low=0),
+        Column("room_by_ramp_tss", DOUBLE, "Further load until ramp_rate_7d is ATHLETE_MAX_RAMP_7D.", "TSS", low=0),
+        Column("room_by_acwr_tss", DOUBLE, "Further load until acwr is ATHLETE_ACWR_RISK.", "TSS", low=0),
+        Column("room_today_tss", DOUBLE, "The lesser of the two.", "TSS", low=0),
+        Column("room_limited_by", STRING, "ramp or acwr: which is the lesser."),
+        Column(
+            "room_unknown_reason",
+            STRING,
+            "Why the room is null: warmup (under 42 days of history) or unknown_load (no load of 42 days is known).",
+        ),
+        Column("load_per_min_tss", DOUBLE, "Usual load of a minute: days of the last 42 with known load.", "TSS/min"),
+        Column("room_today_min", DOUBLE, "room_today_tss as minutes of usual load.", "min", low=0),
+        Column("habit_load_tss", DOUBLE, "Mean daily load of the last 28 days.", "TSS/day", low=0),
+        Column("race_date", TIMESTAMP, "The next race of the plan after today."),
+        Column("race_form_target_tsb", DOUBLE, "Form wanted at its start: ATHLETE_RACE_FORM_TSB.", "TSS/day"),
+        Column("race_form_at_rest_tsb", DOUBLE, "Form at its start after rest from tomorrow on.", "TSS/day"),
+        Column(
+            "taper_load_tss",
+            DOUBLE,
+            "Load of each day from tomorrow to the race's eve that leads to race_form_target_tsb; null where there is "
+            "no day between, and where rest alone gives less.",
+            "TSS/day",
+            low=0,
+        ),
     ),
     keys=("athlete_id",),
     cadence=Cadence.SUMMARY,

@@ -38,7 +38,7 @@ def activity_asset(settings: Settings) -> dg.AssetsDefinition:
     @table_asset(
         settings,
         [
-            table_spec(tables.ACTIVITY, settings, deps=[asset_key(table) for table in tables.SILVER]),
+            table_spec(tables.ACTIVITY, settings, deps=[asset_key(table) for table in tables.OF_FEATURES]),
             table_spec(tables.REJECTS, settings, deps=[asset_key(tables.STRAVA_ACTIVITIES)]),
         ],
         checks=[

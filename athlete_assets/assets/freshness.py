@@ -29,9 +29,9 @@ def freshness_policy(table: Table, settings: Settings) -> dg.FreshnessPolicy | N
     """Silver warns after ATHLETE_SILVER_WARN_DAYS and fails after twice that; the others fail at the deadline, which
     is Monday's for the labels: they are written with the models.
 
-    None for what athletes state about themselves, which may stay as it is for ever, and for what need not exist.
+    None for what athletes say, which may stay as it is for ever, and for what need not exist.
     """
-    if table == tables.STRAVA_ATHLETE or table in tables.OPTIONAL:
+    if table in (*tables.OF_ATHLETES, *tables.OPTIONAL):
         return None
     if table.cadence is Cadence.EXTERNAL:
         warn = timedelta(days=settings.silver_warn_days)

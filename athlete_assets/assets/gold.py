@@ -23,6 +23,7 @@ from athlete_assets.days import Days
 from athlete_assets.gold import scoring
 from athlete_assets.gold.metrics_summary import metrics_summary
 from athlete_assets.gold.predictions import log_entries, predictions
+from athlete_assets.gold.projection import load_room, projection
 from athlete_assets.models import registry
 from athlete_assets.models.specs import MODELS
 from athlete_assets.monitoring import anomalies, charts, checks, drift, reconciliation
@@ -44,8 +45,8 @@ SUMMARISED = (tables.ACTIVITY, tables.DAILY, tables.ROLLING, tables.PERFORMANCE,
 
 
 def gold_assets(settings: Settings) -> list[dg.AssetsDefinition]:
-    """athlete_predictions by day, athlete_metrics_summary as a whole."""
-    return [predictions_asset(settings), metrics_summary_asset(settings)]
+    """athlete_predictions by day; the summary, and what loads to come lead to, as a whole."""
+    return [predictions_asset(settings), metrics_summary_asset(settings), projection_asset(settings)]
 
 
 def predictions_asset(settings: Settings) -> dg.AssetsDefinition:
@@ -152,3 +153,28 @@ def metrics_summary_asset(settings: Settings) -> dg.AssetsDefinition:
         yield materialize_result(store, tables.METRICS_SUMMARY, written=written, outcomes=[stable])
 
     return athlete_metrics_summary
+
+
+def projection_asset(settings: Settings) -> dg.AssetsDefinition:
+    """Where loads to come lead, and how much today still takes."""
+    projected = (tables.PROJECTION, tables.LOAD_ROOM)
+    read = (tables.DAILY, tables.ROLLING, tables.ATHLETE_PLAN)
+    deps = [asset_key(table) for table in read]
+
+    @table_asset(
+        settings,
+        [table_spec(table, settings, deps=deps) for table in projected],
+        checks=[spec for table in projected for spec in check_specs(table, checks.CONTRACT_CHECKS)],
+    )
+    def athlete_projection(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult]:
+        store = store_of(context)
+        written: dict[tables.Table, list[Written]] = {table: [] for table in projected}
+        if is_materializing(context):
+            daily, rolling, plans = (store.read(table) for table in read)
+            written[tables.PROJECTION].append(store.replace(tables.PROJECTION, projection(daily, rolling, plans)))
+            room = load_room(daily, rolling, plans, settings)
+            written[tables.LOAD_ROOM].append(store.replace(tables.LOAD_ROOM, room))
+        for table in projected:
+            yield materialize_result(store, table, written=written[table])
+
+    return athlete_projection

@@ -10,10 +10,10 @@ from athlete_assets.settings import Settings
 
 
 def silver_assets(settings: Settings) -> list[dg.AssetSpec]:
-    """Activities, and what belongs to them, by local day; the athletes' own statements as one whole."""
+    """Activities, and what belongs to them, by local day; what the athletes say as one whole."""
     daily = partitions.daily(settings)
     return [
         table_spec(tables.STRAVA_ACTIVITIES, settings, kinds={"delta"}, partitions_def=daily),
         *[table_spec(table, settings, kinds={"delta"}, partitions_def=daily) for table in tables.OF_ACTIVITIES],
-        table_spec(tables.STRAVA_ATHLETE, settings, kinds={"delta"}),
+        *[table_spec(table, settings, kinds={"delta"}) for table in tables.OF_ATHLETES],
     ]

@@ -48,6 +48,15 @@ def run_request(selected: Iterable[tables.Table], window: Days, cause: str, what
     )
 
 
+def plan_request(cause: str) -> dg.RunRequest:
+    """One run of what follows from a changed plan alone: the projection, and the tables beside it."""
+    return dg.RunRequest(
+        run_key=f"plan after {cause}",
+        asset_selection=[asset_key(table) for table in tables.SUMMARIES],
+        tags={CAUSE: cause},
+    )
+
+
 def gold_tables(instance: dg.DagsterInstance) -> list[tables.Table]:
     """The gold tables that can be written now: predictions wait for the first model."""
     if instance.get_latest_materialization_event(TIME_ESTIMATOR) is None:

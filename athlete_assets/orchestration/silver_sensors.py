@@ -24,7 +24,7 @@ from athlete_assets.assets.silver_content import GROWING, NEWEST_INGESTION, eval
 from athlete_assets.days import Days
 from athlete_assets.errors import AthleteAssetsError
 from athlete_assets.orchestration.affected_days import affected_days
-from athlete_assets.orchestration.run_requests import GOLD_TABLES, requests
+from athlete_assets.orchestration.run_requests import GOLD_TABLES, plan_request, requests
 from athlete_assets.settings import Settings
 from athlete_assets.silver.changes import WATCHED, Position, Positions, Report, Silver, Touched, bounded
 from athlete_assets.store.warehouse import WarehouseStarting
@@ -108,10 +108,13 @@ def _look(
             context.instance.report_runless_asset_event(evaluation(table, newest[table.name].ingested, settings))
     # what is left beyond the bound is looked at in the next tick
     _remember(context, {**before, **newest}, looked if upto == now else None)
+    cause = f"silver {_versions(upto)}"
+    if touched.planned and not windows:
+        context.log.info(_told(touched))
+        return dg.SensorResult(run_requests=[plan_request(cause)])
     if not windows:
         return dg.SkipReason(f"new versions, but no row differs ({_versions(upto)})")
     context.log.info(f"{_told(touched)}; affected: {', '.join(map(str, windows))}")
-    cause = f"silver {_versions(upto)}"
     return dg.SensorResult(run_requests=requests(windows, cause, context.instance, settings))
 
 
@@ -213,6 +216,8 @@ def _told(touched: Touched) -> str:
     told = [f"{len(days)} days of {len(touched.days)} athletes differ"]
     if touched.restated:
         told.append(f"{len(touched.restated)} athletes changed what they state")
+    if touched.planned:
+        told.append(f"{len(touched.planned)} athletes changed their plan")
     if touched.outside:
         told.append(f"{touched.outside} rows lie outside the calendar")
     return ", ".join(told)

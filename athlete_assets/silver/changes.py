@@ -22,7 +22,7 @@ from athlete_assets.tables import Table
 COMMITS_A_LOOK = 500
 """Commits that one look reads; what is beyond them waits for the next."""
 
-WATCHED = (tables.STRAVA_ACTIVITIES, *tables.OF_ACTIVITIES, tables.STRAVA_ATHLETE)
+WATCHED = (tables.STRAVA_ACTIVITIES, *tables.OF_ACTIVITIES, *tables.OF_ATHLETES)
 
 
 @dataclass(frozen=True)
@@ -105,13 +105,15 @@ class Touched:
     days: dict[str | None, set[date]] = field(default_factory=dict)
     restated: set[str] = field(default_factory=set)
     """Athletes whose own statements (maximum heart rate, threshold pace, ...) changed: all their days follow."""
+    planned: set[str] = field(default_factory=set)
+    """Athletes whose plan changed: no day of theirs follows, but what is projected from it."""
     outside: int = 0
     """Changed rows outside the calendar; any day's run writes them to the rejects."""
     reports: list[Report] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
     def __bool__(self) -> bool:
-        return bool(self.days or self.restated or self.outside)
+        return bool(self.days or self.restated or self.planned or self.outside)
 
     def add(self, athlete: str | None, day: date) -> None:
         self.days.setdefault(athlete, set()).add(day)
@@ -178,8 +180,9 @@ class Silver(ABC):
         touched = Touched()
         for table in WATCHED:
             found = self._found(table, before.get(table.name), after.get(table.name), touched)
-            if table == tables.STRAVA_ATHLETE:
-                touched.restated |= {one.athlete for one in found if one.athlete is not None}
+            if table in tables.OF_ATHLETES:
+                who = touched.planned if table == tables.ATHLETE_PLAN else touched.restated
+                who.update(one.athlete for one in found if one.athlete is not None)
             else:
                 self._note(found, table, touched)
         return touched
@@ -208,8 +211,8 @@ class Silver(ABC):
             if self.has_change_feed(table):
                 yield ChangeFeed(before.version, after.version)
             yield VersionDiff(before.version, after.version)
-        # what an athlete states is one row: all of them count where the old ones are not known
-        watermarked = before is not None and table != tables.STRAVA_ATHLETE
+        # what athletes say is a few rows: all of them count where the old ones are not known
+        watermarked = before is not None and table not in tables.OF_ATHLETES
         yield IngestedSince(after.version, before.ingested if before is not None and watermarked else None)
 
     def _note(self, found: Iterable[Difference], table: Table, touched: Touched) -> None:

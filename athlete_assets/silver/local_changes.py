@@ -80,7 +80,7 @@ class LocalSilver(Silver):
         net = self._net(table, way)
         if table in tables.OF_ACTIVITIES:
             return self._on_activity_days(net)
-        if table == tables.STRAVA_ATHLETE:
+        if table in tables.OF_ATHLETES:
             return [
                 Difference(athlete, None, 0, 0, None) for athlete in pc.unique(net.column("athlete_id")).to_pylist()
             ]

@@ -257,7 +257,7 @@ class WarehouseSilver(Silver):
     def _counted(self, table: Table, last: int) -> str:
         """From `net`, which leads to version `last`: athlete, day, rows new and gone, newest ingestion."""
         sums = "SUM(GREATEST(net, 0)), SUM(GREATEST(-net, 0)), MAX(ingested)"
-        if table == tables.STRAVA_ATHLETE:
+        if table in tables.OF_ATHLETES:
             return "SELECT DISTINCT athlete_id, CAST(NULL AS DATE), 0, 0, CAST(NULL AS BIGINT) FROM net"
         activities = self._catalog_entry(tables.STRAVA_ACTIVITIES)
         if activities is None:

@@ -23,7 +23,7 @@ from athlete_assets.errors import StoreError
 from athlete_assets.orchestration.run_requests import _few
 from athlete_assets.orchestration.run_tags import RANGE_END, RANGE_START
 from athlete_assets.settings import Settings
-from athlete_assets.silver import landing
+from athlete_assets.silver import landing, plan
 from athlete_assets.silver.changes import Silver
 from athlete_assets.silver.local_changes import LocalSilver
 from athlete_assets.silver.warehouse_changes import WarehouseSilver
@@ -116,7 +116,7 @@ def test_a_run_of_today_asks_for_one_run_of_today_with_its_states_and_summary(
     changes: Ticks, store: LocalStore
 ) -> None:
     land(store, run("a", 4, str(TODAY)))
-    wanted = DAILY | STATES | {"athlete_metrics_summary"}
+    wanted = DAILY | STATES | {table.name for table in tables.SUMMARIES}
     assert asked(changes.tick()) == [(str(TODAY), str(TODAY), wanted)]
     assert changes.tick() == []
 
@@ -126,6 +126,18 @@ def test_once_there_is_a_model_the_run_of_today_makes_predictions_too(changes: T
     land(store, run("a", 4, str(TODAY)))
     ((_, _, selected),) = asked(changes.tick())
     assert {"athlete_predictions", "inference_log", "athlete_metrics_summary"} <= selected
+
+
+def test_a_changed_plan_asks_for_what_is_projected_from_it(changes: Ticks, store: LocalStore) -> None:
+    row = {"athlete_id": "a", "plan_date": midnight(TODAY + timedelta(days=3)), "load_tss": 50.0}
+    plan.write_plan(store, "a", rows(tables.ATHLETE_PLAN, row))
+    (request,) = changes.tick()
+    assert set(request.asset_selection or ()) == {asset_key(table) for table in tables.SUMMARIES}
+    assert RANGE_START not in request.tags
+    assert changes.tick() == []
+    plan.write_plan(store, "a", rows(tables.ATHLETE_PLAN, {**row, "load_tss": 60.0}))
+    (again,) = changes.tick()
+    assert again.run_key != request.run_key
 
 
 def test_late_rows_ask_for_their_reach_and_leave_the_states_to_what_follows(changes: Ticks, store: LocalStore) -> None:

@@ -15,7 +15,7 @@ from athlete_assets import tables
 from athlete_assets.days import Days, midnight
 from athlete_assets.orchestration.affected_days import affected_days
 from athlete_assets.settings import Settings
-from athlete_assets.silver import landing
+from athlete_assets.silver import landing, plan
 from athlete_assets.silver.changes import Position, Silver, Touched, bounded
 from athlete_assets.store.local import LocalStore
 from athlete_assets_tests.rows import rows
@@ -330,3 +330,22 @@ def test_known_days_come_from_activity_features(store: LocalStore, silver: Silve
     assert silver.known_days(["b", "a"]) == {"a": [date(2024, 5, 1), date(2024, 5, 2)], "b": [AS_OF]}
     assert silver.known_days([]) == {}
     assert Days(date(2024, 5, 1), date(2024, 5, 2))
+
+
+def test_a_changed_plan_touches_its_athlete_and_no_day(store: LocalStore, silver: Silver) -> None:
+    def write(athlete: str, load: float) -> None:
+        row = {"athlete_id": athlete, "plan_date": midnight(AS_OF), "load_tss": load}
+        plan.write_plan(store, athlete, rows(tables.ATHLETE_PLAN, row))
+
+    land(store, *BEFORE)
+    before = positions(silver)
+    write("a", 50.0)
+    touched = touched_since(silver, before)
+    assert (touched.planned, touched.days, touched.restated) == ({"a"}, {}, set())
+    before = positions(silver)
+    write("a", 60.0)
+    write("b", 60.0)
+    assert touched_since(silver, before).planned == {"a", "b"}
+    before = positions(silver)
+    write("a", 60.0)
+    assert not touched_since(silver, before)

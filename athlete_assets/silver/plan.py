@@ -1,0 +1,101 @@
+"""silver.athlete_plan: what an athlete plans to do, from a small CSV file. The file is the whole plan."""
+
+from __future__ import annotations
+
+import difflib
+from datetime import datetime, timezone
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from athlete_assets import tables
+from athlete_assets.errors import InputError
+from athlete_assets.silver.landing import landing_lock
+from athlete_assets.silver.readers.csv_text import Cells, booleans, decoded, headers, iso_times, numbers, parsed, shown
+from athlete_assets.store.arrow import arrow_schema
+from athlete_assets.store.local import LocalStore
+from athlete_assets.store.sql import delta_literal
+
+COLUMNS = ("date", "load", "minutes", "race")
+MOST_LOAD, MOST_MINUTES = 1000.0, 2880.0
+"""Of one day: 1,000 TSS are ten hours at threshold."""
+
+
+def whose(store: LocalStore, athlete: str | None) -> str:
+    """The athlete of a plan: the given one, or the home's only one. Raises InputError where that is not certain."""
+    known = sorted(
+        pc.unique(store.rows(tables.STRAVA_ACTIVITIES, ["athlete_id"])["athlete_id"]).drop_null().to_pylist()
+    )
+    if athlete is None and len(known) == 1:
+        return str(known[0])
+    if athlete is None:
+        raise InputError(f"{len(known)} athletes are in {store.settings.home}: say whose plan it is with --athlete ID")
+    if athlete not in known:
+        near = difflib.get_close_matches(athlete, known, n=5, cutoff=0.4) or known[:5]
+        raise InputError(
+            f"there is no athlete {athlete!r} in {store.settings.home}; the nearest ids: "
+            f"{', '.join(near) or 'there is none at all'}"
+        )
+    return athlete
+
+
+def read_plan(path: Path, athlete: str) -> pa.Table:
+    """ATHLETE_PLAN rows of a CSV file with the columns date, load (TSS) or minutes, and race (true or false).
+
+    Raises InputError that names file, line and column for what cannot be read, a day that stands there twice, and a day
+    without load and minutes that is no race.
+    """
+    try:
+        text = decoded(path.read_bytes(), path.name)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror})") from None
+    found = headers(text, path.name)
+    delimiter = max(found, key=lambda mark: sum(name.lower() in COLUMNS for name in found[mark]))
+    table = parsed(text, path.name, delimiter)
+    by_name = {name.lower(): table.column(at) for at, name in enumerate(table.header)}
+    if "date" not in by_name or not {"load", "minutes"} & set(by_name):
+        raise InputError(
+            f"{path.name}: a plan has the columns date, load (TSS) or minutes, and race; found "
+            f"{', '.join(table.header)}"
+        )
+    empty = Cells(path.name, "", table.lines, [""] * len(table.lines))
+    date, load, minutes, race = (by_name.get(name, empty) for name in COLUMNS)
+    days, is_race = iso_times(date, local=True), booleans(race)
+    loads, times = numbers([load, minutes], default=None)
+    rows, seen = [], set()
+    now = datetime.now(timezone.utc)
+    for number, (line, day) in enumerate(zip(table.lines, days, strict=True)):
+        if day is None:
+            raise date.error(line, "is empty; a plan says of each row which day it is")
+        if day.date() in seen:
+            raise date.error(line, f"{day.date()} stands there twice; give a day one row")
+        seen.add(day.date())
+        if loads[number] is None and times[number] is None and not is_race[number]:
+            raise date.error(line, f"{day.date()} has neither load nor minutes; give one of them, 0 for rest")
+        for cells, value, most in ((load, loads[number], MOST_LOAD), (minutes, times[number], MOST_MINUTES)):
+            if value is not None and not 0 <= value <= most:
+                raise cells.error(line, f"{shown(cells.texts[number])} is not between 0 and {most:g}")
+        rows.append(
+            {
+                "athlete_id": athlete,
+                "plan_date": datetime(day.year, day.month, day.day, tzinfo=timezone.utc),
+                "load_tss": loads[number],
+                "moving_time_min": times[number],
+                "is_race": bool(is_race[number]),
+                tables.INGESTED: now,
+            }
+        )
+    return pa.Table.from_pylist(rows, schema=arrow_schema(tables.ATHLETE_PLAN))
+
+
+def write_plan(store: LocalStore, athlete: str, rows: pa.Table) -> None:
+    """Puts the rows in the place of the athlete's plan, in one commit; nothing where they say what it says."""
+    with landing_lock(store):
+        store.create(tables.ATHLETE_PLAN)
+        folder = store.folder(tables.ATHLETE_PLAN)
+        mine = f"athlete_id = {delta_literal(athlete)}"
+        content = [name for name in tables.ATHLETE_PLAN.column_names if name != tables.INGESTED]
+        held = folder.query(f"SELECT {', '.join(content)} FROM t WHERE {mine}").sort_by("plan_date")
+        if held.to_pylist() != rows.select(content).sort_by("plan_date").to_pylist():
+            folder.overwrite(rows, mine)
