@@ -5,6 +5,8 @@
 #   make test-all                   that, then what starts Apache Spark, daemon, webserver, clusters, PostgreSQL,
 #                                   and test-client
 #   make stress                     kills, faults, 2,000 ticks; SCALE=0.05 is a short form, SCALE=20 takes hours
+#   make check                      ruff and mypy
+#   make ui                         the Dagster UI on this home
 #   make audit                      known weaknesses of the pinned packages, and their licences
 #   make test-client                the feature store with the newer client that a cluster may bring (CLIENT=0.18.2)
 PYTHON ?= python3
@@ -31,8 +33,11 @@ BESIDE := java or slow
 FILES ?=
 SCALE ?= 1
 
-.PHONY: run test test-all test-beside test-client stress check audit ui clean
+.PHONY: help run test test-all test-beside test-client stress check audit ui clean
 .DELETE_ON_ERROR:
+
+help:
+	@sed -n '/^#   make /,/^[^#]/p' $(firstword $(MAKEFILE_LIST)) | sed -n 's/^#   //p'
 
 run: $(INSTALLED)
 	$(BIN)/athlete-assets run $(if $(EXPORT),--export "$(EXPORT)",--athletes $(ATHLETES) --years $(YEARS))

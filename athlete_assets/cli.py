@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from importlib.metadata import version
 from pathlib import Path
 
 from athlete_assets.errors import AthleteAssetsError, SettingsError
@@ -143,6 +144,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="athlete-assets", description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
+    parser.add_argument("--version", action="version", version=f"%(prog)s {version('athlete-assets')}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
     def silver_source(command: argparse.ArgumentParser) -> None:

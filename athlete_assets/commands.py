@@ -208,7 +208,7 @@ def print_summary(settings: Settings) -> None:
     """Prints athletes, activities, rejects, form and predicted times of what is stored."""
     say("")
     say(summary_text(LocalStore(settings)))
-    say("\nOpen the Dagster UI with:  make ui   (then look at http://127.0.0.1:3000)")
+    say("\nOpen the Dagster UI with:  athlete-assets ui (or make ui)   (then look at http://127.0.0.1:3000)")
 
 
 def judge_models(runs: Path, train_runs: Path | None, out: Path | None, settings: Settings) -> None:
