@@ -29,7 +29,7 @@ from athlete_assets.store.base import Size
 MAINTENANCE_JOB = "maintenance"
 STAGING = "staging_folder"
 """Resource key of what sweeps the folder through which steps reach a cluster; nothing where there is none."""
-TEMPORARY = "athlete_spark_*"
+TEMPORARY = ("athlete_spark_*", "athlete_export_*")
 """Folders that a killed process leaves in the machine's temporary folder. A step on a cluster sweeps that one's."""
 TEMPORARY_HOURS = 24 * 8
 """h since their last change after which they belong to nobody: longer than any session lives."""
@@ -163,7 +163,7 @@ def maintenance_schedule(settings: Settings) -> dg.ScheduleDefinition:
 def sweep_temporary_folders(parent: Path, older_than_h: float) -> Size:
     """Removes this user's TEMPORARY folders that did not change for so long; what they took."""
     swept, latest = Size(0, 0), time.time() - 3600 * older_than_h
-    for folder in parent.glob(TEMPORARY):
+    for folder in (folder for pattern in TEMPORARY for folder in parent.glob(pattern)):
         try:
             status = folder.lstat()
         except FileNotFoundError:

@@ -7,8 +7,9 @@ the silver contract's columns are ever taken.
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from athlete_assets import tables
 from athlete_assets.errors import InputError
 from athlete_assets.settings import Settings
 from athlete_assets.silver.readers.columns import ID_COLUMNS
+from athlete_assets.silver.readers.garmin_export import GarminExport
 from athlete_assets.silver.readers.protocol import Found, Owner, Part, Reader, number_of_name
 from athlete_assets.silver.readers.recording_files import RecordingFiles
 from athlete_assets.silver.readers.runs_of_athletes import RUNS_OF_ATHLETES
@@ -26,16 +28,20 @@ from athlete_assets.silver.readers.silver_shaped import SilverShaped
 from athlete_assets.silver.readers.source_file import SourceFile, of_no_known_kind
 from athlete_assets.silver.readers.strava_export import DEFAULT_ATHLETE, StravaExport
 from athlete_assets.silver.recordings import batch
-from athlete_assets.silver.recordings.rows import activities_of, recorded_tables, with_offsets
+from athlete_assets.silver.recordings.rows import Clock, activities_of, recorded_tables, with_offsets
 from athlete_assets.silver.recordings.rows import activity_id as number_of
 from athlete_assets.silver.zones import zone_of_file
 from athlete_assets.store.arrow import arrow_schema
 from athlete_assets.tables import Table
 
-READERS: list[Reader] = [StravaExport(), RecordingFiles(), SilverShaped(), RUNS_OF_ATHLETES]
+READERS: list[Reader] = [StravaExport(), GarminExport(), RecordingFiles(), SilverShaped(), RUNS_OF_ATHLETES]
 """Asked in order; a new source is one file with a `Reader`, and one entry here."""
 LEAST_LIKENESS = 0.4
 """A file that resembles the nearest kind less than that is described by what it has, not by what it lacks."""
+SAME_START_S, SAME_SHARE = 60.0, 0.1
+"""s and share of distance or time by which a recording may differ from the activity that it is of."""
+NEIGHBOUR_DAYS = 60
+"""d; as far an activity may lie from one whose clock it lends: a journey, not a removal."""
 
 
 @dataclass(frozen=True)
@@ -70,6 +76,8 @@ class Held:
     offsets: Mapping[tuple[str, int], int] = field(default_factory=dict)
     """s; what the recordings say of the athlete's clock, less UTC."""
     athletes: frozenset[str] = frozenset()
+    clocks: Callable[[str], Sequence[tuple[float, int]]] = lambda athlete: ()
+    """Of an athlete the starts (s since 1970) of activities, and how far (s) the clock was from UTC then."""
 
 
 NOTHING = Held()
@@ -106,7 +114,7 @@ def read_runs(
         checked, repeated = _once(_in_contract(part, reader), part)
         rows[part.table] = _with_constant(checked, tables.INGESTED, now)
         notes += repeated
-    recorded = _recorded(found, settings, held, now, say, workers)
+    recorded = _recorded(found, rows[tables.STRAVA_ACTIVITIES], settings, held, now, say, workers)
     for table, of in recorded.rows.items():
         rows[table] = pa.concat_tables([rows[table], of]) if rows[table].num_rows else of
     offsets = {**held.offsets, **recorded.offsets}
@@ -145,6 +153,7 @@ class _Recorded:
 
 def _recorded(
     found: Found,
+    activities: pa.Table,
     settings: Settings,
     held: Held,
     now: datetime,
@@ -163,29 +172,110 @@ def _recorded(
         if of == athlete:
             known[digest] = known.get(digest, frozenset()) | {number}
     outcomes = batch.outcomes(found.recordings, known, say, workers)
-    unreadable = [f"{each.file.name}: {each.reason}" for each in outcomes if each.reason is not None]
-    measured = _one_each([each for each in outcomes if each.measures is not None])
+    count = sum(each.reason is None and each.measures is None for each in outcomes)
+    measured = [each for each in outcomes if each.measures is not None]
+    unreadable = [each for each in outcomes if each.reason is not None]
+    if found.are_found_by_start:
+        of_activities = _found_by_start(measured, activities)
+        if len(of_activities) < len(measured):
+            notes.append(
+                f"{len(measured) - len(of_activities)} recordings are of no activity of the export, or of one that has "
+                "another, and were left out; give them alone to have them all the same."
+            )
+        measured = of_activities
+        unreadable = [each for each in unreadable if not each.is_other_kind]
+    measured = _one_each(measured)
+    named = [f"{each.file.name}: {each.reason}" for each in unreadable]
     alone = [each for each in measured if each.file.activity_id is None]
     undated = [each for each in alone if each.measures is not None and each.measures.start_s is None]
-    unreadable += [f"{each.file.name}: has no date, for the device had lost its clock" for each in undated]
-    measured = [each for each in measured if each not in undated]
-    count = sum(each.reason is None and each.measures is None for each in outcomes)
+    named += [f"{each.file.name}: has no date, for the device had lost its clock" for each in undated]
+    measured, alone = ([each for each in some if each not in undated] for some in (measured, alone))
     if not found.parts and not measured and not count:
-        raise InputError(f"none of the recordings can be read: {'; '.join(unreadable[:5])}; give other files")
-    zone = None
-    if any(each.measures and each.measures.utc_offset_s is None for each in measured if each.file.activity_id is None):
-        zone, note = zone_of_file(settings, "recordings without a zone of their own")
-        notes.append(note)
-    alone = [each for each in measured if each.file.activity_id is None]
+        raise InputError(f"none of the recordings can be read: {'; '.join(named[:5])}; give other files")
+    clocks, zone, told = _clocks(alone, athlete, settings, held)
     rows = recorded_tables(measured, athlete, now)
     if alone:
-        rows[tables.STRAVA_ACTIVITIES] = activities_of(alone, athlete, zone, now)
+        rows[tables.STRAVA_ACTIVITIES] = activities_of(alone, athlete, clocks, now)
     offsets = {
         (athlete, number_of(each)): each.measures.utc_offset_s
         for each in measured
         if each.measures is not None and each.measures.utc_offset_s is not None
     }
-    return _Recorded(rows, offsets, tuple(notes), tuple(unreadable), count, zone)
+    return _Recorded(rows, offsets, (*notes, *told), tuple(named), count, zone)
+
+
+def _found_by_start(measured: Sequence[batch.Outcome], activities: pa.Table) -> list[batch.Outcome]:
+    """The recordings that begin with an activity and agree with it, each with its id; one an activity, the nearest."""
+    columns = ("start_date", "id", "distance", "elapsed_time")
+    rows = zip(*(activities[name].to_pylist() for name in columns), strict=True)
+    by_start = [(row[0].timestamp(), *row[1:]) for row in rows if row[0] is not None and row[1] is not None]
+    by_start.sort(key=lambda row: row[:2])
+    starts = [row[0] for row in by_start]
+    pairs = []
+    for each in measured:
+        of = each.measures
+        if of is None or of.start_s is None:
+            continue
+        first = bisect_left(starts, of.start_s - SAME_START_S)
+        for start, number, metres, seconds in by_start[first : bisect_right(starts, of.start_s + SAME_START_S)]:
+            if metres and of.distance_m:
+                agrees = abs(metres - of.distance_m) <= SAME_SHARE * metres
+            else:
+                agrees = not seconds or abs(seconds - of.elapsed_s) <= max(SAME_SHARE * seconds, SAME_START_S)
+            if agrees:
+                pairs.append((abs(start - of.start_s), number, each.digest or "", each))
+    taken: dict[int, batch.Outcome] = {}
+    used: set[str] = set()
+    for _, number, digest, each in sorted(pairs, key=lambda pair: pair[:3]):
+        if number not in taken and digest not in used:
+            taken[number] = replace(each, file=replace(each.file, activity_id=number))
+            used.add(digest)
+    return list(taken.values())
+
+
+def _clocks(
+    alone: Sequence[batch.Outcome], athlete: str, settings: Settings, held: Held
+) -> tuple[dict[int, Clock], str | None, list[str]]:
+    """By activity the clock of each recording whose file does not know its own; the zone that is to be remembered, and
+    sentences for the summary.
+
+    What is set or the home remembers; else that of the athlete's nearest activity within NEIGHBOUR_DAYS whose clock is
+    known, here or in the home, for people travel; else the machine's zone.
+    """
+    lacking = [each for each in alone if each.measures is not None and each.measures.utc_offset_s is None]
+    if not lacking:
+        return {}, None, []
+    found: dict[int, Clock] = {}
+    if "time_zone" not in settings.model_fields_set:
+        here = [
+            (each.measures.start_s, each.measures.utc_offset_s)
+            for each in alone
+            if each.measures and each.measures.start_s is not None and each.measures.utc_offset_s is not None
+        ]
+        neighbours = sorted([*held.clocks(athlete), *here])
+        for each in lacking:
+            assert each.measures is not None
+            assert each.measures.start_s is not None
+            offset = _nearest(neighbours, each.measures.start_s)
+            if offset is not None:
+                found[number_of(each)] = offset
+    notes, zone = [], None
+    if found:
+        notes.append(
+            f"{len(found)} recordings do not know the athlete's clock; it is that of the nearest activity in time."
+        )
+    if len(found) < len(lacking):
+        zone, note = zone_of_file(settings, "recordings without a zone of their own")
+        notes.append(note)
+        found |= {number: zone for each in lacking if (number := number_of(each)) not in found}
+    return found, zone, notes
+
+
+def _nearest(neighbours: Sequence[tuple[float, int]], start_s: float) -> int | None:
+    """The offset of the nearest neighbour in time, of two equally near ones the earlier's; None where none is near."""
+    at = bisect_left(neighbours, (start_s,))
+    near = [each for each in neighbours[max(at - 1, 0) : at + 1] if abs(each[0] - start_s) <= NEIGHBOUR_DAYS * 86_400]
+    return min(near, key=lambda each: abs(each[0] - start_s))[1] if near else None
 
 
 def _one_each(outcomes: Sequence[batch.Outcome]) -> list[batch.Outcome]:

@@ -14,6 +14,7 @@ from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date, datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -41,6 +42,8 @@ with them would be years of empty partitions."""
 FIRST_PARTITION = date(2000, 1, 3)
 """The Monday before which no partition may begin."""
 ROW_GROUP_ROWS = 65_536
+MOST_OFFSET_S = 14 * 3600
+"""s; no clock is further from UTC. Where the start is a DATE, its midnight may be."""
 SHORTEST_BEST_M = min(BEST_DISTANCES_M.values())
 
 
@@ -187,7 +190,18 @@ def held(store: LocalStore) -> Held:
             if offset is not None:
                 offsets[key] = offset
     athletes = pc.unique(store.rows(tables.STRAVA_ACTIVITIES, ["athlete_id"])["athlete_id"]).drop_null()
-    return Held(digests, offsets, frozenset(athletes.to_pylist()))
+    return Held(digests, offsets, frozenset(athletes.to_pylist()), partial(_clocks, store))
+
+
+def _clocks(store: LocalStore, athlete: str) -> list[tuple[float, int]]:
+    """Held.clocks: of the athlete's activities that have both starts."""
+    if not store.exists(tables.STRAVA_ACTIVITIES):
+        return []
+    query = f"SELECT start_date, start_date_local FROM t WHERE athlete_id = {delta_literal(athlete)}"
+    rows = store.folder(tables.STRAVA_ACTIVITIES).query(query).drop_null()
+    utc, local = (rows[name].cast(pa.int64()).to_numpy() // 1_000_000 for name in rows.column_names)
+    is_clock = np.abs(local - utc) <= MOST_OFFSET_S
+    return list(zip(utc[is_clock].astype(float).tolist(), (local - utc)[is_clock].tolist(), strict=True))
 
 
 def _activities_in(store: LocalStore, table: Table) -> set[tuple[str, int]]:

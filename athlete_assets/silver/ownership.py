@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import pyarrow as pa
@@ -10,8 +11,10 @@ import pyarrow.compute as pc
 from athlete_assets import tables
 from athlete_assets.errors import InputError
 from athlete_assets.silver.imports import ImportedRuns
+from athlete_assets.silver.readers import garmin_export, strava_export
 from athlete_assets.store.local import LocalStore
 
+ACCOUNTS = (strava_export.SOURCE, garmin_export.SOURCE)
 SAME_PERSON_SHARE = 0.5
 """Of the activities that two imports have in common by id: so many with equal starts are one person's."""
 
@@ -27,9 +30,10 @@ def refuse_strangers(store: LocalStore, runs: ImportedRuns) -> None:
     (athlete,) = pc.unique(runs.activities["athlete_id"]).to_pylist() or (None,)
     here = _account_rows(store)
     starts = dict(zip(runs.activities["id"].to_pylist(), runs.activities["start_date"].to_pylist(), strict=True))
+    moments = set(starts.values()) - {None}  # another service has other ids for the same activities
     equal: dict[str, int] = {}
-    for name, number, start in zip(*(here[column].to_pylist() for column in _COLUMNS), strict=True):
-        equal[name] = equal.get(name, 0) + (number in starts and starts[number] == start)
+    for name, start in zip(*(here[column].to_pylist() for column in ("athlete_id", "start_date")), strict=True):
+        equal[name] = equal.get(name, 0) + (start in moments)
     for name, count in equal.items():
         if name != athlete and count >= SAME_PERSON_SHARE * len(starts):
             raise InputError(
@@ -66,7 +70,7 @@ def no_longer_there(store: LocalStore, runs: ImportedRuns) -> list[int]:
     """Ids of the athlete's activities that earlier exports of the whole account brought and this one lacks."""
     if not runs.is_whole_account or not store.exists(tables.STRAVA_ACTIVITIES):
         return []
-    here = _account_rows(store)
+    here = _account_rows(store, [runs.kind])
     here = here.filter(pc.is_in(here["athlete_id"], pc.unique(runs.activities["athlete_id"])))
     return sorted(set(here["id"].drop_null().to_pylist()) - set(runs.activities["id"].to_pylist()))
 
@@ -74,9 +78,7 @@ def no_longer_there(store: LocalStore, runs: ImportedRuns) -> list[int]:
 _COLUMNS = ("athlete_id", "id", "start_date")
 
 
-def _account_rows(store: LocalStore) -> pa.Table:
-    """Keys and starts of the rows that exports of accounts brought."""
-    from athlete_assets.silver.readers.strava_export import SOURCE
-
+def _account_rows(store: LocalStore, kinds: Sequence[str] = ACCOUNTS) -> pa.Table:
+    """Keys and starts of the rows that exports of accounts brought; a kind of export is its rows' source, too."""
     rows = store.rows(tables.STRAVA_ACTIVITIES, [*_COLUMNS, "source"])
-    return rows.filter(pc.equal(rows["source"], SOURCE)).select(list(_COLUMNS))
+    return rows.filter(pc.is_in(rows["source"], pa.array(kinds, pa.string()))).select(list(_COLUMNS))

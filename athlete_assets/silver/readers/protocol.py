@@ -57,6 +57,8 @@ class Found:
     """All activities of an account: what earlier imports of it brought and this one lacks is gone at the source."""
     recordings: Sequence[RecordingFile] = field(default_factory=tuple)
     """Of the activities among the parts by their id; those without one are activities themselves."""
+    are_found_by_start: bool = False
+    """Which activity a recording is of shows in its start alone; one that is of none is left out."""
     athlete_id: str | None = None
     """Whose the recordings are; None where nobody said."""
 

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import io
 import lzma
+import os
+import shutil
+import tempfile
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator, Sequence
@@ -46,6 +49,7 @@ class SourceFile:
         self.name = name
         self._path = path
         self._data = data
+        self._unpacked: tempfile.TemporaryDirectory[str] | None = None
 
     @cached_property
     def head(self) -> bytes:
@@ -113,6 +117,55 @@ class SourceFile:
         parts = [PurePosixPath(name.replace("\\", "/")) for name in names if FILE_NAME.search(name)]
         inside = [part for part in parts if not part.is_absolute() and ".." not in part.parts]
         return [RecordingFile(str(part), self._path / part) for part in inside if (self._path / part).is_file()]
+
+    def ending(self, suffix: str) -> list[str]:
+        """The files in this zip, or below this folder, whose names end so, sorted; capitals do not matter."""
+        if self.form == "folder":
+            assert self._path is not None
+            found = [str(path.relative_to(self._path)) for path in self._path.rglob("*") if path.is_file()]
+        else:
+            with self._archive(f"the files *{suffix}") as archive:
+                found = [entry.filename for entry in archive.infolist() if not entry.is_dir()]
+        return sorted(n for n in found if n.lower().endswith(suffix.lower()) and not n.startswith("__MACOSX/"))
+
+    def inside(self, name: str, called: str, deepest: int = 2) -> SourceFile:
+        """One of the files that `ending` names, in memory where this is a zip; messages call it `called`."""
+        if self.form == "folder":
+            assert self._path is not None
+            return SourceFile(f"{self.name}/{called}", self._path / name)
+        return self.member(name, called, deepest)
+
+    def zip_inside(self, name: str) -> SourceFile:
+        """A zip that lies in this zip or folder. It is unpacked into a folder that goes when this object does."""
+        assert self._path is not None
+        called = PurePosixPath(name).name
+        if self.form == "folder":
+            return SourceFile(called, self._path / name)
+        if self._unpacked is None:
+            self._unpacked = tempfile.TemporaryDirectory(prefix="athlete_export_")
+        path = Path(self._unpacked.name) / f"{len(os.listdir(self._unpacked.name))}.zip"
+        with self._archive(called) as archive:
+            entry = archive.getinfo(name)
+            if entry.flag_bits & 0x1 or entry.file_size > MAX_ZIP_RATIO * max(entry.compress_size, 1024):
+                raise InputError(f"{self.name}: {called} is encrypted or a bomb; unpack it and give the folder")
+            if entry.file_size > shutil.disk_usage(self._unpacked.name).free // 2:
+                raise InputError(
+                    f"{self.name}: {called} unpacks to {entry.file_size >> 20} MB, more than half of what is free in "
+                    f"{tempfile.gettempdir()}; make room, or unpack the export and give its folder"
+                )
+            with archive.open(entry) as packed, open(path, "wb") as plain:
+                shutil.copyfileobj(packed, plain, 1 << 20)
+        return SourceFile(called, path)
+
+    @property
+    def text(self) -> str:
+        """A text's characters, whatever the length of its lines."""
+        if self._data is None:
+            assert self._path is not None
+            if self._path.stat().st_size > MAX_TEXT_BYTES:
+                raise InputError(f"{self.name}: is larger than {MAX_TEXT_BYTES >> 20} MB")
+            return csv_text.decoded(self._path.read_bytes(), self.name)
+        return csv_text.decoded(self._data, self.name)
 
     def in_folder(self, name: str) -> SourceFile | None:
         """The file of that name in this folder; None where there is none."""
@@ -193,17 +246,20 @@ class SourceFile:
         with self._archive(name) as archive:
             return [entry.filename for entry in archive.infolist() if _is_called(entry, name)]
 
-    def member(self, member: str) -> SourceFile:
-        """A member of a zip, unpacked in memory. Refused are bombs, encryption, and paths that no export has."""
-        file_name = PurePosixPath(member.replace("\\", "/")).name
+    def member(self, member: str, called: str | None = None, deepest: int = 2) -> SourceFile:
+        """A member of a zip, unpacked in memory. Refused are bombs, encryption, and paths that no export has.
+
+        called: its name in messages, where its own is not to be repeated; deepest: names in its path.
+        """
+        file_name = called or PurePosixPath(member.replace("\\", "/")).name
         with self._archive(file_name) as archive:
             entry = archive.getinfo(member)
-            _check_member(entry, self.name, file_name)
+            _check_member(entry, self.name, file_name, called or entry.filename, deepest)
             with archive.open(entry) as opened:
                 data = opened.read(entry.file_size + 1)
         if len(data) > entry.file_size:
             raise InputError(f"{self.name}: {member} is longer than the archive says; download the export again")
-        return SourceFile(f"{self.name}/{member}", data=data)
+        return SourceFile(f"{self.name}/{called or member}", data=data)
 
     @contextmanager
     def _archive(self, wanted: str) -> Iterator[zipfile.ZipFile]:
@@ -246,16 +302,16 @@ def _is_called(entry: zipfile.ZipInfo, name: str) -> bool:
     )
 
 
-def _check_member(entry: zipfile.ZipInfo, file: str, name: str) -> None:
+def _check_member(entry: zipfile.ZipInfo, file: str, name: str, shown: str, deepest: int) -> None:
     # nothing is ever written under a member's name; one that points elsewhere is still no export of anybody's
     parts = entry.filename.replace("\\", "/").split("/")
-    if "\\" in entry.filename or ":" in entry.filename or ".." in parts or parts[0] == "" or len(parts) > 2:
-        raise InputError(f"{file}: {entry.filename!r} lies where no Strava export has it; unpack it and give {name}")
+    if "\\" in entry.filename or ":" in entry.filename or ".." in parts or parts[0] == "" or len(parts) > deepest:
+        raise InputError(f"{file}: {shown!r} lies where no export has it; unpack it and give {name}")
     if entry.flag_bits & 0x1:
-        raise InputError(f"{file}: {entry.filename} is encrypted; unpack it with its password and give {name}")
+        raise InputError(f"{file}: {shown} is encrypted; unpack it with its password and give {name}")
     if entry.file_size > MAX_MEMBER_BYTES or entry.file_size > MAX_ZIP_RATIO * max(entry.compress_size, 1024):
         raise InputError(
-            f"{file}: {entry.filename} unpacks from {entry.compress_size} to {entry.file_size} bytes, more than any "
+            f"{file}: {shown} unpacks from {entry.compress_size} to {entry.file_size} bytes, more than any "
             f"export; unpack it and give {name} if you trust it"
         )
 

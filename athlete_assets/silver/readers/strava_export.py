@@ -139,7 +139,8 @@ class StravaExport:
             rows = pa.Table.from_pylist([row], arrow_schema(tables.STRAVA_ATHLETE))
             athletes.append(Part(tables.STRAVA_ATHLETE, rows, f"{file.name}/{PROFILE_MEMBER}", [2]))
         if file.form == "zip":
-            file = file.member(*file.members(EXPORT_MEMBER))
+            (member,) = file.members(EXPORT_MEMBER)
+            file = file.member(member)
             match = self.recognise(file)
             if match.why_not is not None:
                 if match.likeness > 0:

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from athlete_assets.silver.recordings.formats import MAX_BYTES, content_digest, read_recording, unpacked
 from athlete_assets.silver.recordings.measures import Measures, measured
-from athlete_assets.silver.recordings.recording import UnreadableError
+from athlete_assets.silver.recordings.recording import NoActivityError, UnreadableError
 from athlete_assets.silver.sports import family, strava_sport
 
 FILES_FOR_A_POOL = 64
@@ -74,6 +74,8 @@ class Outcome:
     digest: str | None = None
     measures: Measures | None = None
     reason: str | None = None
+    is_other_kind: bool = False
+    """A sound file, but of no activity."""
 
 
 def outcome(file: RecordingFile, known: Known) -> Outcome:
@@ -88,7 +90,7 @@ def outcome(file: RecordingFile, known: Known) -> Outcome:
         recording = read_recording(content)
         return Outcome(file, digest, measured(recording, family(file.sport or strava_sport(recording.sport))))
     except UnreadableError as error:
-        return Outcome(file, digest, reason=str(error))
+        return Outcome(file, digest, reason=str(error), is_other_kind=isinstance(error, NoActivityError))
     except MemoryError:
         return Outcome(file, digest, reason="takes more memory than there is")
     except Exception as error:

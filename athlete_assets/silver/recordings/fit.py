@@ -12,6 +12,7 @@ import numpy as np
 from athlete_assets.silver.recordings.recording import (
     FIRST_YEAR_S,
     Floats,
+    NoActivityError,
     Recording,
     Samples,
     Span,
@@ -23,6 +24,8 @@ Messages = Mapping[str, Sequence[Mapping[Any, Any]]]
 """By kind of message, in the profile's units; times are s since 1970 UTC."""
 
 KINDS = ("record", "session", "lap", "event", "activity")
+ACTIVITY = 4
+"""The kind of file that is a recording of an activity; others are settings, courses, daily monitoring."""
 DEGREES = 180 / 2**31
 """A FIT position counts semicircles."""
 FIT_EPOCH_S = 631_065_600
@@ -49,6 +52,8 @@ VIRTUAL = {"running": "VirtualRun", "cycling": "VirtualRide", "rowing": "Virtual
 
 def fit_recording(data: bytes) -> Recording:
     """The recording in a FIT file. Raises UnreadableError."""
+    if file_kind(data) not in (None, ACTIVITY):
+        raise NoActivityError("holds no samples: it is a FIT file of settings or of another kind")
     messages, is_cut_off = _messages(data)
     records, sessions = messages.get("record", ()), messages.get("session", ())
     if not records:
@@ -78,6 +83,32 @@ def fit_recording(data: bytes) -> Recording:
         elapsed_s=_total(sessions, "total_elapsed_time"),
         is_cut_off=is_cut_off,
     )
+
+
+def file_kind(data: bytes) -> int | None:
+    """What the first message of a FIT file, its file_id, says of its kind; None where it says nothing.
+
+    The first record defines file_id's fields (number, length, type), the second has their values; field 0 is the kind.
+    """
+    try:
+        start = data[0]
+        head, count = data[start], data[start + 5]
+        if head & 0xC0 != 0x40 or data[start + 3 : start + 5] != b"\0\0":
+            return None
+        fields = [data[at : at + 2] for at in range(start + 6, start + 6 + 3 * count, 3)]
+        values = start + 6 + 3 * count
+        if head & 0x20:  # developers' fields, after the others
+            values += 1 + 3 * data[values]
+        if data[values] & 0xC0:
+            return None
+        values += 1
+        for number, length in fields:
+            if number == 0:
+                return data[values] if data[values] != 0xFF else None
+            values += length
+    except (IndexError, ValueError):
+        pass
+    return None
 
 
 def _column(records: Sequence[Mapping[Any, Any]], name: str) -> Floats:

@@ -27,6 +27,10 @@ class UnreadableError(Exception):
     """A file that holds no recording; its text is the reason, as the end of a sentence that begins with the file."""
 
 
+class NoActivityError(UnreadableError):
+    """A sound file of another kind, as watches and accounts hold many: settings, monitoring, courses."""
+
+
 @dataclass(frozen=True)
 class Recording:
     """One activity as a device sampled it. Arrays have one value a sample; NaN is unknown."""

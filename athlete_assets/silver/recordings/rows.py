@@ -18,6 +18,8 @@ from athlete_assets.store.arrow import arrow_schema
 from athlete_assets.tables import Table
 
 SOURCE = "recording"
+Clock = int | str
+"""The athlete's clock: less UTC in s, or the IANA name of its zone."""
 EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 
 
@@ -78,30 +80,31 @@ def recorded_tables(found: Sequence[Outcome], athlete_id: str, at: datetime) -> 
     return {table: pa.Table.from_pylist(of, arrow_schema(table)) for table, of in rows.items()}
 
 
-def activities_of(found: Sequence[Outcome], athlete_id: str, zone: str | None, at: datetime) -> pa.Table:
-    """Activities of recordings that no other row tells of. zone: of those whose file does not say the offset."""
+def activities_of(found: Sequence[Outcome], athlete_id: str, clocks: Mapping[int, Clock], at: datetime) -> pa.Table:
+    """Activities of recordings that no other row tells of. clocks: by id, of those whose file does not say its own."""
     rows = [
-        _activity(each.measures, activity_id(each), athlete_id, zone, at)
+        _activity(each.measures, activity_id(each), athlete_id, clocks.get(activity_id(each)), at)
         for each in found
         if each.measures is not None and each.measures.start_s is not None
     ]
     return pa.Table.from_pylist(rows, arrow_schema(tables.STRAVA_ACTIVITIES))
 
 
-def _activity(of: Measures, number: int, athlete_id: str, zone: str | None, at: datetime) -> dict[str, Any]:
+def _activity(of: Measures, number: int, athlete_id: str, clock: Clock | None, at: datetime) -> dict[str, Any]:
     assert of.start_s is not None
     start = EPOCH + timedelta(seconds=round(of.start_s))
-    if of.utc_offset_s is not None:
-        local = (start + timedelta(seconds=of.utc_offset_s)).replace(tzinfo=None)
+    clock = of.utc_offset_s if of.utc_offset_s is not None else clock
+    assert clock is not None
+    if isinstance(clock, int):
+        local = (start + timedelta(seconds=clock)).replace(tzinfo=None)
     else:
-        assert zone is not None
-        local = start.astimezone(ZoneInfo(zone)).replace(tzinfo=None)
+        local = start.astimezone(ZoneInfo(clock)).replace(tzinfo=None)
     return {
         "athlete_id": athlete_id,
         "id": number,
         "start_date": start,
         "start_date_local": local,
-        "timezone": zone if of.utc_offset_s is None else None,
+        "timezone": clock if isinstance(clock, str) else None,
         "sport_type": strava_sport(of.sport) or "Workout",
         "workout_type": None,
         "distance": of.distance_m if of.distance_m is not None else 0.0,

@@ -123,15 +123,17 @@ def _crc(data: bytes) -> int:
 # --------------------------------------------------------------------------------------------------------------- XML
 
 
-def _time(at: float, zone: str) -> str:
-    moment = datetime.fromtimestamp(START.timestamp() + at, timezone.utc)
+def _time(at: float, zone: str, start: datetime = START) -> str:
+    moment = datetime.fromtimestamp(start.timestamp() + at, timezone.utc)
     if zone != "Z":
         hours, minutes = int(zone[:3]), int(zone[0] + zone[-2:])
-        moment = datetime.fromtimestamp(START.timestamp() + at + hours * 3600 + minutes * 60, timezone.utc)
+        moment = datetime.fromtimestamp(start.timestamp() + at + hours * 3600 + minutes * 60, timezone.utc)
     return f"{moment:%Y-%m-%dT%H:%M:%S}{zone}"
 
 
-def gpx(*segments: Sequence[Sample], sport: str = "running", zone: str = "Z", before: str = "") -> bytes:
+def gpx(
+    *segments: Sequence[Sample], sport: str = "running", zone: str = "Z", before: str = "", start: datetime = START
+) -> bytes:
     """A GPX file. A sample's place is `north`, else its metres."""
     parts = []
     for samples in segments:
@@ -147,7 +149,7 @@ def gpx(*segments: Sequence[Sample], sport: str = "running", zone: str = "Z", be
                 )
             points.append(
                 f'<trkpt lat="{(north or 0) / METRES_A_DEGREE:.9f}" lon="7.0">{height}'
-                f"<time>{_time(sample.at, zone)}</time>{beat}</trkpt>"
+                f"<time>{_time(sample.at, zone, start)}</time>{beat}</trkpt>"
             )
         parts.append(f"<trkseg>{''.join(points)}</trkseg>")
     return (

@@ -135,6 +135,37 @@ def test_a_recording_without_an_offset_follows_the_zone_of_files(tmp_path: Path,
     assert runs.time_zone == "Europe/Berlin"
 
 
+def test_a_recording_without_an_offset_has_the_clock_of_its_neighbour_in_time(
+    tmp_path: Path, settings: Settings, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A GPX between a run in Tokyo, days before, and one in New York, and one a year from both; a machine in Berlin."""
+    monkeypatch.setenv("TZ", "Europe/Berlin")
+    days = {"tokyo.fit": (0, 9), "york.fit": (10, -5)}
+    for name, (day, hours) in days.items():
+        (tmp_path / name).write_bytes(fit(SAMPLES, start=START + timedelta(days=day), offset_s=hours * 3600))
+        commands.import_file(tmp_path / name, settings, "ann")
+    for day in (3, 8, 365):
+        path = tmp_path / f"{day}.gpx"
+        path.write_bytes(gpx(SAMPLES, start=START + timedelta(days=day)))
+        assert (settings.remembered().get("ATHLETE_TIME_ZONE")) is None
+        commands.import_file(path, settings, "ann")
+    out = capsys.readouterr().out
+    assert out.count("1 recordings do not know the athlete's clock; it is that of the nearest activity in time.") == 2
+    assert out.count("Local times follow this machine's zone, Europe/Berlin") == 1
+    rows = LocalStore(settings).rows(tables.STRAVA_ACTIVITIES).sort_by("start_date").to_pylist()
+    hours = [(row["start_date_local"] - row["start_date"].replace(tzinfo=None)) / timedelta(hours=1) for row in rows]
+    assert hours == [9, 9, -5, -5, 1]
+    assert settings.remembered()["ATHLETE_TIME_ZONE"] == "Europe/Berlin"
+
+
+def test_a_recording_s_neighbour_may_come_with_it(tmp_path: Path, settings: Settings) -> None:
+    (tmp_path / "a.fit").write_bytes(fit(SAMPLES, offset_s=32_400))
+    (tmp_path / "b.gpx").write_bytes(gpx(SAMPLES, start=START + timedelta(days=1)))
+    runs = read_runs(tmp_path, settings)
+    assert runs.activities["start_date_local"].to_pylist() == [datetime(2024, 3, 5, 2), datetime(2024, 3, 6, 2)]
+    assert runs.time_zone is None  # nothing that another import should follow
+
+
 BROKEN = {
     "bomb.gpx": gpx(SAMPLES, before='<!DOCTYPE x [<!ENTITY a "b">]>'),
     "empty.fit": b"",
