@@ -6,7 +6,7 @@
 #                                   and test-client
 #   make stress                     kills, faults, 2,000 ticks; SCALE=0.05 is a short form, SCALE=20 takes hours
 #   make check                      ruff and mypy
-#   make ui                         the Dagster UI on this home
+#   make ui [PORT=3001]             the Dagster UI on this home
 #   make audit                      known weaknesses of the pinned packages, and their licences
 #   make test-client                the feature store with the newer client that a cluster may bring (CLIENT=0.18.2)
 PYTHON ?= python3
@@ -66,7 +66,7 @@ audit: $(INSTALLED)
 	$(BIN)/python docs/licences.py --check
 
 ui: $(INSTALLED)
-	$(BIN)/athlete-assets ui
+	$(BIN)/athlete-assets ui $(if $(PORT),--port $(PORT))
 
 $(INSTALLED): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 12))' \

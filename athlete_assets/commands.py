@@ -4,26 +4,25 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import sys
 import time
 from pathlib import Path
-from uuid import uuid4
 
 import dagster as dg
 
 from athlete_assets import partitions, tables
 from athlete_assets.assets.builder import asset_key
 from athlete_assets.assets.models import model_key
+from athlete_assets.deployments.in_process import executed
 from athlete_assets.deployments.instance import prepare_dagster_home
 from athlete_assets.deployments.run_launcher import end_lost_runs
 from athlete_assets.deployments.ui import Heartbeats, serve
-from athlete_assets.errors import AthleteAssetsError, StoreError
+from athlete_assets.errors import AthleteAssetsError, InputError, StoreError
 from athlete_assets.gold.report import summary_text
 from athlete_assets.models.specs import MODELS
 from athlete_assets.orchestration.maintenance import MAINTENANCE_JOB
 from athlete_assets.orchestration.run_requests import GOLD_TABLES
-from athlete_assets.orchestration.run_tags import MAX_RETRIES, RANGE_END, RANGE_START
-from athlete_assets.orchestration.worker import worker_tags
 from athlete_assets.settings import Settings
 from athlete_assets.silver import imports, landing, ownership, plan, simulator
 from athlete_assets.store.local import LocalStore
@@ -106,7 +105,7 @@ def set_plan(path: Path, athlete: str | None, settings: Settings) -> int:
     os.environ["DAGSTER_HOME"] = str(prepare_dagster_home(settings))
     job = definitions.build(settings).resolve_implicit_global_asset_job_def()
     projected = job.get_subset(asset_selection=set(_keys(tables.PROJECTION, tables.LOAD_ROOM)))
-    return 0 if _executed(projected).success else 1
+    return 0 if executed(projected, say).success else 1
 
 
 def simulate_cohort(athletes: int, years: float, seed: int, settings: Settings) -> None:
@@ -140,35 +139,11 @@ def materialise_everything(settings: Settings) -> int:
     for number, (title, keys, span) in enumerate(to_do, start=1):
         started = time.monotonic()
         say(f"[{number}/{len(to_do)}] {title}" + (f", {span[0]} to {span[1]}" if span else ""))
-        if not _executed(everything.get_subset(asset_selection=set(keys)), span).success:
+        if not executed(everything.get_subset(asset_selection=set(keys)), say, span).success:
             return 1
         say(f"  done in {time.monotonic() - started:.1f} s")
     print_summary(settings)
     return 0
-
-
-def _executed(job: dg.JobDefinition, span: tuple[str, str] | None = None) -> dg.ExecuteInProcessResult:
-    """Runs a job in this process over the partitions of the span, and says where to look if it failed.
-
-    Runs whose process was killed are ended first: they would hold their pools for ever, and this one would wait.
-    """
-    run_id = str(uuid4())
-    tags = {**worker_tags(run_id), MAX_RETRIES: "0"}  # whoever typed the command repeats it
-    if span:
-        tags |= {RANGE_START: span[0], RANGE_END: span[1]}
-    with dg.DagsterInstance.get() as instance:
-        for sentence in end_lost_runs(instance):
-            say(f"  {sentence}")
-        result = job.execute_in_process(
-            instance=instance,
-            run_id=run_id,
-            tags=tags,
-            raise_on_error=False,
-            run_config={"loggers": {"progress": {}}},
-        )
-    if not result.success:
-        say(f"  failed; look at run {result.run_id} in the UI (make ui)")
-    return result
 
 
 def steps(settings: Settings) -> list[tuple[str, list[dg.AssetKey], tuple[str, str] | None]]:
@@ -189,7 +164,7 @@ def maintain(settings: Settings) -> int:
 
     os.environ["DAGSTER_HOME"] = str(prepare_dagster_home(settings))
     job = definitions.build(settings).resolve_job_def(MAINTENANCE_JOB)
-    result = _executed(job)
+    result = executed(job, say)
     for event in result.all_events:
         if event.is_successful_output and "sizes" in event.step_output_data.metadata:
             sizes = event.step_output_data.metadata["sizes"]
@@ -272,7 +247,7 @@ def _retrained(settings: Settings) -> int:
     built = definitions.build(settings)
     keys = {*definitions.MODELS, *(asset_key(table) for table in tables.LABELS)}
     say("Training the models anew ...")
-    result = _executed(built.resolve_implicit_global_asset_job_def().get_subset(asset_selection=keys))
+    result = executed(built.resolve_implicit_global_asset_job_def().get_subset(asset_selection=keys), say)
     if not result.success:
         return 1
     for check in result.get_asset_check_evaluations():
@@ -282,7 +257,19 @@ def _retrained(settings: Settings) -> int:
 
 
 def open_ui(settings: Settings, port: int) -> int:
-    """Runs `dagster dev` (webserver, daemon, code server) on this home until it is told to end; 0 then."""
+    """Runs `dagster dev` (webserver, daemon, code server) on this home until it is told to end; 0 then.
+
+    Raises InputError where something else listens on the port.
+    """
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as the webserver does
+        try:
+            probe.bind(("127.0.0.1", port))
+        except (OSError, OverflowError):
+            raise InputError(
+                f"port {port} cannot be had: another program listens there, perhaps an earlier `athlete-assets ui`, "
+                "or it is reserved; end that, or choose another one with --port"
+            ) from None
     home = str(prepare_dagster_home(settings))
     environment = {**os.environ, "DAGSTER_HOME": home}
     if "ui_url" not in settings.model_fields_set:

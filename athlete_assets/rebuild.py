@@ -14,9 +14,9 @@ from athlete_assets import tables
 from athlete_assets.assets.builder import asset_key
 from athlete_assets.commands import say
 from athlete_assets.days import Days, merged
+from athlete_assets.deployments.in_process import executed
 from athlete_assets.deployments.instance import prepare_dagster_home
 from athlete_assets.errors import InputError
-from athlete_assets.orchestration.run_tags import RANGE_END, RANGE_START
 from athlete_assets.settings import Settings
 from athlete_assets.store.base import is_derived
 from athlete_assets.store.delta_folder import DeltaFolder
@@ -126,22 +126,14 @@ def _materialise(months: Mapping[Table, Sequence[str | None]], settings: Setting
     os.environ["DAGSTER_HOME"] = str(prepare_dagster_home(settings))
     built = definitions.build(settings)
     everything = built.resolve_implicit_global_asset_job_def()
-    with dg.DagsterInstance.get() as instance:
-        for table, wanted in months.items():
-            job = everything.get_subset(asset_selection={asset_key(table)})
-            for span in _spans(built.resolve_assets_def(asset_key(table)).partitions_def, wanted):
-                started = time.monotonic()
-                say(f"{'.'.join(table.path)}" + (f", {span[0]} to {span[1]}" if span else ""))
-                result = job.execute_in_process(
-                    instance=instance,
-                    tags={RANGE_START: span[0], RANGE_END: span[1]} if span else {},
-                    raise_on_error=False,
-                    run_config={"loggers": {"progress": {}}},
-                )
-                if not result.success:
-                    say(f"  failed; look at run {result.run_id} in the UI (make ui)")
-                    return False
-                say(f"  done in {time.monotonic() - started:.1f} s")
+    for table, wanted in months.items():
+        job = everything.get_subset(asset_selection={asset_key(table)})
+        for span in _spans(built.resolve_assets_def(asset_key(table)).partitions_def, wanted):
+            started = time.monotonic()
+            say(f"{'.'.join(table.path)}" + (f", {span[0]} to {span[1]}" if span else ""))
+            if not executed(job, say, span).success:
+                return False
+            say(f"  done in {time.monotonic() - started:.1f} s")
     return True
 
 

@@ -10,6 +10,7 @@ import json
 import os
 from collections.abc import Mapping
 from datetime import date, datetime
+from difflib import get_close_matches
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Literal
@@ -282,9 +283,15 @@ class Settings(BaseModel):
     @field_validator("time_zone")
     @classmethod
     def _known_zone(cls, value: str) -> str:
-        if value not in available_timezones():
-            raise ValueError("must be an IANA time zone such as America/Sao_Paulo or UTC")
-        return value
+        known = available_timezones()
+        if value in known:
+            return value
+        city = value.strip().replace(" ", "_").casefold()
+        of_city = sorted(zone for zone in known if zone.casefold().rpartition("/")[2] == city)
+        if len(of_city) != 1:
+            which = f"; {value} may be {' or '.join(of_city)}" if of_city else ""
+            raise ValueError(f"must be an IANA time zone such as America/Sao_Paulo or UTC, or its city{which}")
+        return of_city[0]
 
     @property
     def zone(self) -> ZoneInfo:
@@ -318,7 +325,9 @@ class Settings(BaseModel):
         known = {f"{PREFIX}{name.upper()}": name for name in cls.model_fields}
         for key in given:
             if key not in known:
-                raise SettingsError(f"unknown setting {key}; the settings are: {', '.join(sorted(known))}")
+                near = get_close_matches(key, known, n=3) or [name for name in sorted(known) if key in name]
+                hint = f"did you mean {' or '.join(near)}?" if near else "none is named like that."
+                raise SettingsError(f"unknown setting {key}: {hint} docs/settings.md lists them all")
         try:
             settings = cls.model_validate({known[key]: value for key, value in given.items()})
         except ValidationError as error:

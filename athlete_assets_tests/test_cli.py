@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import os
+import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import dagster as dg
 import pytest
 
 from athlete_assets import cli
+from athlete_assets.settings import Settings
 
 Said = tuple[int, list[str]]
 """A command's exit code, and the lines that it wrote to stderr."""
@@ -64,17 +68,65 @@ def test_a_file_that_cannot_be_read_gets_one_sentence_and_leaves_nothing(
     ("settings", "says"),
     [
         ({"ATHLETE_COLOUR": "red"}, "unknown setting ATHLETE_COLOUR"),
+        ({"ATHLETE_TIMEZONE": "UTC"}, "did you mean ATHLETE_TIME_ZONE"),
         ({"ATHLETE_ENGINE": "duck"}, "ATHLETE_ENGINE=duck"),
         ({"ATHLETE_START_DATE": "2024-05-15"}, "must be a Monday, such as 2024-05-13"),
         ({"ATHLETE_AS_OF": "2999-01-01"}, "lies in the future"),
         ({"ATHLETE_TIME_ZONE": "Mars/Olympus"}, "IANA time zone"),
+        ({"ATHLETE_TIME_ZONE": "Louisville"}, "America/Kentucky/Louisville or America/Louisville"),
     ],
-    ids=["unknown setting", "unknown value", "start date not a Monday", "future date", "unknown zone"],
+    ids=[
+        "unknown setting",
+        "misspelled setting",
+        "unknown value",
+        "start date not a Monday",
+        "future date",
+        "unknown zone",
+        "a city twice",
+    ],
 )
 def test_a_wrong_setting_gets_one_sentence(called: Callable[..., Said], settings: dict[str, str], says: str) -> None:
     code, (line,) = called("status", **settings)
     assert code == 2
     assert says in line
+
+
+def test_a_zone_is_known_by_its_city() -> None:
+    assert Settings.load({"ATHLETE_TIME_ZONE": "sao paulo"}).time_zone == "America/Sao_Paulo"
+
+
+def test_a_port_that_another_program_has_is_refused(called: Callable[..., Said]) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = str(taken.getsockname()[1])
+        code, (line,) = called("ui", "--port", port)
+    assert code == 2
+    assert f"port {port} cannot be had" in line
+
+
+@pytest.mark.slow
+def test_ctrl_c_in_the_middle_of_a_step_is_told_in_one_sentence(tmp_path: Path) -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "athlete_assets.cli", "run", "--athletes", "2", "--years", "0.5"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env={**os.environ, "ATHLETE_HOME": str(tmp_path / "home")},
+        # a shell may have started the tests with the signal ignored, which children inherit
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    )
+    assert process.stdout is not None
+    said = []
+    for line in process.stdout:
+        said.append(line.strip())
+        if line.strip() == "athlete_daily_features ...":
+            process.send_signal(signal.SIGINT)
+    assert process.wait() == 130, said
+    assert said[-2:] == ["athlete_daily_features interrupted", "athlete-assets: interrupted; what was committed stays"]
+    with dg.DagsterInstance.from_config(str(tmp_path / "home" / "dagster")) as instance:
+        (run,) = instance.get_runs(limit=1)
+    assert run.status == dg.DagsterRunStatus.CANCELED
 
 
 @pytest.mark.slow

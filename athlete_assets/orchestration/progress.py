@@ -30,10 +30,17 @@ class _Lines(logging.Handler):
             if isinstance(pool, dg.PoolMetadataValue):
                 with dg.DagsterInstance.get() as instance:
                     print(f"  {step} {waits_for_pool(instance, pool.pool)}", flush=True)
+        elif event.event_type_value == "STEP_FAILURE" and is_interrupt(event.event_specific_data.error):
+            print(f"  {step} interrupted", flush=True)
         elif event.event_type_value in SHOWN_EVENTS:
             print(f"  {SHOWN_EVENTS[event.event_type_value].format(step=step)}", file=sys.stdout, flush=True)
             if event.event_type_value == "STEP_FAILURE":
                 print(f"    {_root_cause(event.event_specific_data.error)}", flush=True)
+
+
+def is_interrupt(error: Any) -> bool:
+    """Whether a step's error is that somebody ended it: Dagster knows no other outcome of a run in this process."""
+    return error is not None and error.cls_name == dg.DagsterExecutionInterruptedError.__name__
 
 
 def _root_cause(error: Any) -> str:

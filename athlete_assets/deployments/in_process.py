@@ -1,0 +1,43 @@
+"""Runs a job in the process of a command, and says where to look when it failed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from uuid import uuid4
+
+import dagster as dg
+
+from athlete_assets.deployments.run_launcher import end_lost_runs
+from athlete_assets.orchestration.progress import is_interrupt
+from athlete_assets.orchestration.run_tags import MAX_RETRIES, RANGE_END, RANGE_START
+from athlete_assets.orchestration.worker import worker_tags
+
+
+def executed(
+    job: dg.JobDefinition, say: Callable[[str], None], span: tuple[str, str] | None = None
+) -> dg.ExecuteInProcessResult:
+    """Runs a job over the partitions of the span; a result that failed has been told of.
+
+    Runs whose process was killed are ended first: they would hold their pools for ever, and this one would wait.
+    Raises KeyboardInterrupt where Ctrl-C ended it, which Dagster takes for a failed step.
+    """
+    run_id = str(uuid4())
+    tags = {**worker_tags(run_id), MAX_RETRIES: "0"}  # whoever typed the command repeats it
+    if span:
+        tags |= {RANGE_START: span[0], RANGE_END: span[1]}
+    with dg.DagsterInstance.get() as instance:
+        for sentence in end_lost_runs(instance):
+            say(f"  {sentence}")
+        result = job.execute_in_process(
+            instance=instance,
+            run_id=run_id,
+            tags=tags,
+            raise_on_error=False,
+            run_config={"loggers": {"progress": {}}},
+        )
+        if any(event.is_step_failure and is_interrupt(event.step_failure_data.error) for event in result.all_events):
+            instance.report_run_canceled(result.dagster_run, "Interrupted at the keyboard.")
+            raise KeyboardInterrupt
+    if not result.success:
+        say(f"  failed; look at run {result.run_id} in the UI (athlete-assets ui)")
+    return result
