@@ -14,6 +14,16 @@ from pathlib import Path
 from athlete_assets.errors import AthleteAssetsError, SettingsError
 from athlete_assets.settings import Settings
 
+ATHLETE_HELP = """\
+  athlete-assets athlete [ID]                          what holds, and from when
+  athlete-assets athlete [ID] set NAME=VALUE ...       state it; from=yyyy-mm-dd says from which day it holds
+  athlete-assets athlete [ID] unset NAME ...           take it back; from=yyyy-mm-dd that of this day alone
+
+ID may be left out where the home has one athlete. Names: max-hr, resting-hr, threshold-hr (bpm), threshold-pace
+(minutes and seconds a km, 4:25), ftp (W), birth-year, sex (F, M), zones (max-hr, reserve, threshold-hr, or where zones
+2 to 5 begin: 120,140,155,170), load (pace or heart-rate first), starting-fitness and starting-fatigue (of a log that
+begins in the middle of a career). Without from= a statement holds for all days; with it no earlier day knows it."""
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one command; see `athlete-assets --help`."""
@@ -72,6 +82,14 @@ def _plan(options: argparse.Namespace, settings: Settings) -> int:
 
     _of_the_local_deployment(settings)
     return commands.set_plan(options.file, options.athlete, settings)
+
+
+def _athlete(options: argparse.Namespace, settings: Settings) -> int:
+    from athlete_assets import commands
+
+    _of_the_local_deployment(settings)
+    commands.tell_or_state(options.words, settings)
+    return 0
 
 
 def _ui(options: argparse.Namespace, settings: Settings) -> int:
@@ -173,6 +191,14 @@ def _parser() -> argparse.ArgumentParser:
     planned.add_argument("file", type=_path, help="the whole plan, a day a line: date,load,minutes,race")
     planned.add_argument("--athlete", metavar="ID", help="whose it is, where the home holds several athletes")
     planned.set_defaults(command=_plan)
+    athlete = commands.add_parser(
+        "athlete",
+        help="say what holds of an athlete and from when, or state it: max-hr=187 from=2026-01-01",
+        formatter_class=argparse.RawTextHelpFormatter,
+        description=ATHLETE_HELP,
+    )
+    athlete.add_argument("words", nargs="*", metavar="[ID] [set NAME=VALUE ... | unset NAME ...] [from=DAY]")
+    athlete.set_defaults(command=_athlete)
     maintain = commands.add_parser("maintain", help="compact tables; remove old versions, runs and models")
     maintain.set_defaults(command=_maintain)
     bricks = commands.add_parser("databricks", help="set a Databricks workspace up, and try everything that it needs")

@@ -24,7 +24,7 @@ from athlete_assets.models.specs import MODELS
 from athlete_assets.orchestration.maintenance import MAINTENANCE_JOB
 from athlete_assets.orchestration.run_requests import GOLD_TABLES
 from athlete_assets.settings import Settings
-from athlete_assets.silver import imports, landing, ownership, plan, simulator
+from athlete_assets.silver import imports, landing, ownership, plan, simulator, statements
 from athlete_assets.store.local import LocalStore
 
 UNREADABLE_SHOWN = 50
@@ -106,6 +106,40 @@ def set_plan(path: Path, athlete: str | None, settings: Settings) -> int:
     job = definitions.build(settings).resolve_implicit_global_asset_job_def()
     projected = job.get_subset(asset_selection=set(_keys(tables.PROJECTION, tables.LOAD_ROOM)))
     return 0 if executed(projected, say).success else 1
+
+
+def tell_or_state(words: list[str], settings: Settings) -> None:
+    """`athlete [ID] [set ... | unset ...]`: says what holds of the athlete, after what is to be stated or withdrawn."""
+    store = LocalStore(settings)
+    named, verb, rest = _taken_apart(words)
+    athlete = statements.athlete_of(store, named)
+    if verb:
+        since = (statements.state if verb == "set" else statements.withdraw)(store, athlete, rest)
+        say(
+            f"{athlete}: stored. What follows {f'on {since} and later' if since else 'on all days'} is computed again "
+            "by the sensor silver_changes (make ui), or with the next run"
+        )
+    held: set[str] = set()
+    for said in statements.stated(store, athlete):
+        until = "" if said.name not in held else "  (until then)"
+        say(f"  {said.name:<16} {said.value:<14} {said.since}{'' if said.is_own else ', by an import'}{until}")
+        held.add(said.name)
+    nothing = [name for name in statements.STATEMENTS if name not in held]
+    if nothing:
+        say(f"  not stated: {', '.join(nothing)}")
+
+
+def _taken_apart(words: list[str]) -> tuple[str | None, str | None, list[str]]:
+    """ID, `set` or `unset`, and what follows. Raises InputError for words in another order."""
+    verbs = ("set", "unset")
+    place = next((at for at, word in enumerate(words[:2]) if word in verbs), None)
+    if place == 0 and len(words) > 1 and words[1] in verbs:
+        place = 1  # an athlete by that name
+    before = words[:place] if place is not None else words
+    if len(before) > 1 or (before and "=" in before[0]):
+        raise InputError(f"{' '.join(words)}: say athlete [ID] set NAME=VALUE ..., such as athlete set max-hr=187")
+    named = before[0] if before else None
+    return (named, None, []) if place is None else (named, words[place], words[place + 1 :])
 
 
 def simulate_cohort(athletes: int, years: float, seed: int, settings: Settings) -> None:

@@ -65,6 +65,8 @@ class Table:
     day_column: str | None = None
     """The TIMESTAMP column by which windows are read and replaced; None for a table that is replaced whole."""
     feature_table: bool = False
+    nullable_keys: tuple[str, ...] = ()
+    """The keys in which null is a value like others, equal to itself; elsewhere a row without a full key has no key."""
     cadence: Cadence = field(kw_only=True)
 
     @property
@@ -168,19 +170,57 @@ STRAVA_SUB_ACTIVITY = Table(
     cadence=Cadence.EXTERNAL,
 )
 
+OWN_WORD = "athlete"
+"""`source` of what an athlete said here (`athlete-assets athlete`): no import replaces it."""
+
 STRAVA_ATHLETE = Table(
     "silver",
     "strava_athlete",
-    "What an athlete states about himself or herself. Optional.",
+    "What an athlete states about himself or herself, and from which day it holds. Optional. A row states what is not "
+    "null in it: of each column the newest statement that is valid on a day holds on it, and no earlier day knows it.",
     (
         Column("athlete_id", STRING, "The athlete."),
+        Column("valid_from", TIMESTAMP, "The first day on which it holds; null: it always did.", required=False),
         Column("sex", STRING, "F or M: chooses Banister's heart-rate weighting.", required=False),
         Column("birth_year", INT, "Year of birth.", required=False),
         Column("max_hr_bpm", DOUBLE, "Maximum heart rate.", "bpm", required=False),
         Column("resting_hr_bpm", DOUBLE, "Resting heart rate.", "bpm", required=False),
+        Column("threshold_hr_bpm", DOUBLE, "Heart rate that can be held for about an hour.", "bpm", required=False),
         Column("threshold_pace_min_km", DOUBLE, "Pace that can be held for about an hour.", "min/km", required=False),
+        Column("ftp_w", DOUBLE, "Power on a bicycle that can be held for about an hour.", "W", required=False),
+        Column(
+            "zone_method",
+            STRING,
+            "What heart-rate zones are shares of: max_hr (the default), hr_reserve, threshold_hr; or bounds.",
+            required=False,
+        ),
+        *(
+            Column(f"zone_{zone}_from_bpm", DOUBLE, f"Of own bounds: where zone {zone} begins.", "bpm", required=False)
+            for zone in range(2, 6)
+        ),
+        Column(
+            "load_preference",
+            STRING,
+            "What a run's load rests on first: pace (the default), heart_rate.",
+            required=False,
+        ),
+        Column(
+            "starting_fitness",
+            DOUBLE,
+            "ctl_42d on the morning of valid_from, or of the log's first day where that is later.",
+            "TSS/day",
+            required=False,
+        ),
+        Column("starting_fatigue", DOUBLE, "atl_7d on that morning.", "TSS/day", required=False),
+        Column(
+            "source",
+            STRING,
+            "athlete: said to athlete-assets; it outdoes an import of its day.",
+            required=False,
+        ),
     ),
-    keys=("athlete_id",),
+    keys=("athlete_id", "valid_from", "source"),
+    nullable_keys=("valid_from", "source"),
     cadence=Cadence.EXTERNAL,
 )
 
@@ -367,6 +407,11 @@ ACTIVITY = Table(
             for zone in range(1, 6)
         ),
         Column("hr_zone_method", STRING, "recording, splits or average: what the zones rest on; null where they are."),
+        Column(
+            "hr_zone_basis",
+            STRING,
+            "max_hr, hr_reserve, threshold_hr or bounds: where the zones begin; null where they are.",
+        ),
         Column("efficiency_index", DOUBLE, "Metres covered per heartbeat of a run or walk.", "m/beat", low=0),
         Column("source", STRING, "Where the silver row came from."),
         _key("activity_date", TIMESTAMP, "Calendar day of the activity."),

@@ -179,7 +179,13 @@ def rolling_asset(settings: Settings) -> dg.AssetsDefinition:
 
     @table_asset(
         settings,
-        [table_spec(tables.ROLLING, settings, deps=[asset_key(tables.DAILY), asset_key(tables.ACTIVITY)])],
+        [
+            table_spec(
+                tables.ROLLING,
+                settings,
+                deps=[asset_key(table) for table in (tables.DAILY, tables.ACTIVITY, tables.STRAVA_ATHLETE)],
+            )
+        ],
         checks=check_specs(
             tables.ROLLING,
             (
@@ -194,6 +200,7 @@ def rolling_asset(settings: Settings) -> dg.AssetsDefinition:
     def athlete_rolling_features(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult]:
         store = store_of(context)
         window = days_of(context)
+        athletes = store.read(tables.STRAVA_ATHLETE)
         written = []
         for days in commit_windows(context, store, window):
             evening_before = days.first - ONE_DAY
@@ -203,12 +210,13 @@ def rolling_asset(settings: Settings) -> dg.AssetsDefinition:
                 store.read(tables.ROLLING, Days(evening_before, evening_before)),
                 days,
                 settings,
+                athletes,
             )
             written.append(store.replace(tables.ROLLING, rows, days))
         rows = store.read(tables.ROLLING, window)
         outcomes = [
             reconciliation.one_row_a_day(store.read(tables.DAILY, window), rows),
-            reconciliation.fitness_recomputed(store.read(tables.DAILY), rows, window, settings),
+            reconciliation.fitness_recomputed(store.read(tables.DAILY), rows, window, settings, athletes),
             anomalies.row_count_stable(written, settings),
         ]
         if settings.today in window:

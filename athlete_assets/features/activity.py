@@ -28,15 +28,17 @@ from athlete_assets.features.efforts import effort_time, has_clock, is_continuou
 from athlete_assets.features.recordings import RECORDED_SECONDS, banister_weights, recording_totals
 from athlete_assets.features.splits import ZONE_SECONDS, Floats, Integers, Mask, is_null, split_totals
 from athlete_assets.formulas.training_load import (
-    ZONE_EDGES,
+    THRESHOLD_RESERVE,
     ZONES,
     heart_rate_tss,
     hr_max_by_age,
     intensity_factor,
+    maximum_edges,
     metres_per_beat,
-    reaches,
+    reserve_edges,
     reserve_share,
     running_tss,
+    threshold_edges,
 )
 from athlete_assets.settings import Settings
 from athlete_assets.silver.quality import accepted
@@ -199,7 +201,23 @@ def _is_race() -> Column:
 
 # ------------------------------------------------------------------------------------------------------ the kernel
 
-STATED = ("sex", "birth_year", "max_hr_bpm", "resting_hr_bpm", "threshold_pace_min_km")
+ZONE_BOUNDS = tuple(f"zone_{zone}_from_bpm" for zone in ZONES[1:])
+ZONE_BASES = ("max_hr", "hr_reserve", "threshold_hr", "bounds")
+LOAD_PREFERENCES = ("pace", "heart_rate")
+STATED = (
+    "valid_from",
+    "sex",
+    "birth_year",
+    "max_hr_bpm",
+    "resting_hr_bpm",
+    "threshold_hr_bpm",
+    "threshold_pace_min_km",
+    "zone_method",
+    *ZONE_BOUNDS,
+    "load_preference",
+    "source",
+)
+"""The columns of silver.strava_athlete that count here, beside the athlete's."""
 PART = ("activity_id", "distance", "elapsed_time")
 """The columns of silver.strava_best_effort that count here, beside the athlete's."""
 
@@ -244,13 +262,13 @@ def activity_rows(inputs: Mapping[str, pa.Table], limits: Limits) -> pa.Table:
     key = find.athlete * thresholds.ATHLETE_STEP + day
     observed = _observed_thresholds(history, key, key[asked], _parts(inputs.get("efforts"), find, history, key), limits)
     rows = history.take(pa.array(asked))
-    known = _Thresholds.of(rows, observed, _stated(inputs["athletes"], find, limits, find.athlete[asked]), limits)
+    known = _Thresholds.of(rows, observed, _stated(inputs["athletes"], find, limits, key[asked]), limits)
 
     position = np.full(len(key), -1)
     position[asked] = np.arange(len(asked))
     totals = split_totals(
         *find.rows_of(inputs["splits"], position),
-        known.hr_max,
+        known.zone_edges,
         least_hr_bpm=limits.least_hr,
         most_hr_bpm=limits.most_hr,
         longest_s=limits.longest_s,
@@ -258,8 +276,10 @@ def activity_rows(inputs: Mapping[str, pa.Table], limits: Limits) -> pa.Table:
     if "recordings" in inputs:
         totals |= recording_totals(
             *find.rows_of(inputs["recordings"], position),
+            zone_edges=known.zone_edges,
             hr_max=known.hr_max,
             resting_hr=known.resting_hr,
+            threshold_reserve=known.threshold_reserve,
             is_female=known.is_female,
             moving_time_min=_floats(rows, "moving_time_min"),
         )
@@ -366,31 +386,57 @@ def _parts(
     return key[activity][order], metres[order], seconds[order]
 
 
-def _stated(athletes: pa.Table, find: _Finder, limits: Limits, athlete: Integers) -> dict[str, Floats]:
-    """What the athlete of each activity states, NaN where nothing; of several statements the highest plausible one.
+def _stated(athletes: pa.Table, find: _Finder, limits: Limits, asked: Integers) -> dict[str, Floats]:
+    """What the athlete of each asked key (athlete and day) states on that day, NaN where nothing.
 
-    is_female is 1 for a sex that begins with f.
+    Of each column the newest plausible statement that is valid on the day: what begins later is not known yet. Of those
+    that begin on one day the athlete's own word, else the highest. is_female is 1 for a sex that begins with f;
+    zone_method and load_preference are positions in ZONE_BASES and LOAD_PREFERENCES.
     """
-    of = find.athlete_of(athletes)
     letter = pc.utf8_slice_codeunits(pc.utf8_lower(pc.utf8_trim_whitespace(athletes["sex"])), 0, 1)
     values = {
         "is_female": pc.equal(letter, "f").cast(pa.float64()).to_numpy(),
         "birth_year": athletes["birth_year"].cast(pa.float64()).to_numpy(),
+        "zone_method": _places(athletes["zone_method"], ZONE_BASES),
+        "load_preference": _places(athletes["load_preference"], LOAD_PREFERENCES),
     }
+    heart_rates = (limits.least_hr, limits.most_hr)
     plausible = {
-        "max_hr_bpm": (limits.least_hr, limits.most_hr),
+        "max_hr_bpm": heart_rates,
         "resting_hr_bpm": PLAUSIBLE_RESTING_HR_BPM,
+        "threshold_hr_bpm": heart_rates,
         "threshold_pace_min_km": PLAUSIBLE_THRESHOLD_PACE_MIN_KM,
     }
     for name, (least, most) in plausible.items():
         value = _floats(athletes, name)
         values[name] = np.where((value >= least) & (value <= most), value, np.nan)
-    found = {}
-    for name, value in values.items():
-        highest = np.full(len(find.athletes), np.nan)
-        np.fmax.at(highest, of[of >= 0], value[of >= 0])
-        found[name] = highest[athlete]
-    return found
+    bounds = np.column_stack([_floats(athletes, name) for name in ZONE_BOUNDS])
+    rising = (np.diff(bounds, axis=1, prepend=0.0, append=np.inf) > 0).all(axis=1)
+    values |= {name: np.where(rising, bounds[:, place], np.nan) for place, name in enumerate(ZONE_BOUNDS)}
+
+    of = find.athlete_of(athletes)
+    begins = pc.fill_null(athletes["valid_from"].cast(pa.int64()), 0).to_numpy() // MICROSECONDS_A_DAY
+    key = of * thresholds.ATHLETE_STEP + np.clip(begins, 0, thresholds.ATHLETE_STEP - 1)
+    is_own = pc.fill_null(pc.equal(athletes["source"], tables.OWN_WORD), False).to_numpy()
+    return {name: _in_force(value, key, is_own, asked) for name, value in values.items()}
+
+
+def _places(texts: pa.ChunkedArray, among: tuple[str, ...]) -> Floats:
+    """The position of each text, NaN where it is none of them."""
+    words = pc.utf8_lower(pc.utf8_trim_whitespace(texts))
+    return pc.index_in(words, value_set=pa.array(among)).cast(pa.float64()).to_numpy()
+
+
+def _in_force(value: Floats, key: Integers, is_own: Mask, asked: Integers) -> Floats:
+    """Of each asked key the newest known value of the same athlete up to it; keys below 0 are of nobody here."""
+    known = np.flatnonzero(~np.isnan(value) & (key >= 0))
+    if not len(known):
+        return np.full(len(asked), np.nan)
+    known = known[np.lexsort((value[known], is_own[known], key[known]))]
+    place = np.searchsorted(key[known], asked, side="right") - 1
+    found = known[np.maximum(place, 0)]
+    is_theirs = (place >= 0) & (key[found] // thresholds.ATHLETE_STEP == asked // thresholds.ATHLETE_STEP)
+    return np.where(is_theirs, value[found], np.nan)
 
 
 @dataclass(frozen=True)
@@ -403,7 +449,13 @@ class _Thresholds:
     hr_max: Floats
     hr_max_source: pa.Array
     resting_hr: Floats
+    threshold_reserve: Floats
+    """Share of the heart-rate reserve in use at threshold."""
+    zone_edges: Floats
+    """(activities, 4): where zones 2 to 5 begin, bpm."""
+    zone_basis: pa.Array
     is_female: Mask
+    prefers_heart_rate: Mask
 
     @classmethod
     def of(
@@ -429,7 +481,23 @@ class _Thresholds:
             }
         )
         resting_hr = np.where(np.isnan(stated["resting_hr_bpm"]), limits.default_resting_hr, stated["resting_hr_bpm"])
-        return cls(pace, pace_source, hr_max, hr_max_source, resting_hr, stated["is_female"] == 1)
+        threshold_hr = stated["threshold_hr_bpm"]
+        # a threshold that is none of these people's: not between rest and maximum
+        has_threshold = (threshold_hr > resting_hr) & (threshold_hr < hr_max)
+        reserve = np.where(has_threshold, hr_max - resting_hr, 1.0)
+        zone_edges, zone_basis = _zone_edges(stated, hr_max, resting_hr)
+        return cls(
+            pace,
+            pace_source,
+            hr_max,
+            hr_max_source,
+            resting_hr,
+            np.where(has_threshold, reserve_share(threshold_hr, resting_hr, resting_hr + reserve), THRESHOLD_RESERVE),
+            zone_edges,
+            zone_basis,
+            stated["is_female"] == 1,
+            stated["load_preference"] == LOAD_PREFERENCES.index("heart_rate"),
+        )
 
     def columns(self) -> dict[str, pa.Array]:
         return {
@@ -438,6 +506,28 @@ class _Thresholds:
             "hr_max_bpm": _column(self.hr_max),
             "hr_max_source": self.hr_max_source,
         }
+
+
+def _zone_edges(stated: Mapping[str, Floats], hr_max: Floats, resting_hr: Floats) -> tuple[Floats, pa.Array]:
+    """Where zones 2 to 5 begin (activities, 4; bpm, NaN where unknown), and on what that rests (null there).
+
+    As the athlete wants it where what it takes is known, else by share of the maximum. A reserve takes a stated resting
+    heart rate: zones from the default one would be nobody's.
+    """
+    reserve = np.where(hr_max > stated["resting_hr_bpm"], stated["resting_hr_bpm"], np.nan)
+    by_basis = {
+        "hr_reserve": reserve_edges(reserve, hr_max),
+        "threshold_hr": threshold_edges(stated["threshold_hr_bpm"]),
+        "bounds": [stated[name] for name in ZONE_BOUNDS],
+    }
+    edges = np.column_stack(maximum_edges(hr_max))
+    basis = np.zeros(len(hr_max), dtype=np.int64)
+    for name, of_basis in by_basis.items():
+        wanted = np.column_stack(of_basis)
+        place = ZONE_BASES.index(name)
+        chosen = (stated["zone_method"] == place) & ~np.isnan(wanted[:, 0])
+        edges[chosen], basis[chosen] = wanted[chosen], place
+    return edges, pa.array(ZONE_BASES).take(pa.array(basis, mask=np.isnan(edges[:, 0])))
 
 
 # ------------------------------------------------------------------------------------------------- load and zones
@@ -469,7 +559,8 @@ def _load(rows: pa.Table, totals: Mapping[str, Floats], known: _Thresholds, limi
     has_reserve = known.hr_max > known.resting_hr
     highest = np.where(has_reserve, known.hr_max, known.resting_hr + 1)
     reserve = np.where(has_reserve, reserve_share(heart_rate, known.resting_hr, highest), np.nan)
-    by_mean = heart_rate_tss(minutes, np.maximum(reserve, 0.0), *banister_weights(known.is_female))
+    weights = banister_weights(known.is_female)
+    by_mean = heart_rate_tss(minutes, np.maximum(reserve, 0.0), *weights, known.threshold_reserve)
     by_heart_rate, _ = _first_known({"recording": totals["recorded_hr_tss"], "mean": by_mean})
 
     # hills that no split tells of slow a trail run down without making its pace wrong
@@ -480,8 +571,11 @@ def _load(rows: pa.Table, totals: Mapping[str, Floats], known: _Thresholds, limi
     is_default = pc.equal(known.pace_source, "default").to_numpy(zero_copy_only=False)
     is_right = ~(contradicts & ~is_trail & ~is_default)
     most = limits.max_tss_per_hour * minutes / 60
-    by_pace = np.where(contradicts | (by_pace > most), np.nan, by_pace)
-    load, method = _first_known({"pace": by_pace, "heart_rate": by_heart_rate})
+    by_method = {"pace": np.where(contradicts | (by_pace > most), np.nan, by_pace), "heart_rate": by_heart_rate}
+    load, method = _first_known(by_method)
+    preferred, of_preference = _first_known(dict(reversed(by_method.items())))
+    load = np.where(known.prefers_heart_rate, preferred, load)
+    method = pc.if_else(pa.array(known.prefers_heart_rate), of_preference, method)
     is_plausible = load <= most
     beats = np.where(is_right & ~np.isnan(pace) & (heart_rate > 0), heart_rate, np.nan)
     return {
@@ -498,13 +592,16 @@ def _zones(rows: pa.Table, totals: Mapping[str, Floats], known: _Thresholds) -> 
     """Shares of time in each heart-rate zone: of the recording, else of the splits, else all of it in the zone of the
     average."""
     heart_rate = _floats(rows, "avg_hr")
-    average = 1.0 + sum(reaches(heart_rate, known.hr_max, edge) for edge in ZONE_EDGES)
-    average = np.where(np.isnan(heart_rate) | np.isnan(known.hr_max), np.nan, average)
+    average = 1.0 + (heart_rate[:, None] >= known.zone_edges).sum(axis=1)
+    average = np.where(np.isnan(heart_rate) | np.isnan(known.zone_edges[:, 0]), np.nan, average)
     in_recording, in_splits = (
         reduce(add, [totals[name] for name in names]) for names in (RECORDED_SECONDS, ZONE_SECONDS)
     )
     _, method = _first_known({"recording": in_recording, "splits": in_splits, "average": average})
-    made = {"hr_zone_method": method}
+    made = {
+        "hr_zone_method": method,
+        "hr_zone_basis": pc.if_else(method.is_valid(), known.zone_basis, pa.scalar(None, pa.string())),
+    }
     for zone, of_recording, of_splits in zip(ZONES, RECORDED_SECONDS, ZONE_SECONDS, strict=True):
         share, _ = _first_known(
             {

@@ -9,10 +9,8 @@ import pyarrow.compute as pc
 from athlete_assets.features.splits import Floats, Integers, Mask, begins, finite, ingestion
 from athlete_assets.formulas.training_load import (
     BANISTER_WEIGHTS,
-    ZONE_EDGES,
     ZONES,
     heart_rate_tss,
-    reaches,
     reserve_share,
 )
 
@@ -37,8 +35,10 @@ def recording_totals(
     recordings: pa.Table,
     activity: Integers,
     *,
+    zone_edges: Floats,
     hr_max: Floats,
     resting_hr: Floats,
+    threshold_reserve: Floats,
     is_female: Mask,
     moving_time_min: Floats,
 ) -> dict[str, Floats]:
@@ -46,9 +46,10 @@ def recording_totals(
     the flat.
 
     recordings: READ, in any order; of two of an activity the newest ingestion counts. activity: the position of each
-    one's activity in the other arrays, NaN where unknown. Zones and hrTSS are NaN where the heart rate hangs, covers
-    too little of the moving time, or the maximum is unknown (hrTSS: not above the resting one, too); the kilometres
-    where either is unknown; all where there is no recording.
+    one's activity in the other arrays, NaN where unknown; zone_edges (activities, 4): where zones 2 to 5 begin (bpm).
+    Zones and hrTSS are NaN where the heart rate hangs, covers too little of the moving time, or the edges are unknown
+    (hrTSS: the maximum is, or is not above the resting one); the kilometres where either is unknown; all where there
+    is no recording.
     """
     totals = {name: np.full(len(hr_max), np.nan) for name in TOTALS}
     newest = _newest(recordings, activity)
@@ -58,16 +59,18 @@ def recording_totals(
     highest, lowest = hr_max[activity], resting_hr[activity]
     covered = seconds.sum(axis=1)
     speaks = (covered > 0) & (covered >= RECORDED_SHARE * 60 * moving_time_min[activity]) & ~is_flat
-    has_zones = speaks & ~np.isnan(highest)
-    zone = 1 + sum(reaches(BPM[None, :], highest[:, None], edge).astype(np.int64) for edge in ZONE_EDGES)
+    edges = zone_edges[activity]
+    has_zones = speaks & ~np.isnan(edges[:, 0])
+    zone = 1 + sum((BPM[None, :] >= edge[:, None]).astype(np.int8) for edge in edges.T)
     for number, name in zip(ZONES, RECORDED_SECONDS, strict=True):
         totals[name][activity] = np.where(has_zones, np.where(zone == number, seconds, 0.0).sum(axis=1), np.nan)
 
     factor, exponent = banister_weights(is_female[activity][:, None])
-    has_load = has_zones & (highest > lowest)
+    has_load = speaks & (highest > lowest)
     reserve_bpm = np.where(has_load, highest - lowest, 1.0)[:, None]
     reserve = np.maximum(reserve_share(BPM[None, :], lowest[:, None], lowest[:, None] + reserve_bpm), 0.0)
-    load = heart_rate_tss(seconds / 60, reserve, factor, exponent).sum(axis=1)
+    at_threshold = threshold_reserve[activity][:, None]
+    load = heart_rate_tss(seconds / 60, reserve, factor, exponent, at_threshold).sum(axis=1)
     totals["recorded_hr_tss"][activity] = np.where(has_load, load, np.nan)
 
     metres, flat = finite(recordings["distance"]), finite(recordings["graded_distance"])

@@ -34,6 +34,8 @@ CHRONIC_WEIGHT = sequences.span_weight(28)
 
 WARMUP_DAYS = 42
 HISTORY_FOR_ACWR_DAYS = 28
+HIGHEST_START = 300.0
+"""TSS/day; a higher starting fitness or fatigue is a slip of the pen, and is not used."""
 SMALLEST_CHRONIC_LOAD = 0.01
 TREND_DAYS = 30
 TREND_POINTS = 5
@@ -69,14 +71,20 @@ class Limits:
 
 
 def rolling_features(
-    daily: DataFrame, activities: DataFrame, state: DataFrame, days: Days, settings: Settings
+    daily: DataFrame,
+    activities: DataFrame,
+    state: DataFrame,
+    days: Days,
+    settings: Settings,
+    athletes: DataFrame | None = None,
 ) -> DataFrame:
     """ROLLING rows of the days: one for each DAILY row in them, the state at its end.
 
     daily, activities: DAILY and ACTIVITY rows up to days.last (later ones are ignored). state: ROLLING rows of the day
     before days.first, from which the weighted averages go on; it may be empty. Athletes with history but without a
     state row are computed from all their DAILY rows. Everything else is read anew from the last LOOKBACK_DAYS of
-    DAILY and the last RUN_DAYS of ACTIVITY rows, whose result does not hang on where the range begins.
+    DAILY and the last RUN_DAYS of ACTIVITY rows, whose result does not hang on where the range begins. athletes:
+    silver, whose statements of a starting fitness and fatigue (`Starts`) set the averages on their day.
 
     The state is trusted. After a change on any day (late rows, also before an athlete's first activity, or deletions)
     DAILY and then ROLLING are to be replaced from the earliest touched day to the newest: then the state of the
@@ -96,6 +104,8 @@ def rolling_features(
     if not unseeded.isEmpty():
         before = daily.where(F.col("activity_date") < F.lit(midnight(days.first - LOOKBACK_DAYS * ONE_DAY)))
         rows = rows.unionAll(_daily_rows(before.join(unseeded, on="athlete_id", how="left_semi")))
+    if athletes is not None:
+        rows = rows.unionAll(_start_rows(athletes, days))
     limits = Limits(settings.expected_active_days_per_week, settings.acwr_risk, settings.monotony_risk)
     first, length = first_epoch_day(days), len(days)
 
@@ -107,14 +117,16 @@ def rolling_features(
 
 # ------------------------------------------------------------------------------------------- rows for a bucket
 
-STATE, DAY, RUN = 0, 1, 2
-"""Kinds of input row: the state of the evening before, a DAILY row, and one run of an ACTIVITY row."""
+STATE, DAY, RUN, START = 0, 1, 2, 3
+"""Kinds of input row: the state of the evening before, a DAILY row, one run of an ACTIVITY row, and a statement of
+where an athlete starts."""
 
 _STATE_COLUMNS = ("ctl_42d", "atl_7d", "acute_load_7d", "chronic_load_28d")
 _DAY_COLUMNS = ("daily_tss", "activities", "untracked_activities", "distance_km", "runs")
 _RUN_COLUMNS = ("run_distance_km", "run_moving_time_min", "best_pace_min_km", "longest_run_km")
 _EFFORT_COLUMNS = ("effort_min", "has_clock")
-_INPUT_COLUMNS = (*_STATE_COLUMNS, *_DAY_COLUMNS, *_RUN_COLUMNS, *_EFFORT_COLUMNS)
+_START_COLUMNS = ("starting_fitness", "starting_fatigue", "is_own")
+_INPUT_COLUMNS = (*_STATE_COLUMNS, *_DAY_COLUMNS, *_RUN_COLUMNS, *_EFFORT_COLUMNS, *_START_COLUMNS)
 
 
 def _input_rows(kind: int, rows: DataFrame, day: str, values: dict[str, Column]) -> DataFrame:
@@ -133,6 +145,18 @@ def _state_rows(state: DataFrame) -> DataFrame:
 
 def _daily_rows(daily: DataFrame) -> DataFrame:
     return _input_rows(DAY, daily, "activity_date", {name: F.col(name) for name in (*_DAY_COLUMNS, *_RUN_COLUMNS)})
+
+
+def _start_rows(athletes: DataFrame, days: Days) -> DataFrame:
+    """The statements of a starting fitness or fatigue that are valid by the last of the days."""
+    valid_from = F.coalesce(F.col("valid_from"), F.timestamp_seconds(F.lit(0)))
+    stated = athletes.withColumn("valid_from", valid_from).where(
+        (F.col("valid_from") < F.lit(midnight(days.last + ONE_DAY)))
+        & (F.col("starting_fitness").isNotNull() | F.col("starting_fatigue").isNotNull())
+    )
+    values = {name: F.col(name) for name in _START_COLUMNS if name != "is_own"}
+    values["is_own"] = F.coalesce((F.col("source") == tables.OWN_WORD).cast("int"), F.lit(0))
+    return _input_rows(START, stated, "valid_from", values)
 
 
 def _run_rows(activities: DataFrame, days: Days) -> DataFrame:
@@ -167,14 +191,14 @@ def bucket_states(bucket: pa.Table, first: int, length: int, limits: Limits) -> 
     )
     kind = bucket.column("kind").to_numpy()
     of_day = rows.where(kind == DAY)
-    state, runs = rows.where(kind == STATE), rows.where(kind == RUN)
+    state, runs, stated = rows.where(kind == STATE), rows.where(kind == RUN), rows.where(kind == START)
     base = first - LOOKBACK_DAYS
     recent, past = of_day.where(of_day.day >= base), of_day.where(of_day.day < base)
 
     def of_recent(name: str, nothing: float) -> Floats:
         return recent.scattered(name, base, LOOKBACK_DAYS + length, nothing)
 
-    known_days = rows.where(kind != RUN)
+    known_days = rows.where((kind == STATE) | (kind == DAY))
     began = np.full(rows.athletes, first + length)
     np.minimum.at(began, known_days.athlete, known_days.day)
     # Days of the calendar so far; exact where it matters, since LOOKBACK_DAYS reach further back than any limit on it.
@@ -185,9 +209,11 @@ def bucket_states(bucket: pa.Table, first: int, length: int, limits: Limits) -> 
     def window(values: Floats, days: int, combine: Any = np.add) -> Floats:
         return sequences.sliding(combine, values, days)[-length:]
 
-    averages = _weighted_averages(load, state, past, base, began, length)
+    starts = Starts.of(stated, began)
+    averages = _weighted_averages(load, state, past, base, began, length, starts)
     ctl, atl, columns["ramp_rate_7d"] = averages.ctl, averages.atl, averages.ramp
-    columns |= {"ctl_42d": ctl, "atl_7d": atl, "tsb": ctl - atl, "warmup": observed <= WARMUP_DAYS}
+    columns |= {"ctl_42d": ctl, "atl_7d": atl, "tsb": ctl - atl}
+    columns["warmup"] = (observed <= WARMUP_DAYS) & ~starts.begin_with_fitness(began)
     columns |= {"acute_load_7d": averages.acute, "chronic_load_28d": averages.chronic}
     acwr = columns["acwr"] = _workload_ratio(atl, ctl, observed)
     columns["acwr_7d_28d"] = _workload_ratio(averages.acute, averages.chronic, observed)
@@ -268,6 +294,38 @@ class _Rows:
 
 
 @dataclass(frozen=True)
+class Starts:
+    """Where athletes say that they start: on the morning of a day, fitness or fatigue (TSS/day) is what they state.
+
+    One row each, in order of days; of several of one morning the last counts. A statement from before the log begins
+    holds on the morning of the log's first day.
+    """
+
+    athlete: NDArray[np.intp]
+    day: NDArray[np.int64]
+    fitness: Floats
+    fatigue: Floats
+
+    @classmethod
+    def of(cls, stated: _Rows, began: NDArray[np.int64]) -> Starts:
+        """Of several statements of a day the athlete's own word, else the highest, counts: it comes last. Those that
+        no one can mean (below 0, above HIGHEST_START) are left out."""
+        first = began[stated.athlete]
+        values = [stated.values[name] for name in ("starting_fitness", "starting_fatigue")]
+        values = [np.where((value >= 0) & (value <= HIGHEST_START), value, np.nan) for value in values]
+        order = np.lexsort((*(np.nan_to_num(value, nan=-1.0) for value in values), stated.values["is_own"], stated.day))
+        day = np.maximum(stated.day, first)
+        return cls(stated.athlete[order], day[order], *(value[order] for value in values))
+
+    def begin_with_fitness(self, began: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """By athlete, whether the log's first day starts from a stated fitness."""
+        result = np.zeros(len(began), dtype=bool)
+        at_first = (self.day == began[self.athlete]) & ~np.isnan(self.fitness)
+        result[self.athlete[at_first]] = True
+        return result
+
+
+@dataclass(frozen=True)
 class _Averages:
     """Exponentially weighted loads of each day, (days, athletes), in TSS a day."""
 
@@ -279,13 +337,19 @@ class _Averages:
 
 
 def _weighted_averages(
-    load: Floats, state: _Rows, past: _Rows, base: int, began: NDArray[np.int64], length: int
+    load: Floats,
+    state: _Rows,
+    past: _Rows,
+    base: int,
+    began: NDArray[np.int64],
+    length: int,
+    starts: Starts,
 ) -> _Averages:
     """From the state of the evening before where it is given, else from the athlete's first day.
 
     load: (LOOKBACK_DAYS + length, athletes). `past` holds the DAILY rows before them of the athletes without a state.
-    Fitness and fatigue start at 0 on the day before the first activity; Williams' averages start at the first day's
-    load, which padding the days before it with that load gives without a special case.
+    Fitness and fatigue start at 0 on the day before the first activity, or where the athlete says; Williams' averages
+    start at the first day's load, which padding the days before it with that load gives without a special case.
     """
     origin = min(base, int(past.day.min())) if len(past.day) else base
     loads = np.concatenate([past.scattered("daily_tss", origin, base - origin, 0.0), load])
@@ -302,7 +366,9 @@ def _weighted_averages(
     evening_before = history[-1].copy()
     for place, name in enumerate(_STATE_COLUMNS):
         evening_before[place * athletes + state.athlete] = state.values[name]
-    ctl, atl, acute, chronic = np.split(sequences.ewma(in_order[before:], weights, evening_before), 4, axis=1)
+    states = sequences.ewma(in_order[before:], weights, evening_before)
+    _begin_anew(history, states, in_order, weights, origin, starts, set(state.athlete.tolist()))
+    ctl, atl, acute, chronic = np.split(states, 4, axis=1)
 
     seeded = np.zeros(athletes, dtype=bool)
     seeded[state.athlete] = True
@@ -311,7 +377,39 @@ def _weighted_averages(
     earlier = np.where(seeded, rewound, history[-RAMP_DAYS:, :athletes])
     earlier = np.where(np.arange(before - RAMP_DAYS, before)[:, None] < first_row, 0.0, earlier)
     ramp = ctl - np.concatenate([earlier, ctl])[:length]
+    for athlete, day, fitness in zip(starts.athlete, starts.day, starts.fitness, strict=True):
+        if not np.isnan(fitness):  # before a start stands what it starts from
+            since = slice(max(day - origin - before, 0), max(day - origin - before + RAMP_DAYS, 0))
+            ramp[since, athlete] = ctl[since, athlete] - fitness
     return _Averages(ctl, atl, acute, chronic, ramp)
+
+
+def _begin_anew(
+    history: Floats,
+    states: Floats,
+    loads: Floats,
+    weights: Floats,
+    origin: int,
+    starts: Starts,
+    seeded: set[int],
+) -> None:
+    """Puts into the averages of `loads` (days from `origin`; `states` after `history`) what follows from the starts.
+
+    A start before the states is in the state of the evening before already, where that was given; else it is followed
+    from its day on.
+    """
+    athletes, before = len(weights) // 4, len(history)
+    for athlete, day, *levels in zip(starts.athlete, starts.day, starts.fitness, starts.fatigue, strict=True):
+        first = int(day) - origin
+        if first >= len(loads) or first < (before if athlete in seeded else 0):
+            continue
+        for number, level in enumerate(levels):
+            if not np.isnan(level):
+                column = [number * athletes + int(athlete)]
+                followed = sequences.ewma(loads[first:, column], weights[column], np.array([level]))
+                begin = max(first, before)
+                history[first:, column] = followed[: begin - first]
+                states[begin - before :, column] = followed[begin - first :]
 
 
 def _workload_ratio(acute: Floats, chronic: Floats, observed: NDArray[np.int64]) -> Floats:

@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from athlete_assets.formulas.grade import STEEPEST_GRADE, flat_metres_per_metre
-from athlete_assets.formulas.training_load import ZONE_EDGES, ZONES, reaches
+from athlete_assets.formulas.training_load import ZONES
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
@@ -29,14 +29,21 @@ TOTALS = (*ZONE_SECONDS, "graded_km", "flat_km")
 
 
 def split_totals(
-    splits: pa.Table, activity: Integers, hr_max: Floats, *, least_hr_bpm: float, most_hr_bpm: float, longest_s: float
+    splits: pa.Table,
+    activity: Integers,
+    zone_edges: Floats,
+    *,
+    least_hr_bpm: float,
+    most_hr_bpm: float,
+    longest_s: float,
 ) -> dict[str, Floats]:
     """By name, for each activity: seconds in each heart-rate zone; kilometres of known grade, and their worth on the
     flat.
 
     splits: READ, in any order; of a split that is there twice the newest ingestion counts. activity: the position of
-    each split's activity in hr_max (bpm, NaN where unknown). The zones are NaN where no split has a time and a heart
-    rate within the limits, the kilometres where none has a distance and an elevation.
+    each split's activity in zone_edges (activities, 4): where zones 2 to 5 begin (bpm), NaN where unknown. The zones
+    are NaN where no split has a time and a heart rate within the limits, the kilometres where none has a distance and
+    an elevation.
     """
     newest = _newest(splits, activity)
     splits, activity = splits.take(pa.array(newest)), activity[newest]
@@ -44,7 +51,7 @@ def split_totals(
     measures = {name: finite(splits[name]) for name in MEASURES}
     seconds = np.where(np.isnan(measures["moving_time"]), measures["elapsed_time"], measures["moving_time"])
     heart_rate = measures["average_heartrate"]
-    has_beats = (heart_rate >= least_hr_bpm) & (heart_rate <= most_hr_bpm) & ~np.isnan(hr_max[activity])
+    has_beats = (heart_rate >= least_hr_bpm) & (heart_rate <= most_hr_bpm) & ~np.isnan(zone_edges[activity, 0])
     has_beats &= (seconds > 0) & (seconds <= longest_s)
     metres, climb = measures["distance"], measures["elevation_difference"]
     has_grade = (metres > 0) & ~np.isnan(climb)
@@ -52,13 +59,13 @@ def split_totals(
     flat_metres = metres * flat_metres_per_metre(np.clip(grade, -STEEPEST_GRADE, STEEPEST_GRADE))
 
     def total(values: Floats, counts: Mask) -> Floats:
-        result = np.full(len(hr_max), np.nan)
+        result = np.full(len(zone_edges), np.nan)
         if len(first):
             sums = np.add.reduceat(np.where(counts, values, 0.0), first)
             result[activity[first]] = np.where(np.logical_or.reduceat(counts, first), sums, np.nan)
         return result
 
-    zone = np.where(has_beats, 1 + sum(reaches(heart_rate, hr_max[activity], edge) for edge in ZONE_EDGES), 0)
+    zone = np.where(has_beats, 1 + (heart_rate[:, None] >= zone_edges[activity]).sum(axis=1), 0)
     totals = [total(np.where(zone == number, seconds, 0.0), has_beats) for number in ZONES]
     totals += [total(metres / 1000, has_grade), total(flat_metres / 1000, has_grade)]
     return dict(zip(TOTALS, totals, strict=True))

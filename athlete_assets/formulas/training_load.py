@@ -16,7 +16,9 @@ BANISTER_WEIGHTS = {"M": (0.64, 1.92), "F": (0.86, 1.67)}
 THRESHOLD_RESERVE = 0.85
 """Share of the heart-rate reserve at the heart-rate threshold where an athlete has not measured it (Elevate)."""
 ZONE_EDGES = (6, 7, 8, 9)
-"""Lower edges of zones 2 to 5 in tenths of the maximum heart rate."""
+"""Lower edges of zones 2 to 5 in tenths of the maximum heart rate, or of the heart-rate reserve (Karvonen)."""
+THRESHOLD_ZONE_EDGES = (85, 90, 95, 100)
+"""The same in hundredths of the threshold heart rate (Friel, The Triathlete's Training Bible, for running)."""
 ZONES = tuple(range(1, len(ZONE_EDGES) + 2))
 
 
@@ -40,9 +42,15 @@ def trimp(minutes: Quantity, reserve: Quantity, factor: Quantity, exponent: Quan
     return minutes * reserve * factor * math.e ** (exponent * reserve)
 
 
-def heart_rate_tss(minutes: Quantity, reserve: Quantity, factor: Quantity, exponent: Quantity) -> Quantity:
+def heart_rate_tss(
+    minutes: Quantity,
+    reserve: Quantity,
+    factor: Quantity,
+    exponent: Quantity,
+    threshold_reserve: Quantity = THRESHOLD_RESERVE,
+) -> Quantity:
     """TRIMP of the activity per TRIMP of an hour at the heart-rate threshold, x 100 (Elevate's HRSS)."""
-    return 100 * trimp(minutes, reserve, factor, exponent) / trimp(60, THRESHOLD_RESERVE, factor, exponent)
+    return 100 * trimp(minutes, reserve, factor, exponent) / trimp(60, threshold_reserve, factor, exponent)
 
 
 def hr_max_by_age(age: Quantity) -> Quantity:
@@ -50,13 +58,23 @@ def hr_max_by_age(age: Quantity) -> Quantity:
     return 208 - 0.7 * age
 
 
-def reaches(heart_rate: Quantity, hr_max: Quantity, edge: int) -> Quantity:
-    """Whether the heart rate is at an edge of the zones, or above: the zone is 1 + the number of edges reached.
+def maximum_edges(hr_max: Quantity) -> list[Quantity]:
+    """Where zones 2 to 5 begin (bpm) by share of the maximum heart rate.
 
-    An edge belongs to the zone above it, below 60 % is zone 1, zone 5 is open upwards. Compared as products: 171 of
-    190 bpm are nine tenths exactly, while 171 / 190 need not be 0.9.
+    An edge belongs to the zone above it: a heart rate's zone is 1 + the number of edges that it reaches; zone 1 is open
+    downwards, zone 5 upwards. Multiplied first, divided then: nine tenths of 190 bpm are 171 exactly.
     """
-    return heart_rate * 10 >= hr_max * edge
+    return [hr_max * edge / 10 for edge in ZONE_EDGES]
+
+
+def reserve_edges(resting: Quantity, hr_max: Quantity) -> list[Quantity]:
+    """Where zones 2 to 5 begin (bpm) by share of the heart-rate reserve (Karvonen, 1957)."""
+    return [resting + (hr_max - resting) * edge / 10 for edge in ZONE_EDGES]
+
+
+def threshold_edges(threshold: Quantity) -> list[Quantity]:
+    """Where zones 2 to 5 begin (bpm) by share of the threshold heart rate (Friel)."""
+    return [threshold * edge / 100 for edge in THRESHOLD_ZONE_EDGES]
 
 
 def metres_per_beat(distance_m: Quantity, minutes: Quantity, heart_rate: Quantity) -> Quantity:

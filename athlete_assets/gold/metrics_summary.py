@@ -192,7 +192,11 @@ def _thresholds(activities: DataFrame) -> DataFrame:
 
 def _stated(athletes: DataFrame) -> DataFrame:
     """Sex and year of birth, whichever of an athlete's statements holds them."""
-    return athletes.groupBy("athlete_id").agg(F.max("sex").alias("sex"), F.max("birth_year").alias("birth_year"))
+    is_own = F.col("source") == tables.OWN_WORD
+    of_each = [
+        F.coalesce(F.max(F.when(is_own, F.col(name))), F.max(name)).alias(name) for name in ("sex", "birth_year")
+    ]
+    return athletes.groupBy("athlete_id").agg(*of_each)
 
 
 # ----------------------------------------------------------------------------------------------- from the columns

@@ -187,7 +187,7 @@ def build_features(store: LocalStore, days: Days, say: Callable[[str], None] = l
         store.replace(tables.DAILY, daily.daily_features(known, chunk), chunk)
         before = store.read(tables.DAILY, Days(days.first, chunk.last))
         state = store.read(tables.ROLLING, evening)
-        store.replace(tables.ROLLING, rolling.rolling_features(before, known, state, chunk, settings), chunk)
+        store.replace(tables.ROLLING, rolling.rolling_features(before, known, state, chunk, settings, stated), chunk)
         recent = store.read(tables.ACTIVITY, chunk.starting_earlier(performance.LOOKBACK_DAYS))
         store.replace(
             tables.PERFORMANCE,

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import math
 
-from pyspark.sql import Column, DataFrame
+from pyspark.sql import Column, DataFrame, Row
 from pyspark.sql import functions as F
 
 from athlete_assets.days import Days, midnight
+from athlete_assets.features.rolling import HIGHEST_START
 from athlete_assets.monitoring.checks import Check, CheckOutcome
 from athlete_assets.settings import Settings
+from athlete_assets.tables import OWN_WORD
 
 SUM_TOLERANCE = 1e-6
 """Relative; the tables add the same numbers in different orders."""
@@ -149,12 +151,14 @@ FITNESS_RECOMPUTED = Check(
 )
 
 
-def fitness_recomputed(daily: DataFrame, rolling: DataFrame, days: Days, settings: Settings) -> CheckOutcome:
+def fitness_recomputed(
+    daily: DataFrame, rolling: DataFrame, days: Days, settings: Settings, athletes: DataFrame | None = None
+) -> CheckOutcome:
     """ctl_42d and atl_7d of a few athletes at the window's end equal the recursion over all their days.
 
-    x_t = x_{t-1} + (tss_t - x_{t-1}) (1 - exp(-1/N)), from 0 before the first day (Banister), step by step in Python:
-    another computation than the one that wrote the rows. daily: rows of all history up to days.last. The sample
-    changes with the day, so that in time every athlete is looked at.
+    x_t = x_{t-1} + (tss_t - x_{t-1}) (1 - exp(-1/N)), from 0 before the first day (Banister) or from where the athlete
+    says (athletes: silver), step by step in Python: another computation than the one that wrote the rows. daily: rows
+    of all history up to days.last. The sample changes with the day, so that in time every athlete is looked at.
     """
     at_end = rolling.where(F.col("as_of_date") == F.lit(midnight(days.last)))
     draw = F.sha2(F.concat("athlete_id", F.lit(str(days.last))), 256)
@@ -166,11 +170,16 @@ def fitness_recomputed(daily: DataFrame, rolling: DataFrame, days: Days, setting
         theirs = daily.where(F.col("athlete_id").isin(*stored) & (F.col("activity_date") <= F.lit(midnight(days.last))))
         for row in theirs.select("athlete_id", "activity_date", "daily_tss").collect():
             loads[row["athlete_id"]].append((row["activity_date"], row["daily_tss"]))
+    stated = _starts(athletes, list(stored), days) if athletes is not None and stored else []
     worst = 0.0
     for athlete, row in stored.items():
-        for column, constant in (("ctl_42d", 42), ("atl_7d", 7)):
+        for column, constant, said in (("ctl_42d", 42, "starting_fitness"), ("atl_7d", 7, "starting_fatigue")):
             level, weight = 0.0, 1 - math.exp(-1 / constant)
-            for _, load in sorted(loads[athlete], key=lambda day: day[0]):  # type: ignore[arg-type,return-value]
+            waiting = [(one["valid_from"], one[said]) for one in stated if one["athlete_id"] == athlete]
+            for day, load in sorted(loads[athlete], key=lambda day: day[0]):  # type: ignore[arg-type,return-value]
+                while waiting and (waiting[0][0] is None or waiting[0][0] <= day):
+                    start = waiting.pop(0)[1]
+                    level = start if start is not None and 0 <= start <= HIGHEST_START else level
                 level += (load - level) * weight
             worst = max(worst, abs(row[column] - level) / max(1.0, abs(level)))
     return FITNESS_RECOMPUTED.outcome(
@@ -179,6 +188,22 @@ def fitness_recomputed(daily: DataFrame, rolling: DataFrame, days: Days, setting
         f"{worst:.1e} (relative).",
         {"athletes": len(stored), "largest_difference": worst, "tolerance": STATE_TOLERANCE},
     )
+
+
+def _starts(athletes: DataFrame, among: list[str], days: Days) -> list[Row]:
+    """What these athletes state of a starting fitness and fatigue, in the order in which it takes hold."""
+    rows = athletes.where(
+        F.col("athlete_id").isin(*among)
+        & (F.coalesce(F.col("valid_from"), F.lit(midnight(days.last))) <= F.lit(midnight(days.last)))
+        & (F.col("starting_fitness").isNotNull() | F.col("starting_fatigue").isNotNull())
+    ).select("athlete_id", "valid_from", "starting_fitness", "starting_fatigue", "source")
+
+    def order(row: Row) -> tuple[object, ...]:
+        values = (-1.0 if row[name] is None else row[name] for name in ("starting_fatigue", "starting_fitness"))
+        begins = row["valid_from"].timestamp() if row["valid_from"] is not None else 0.0
+        return begins, row["source"] == OWN_WORD, *values
+
+    return sorted(rows.collect(), key=order)  # type: ignore[arg-type]
 
 
 def _totals(rows: DataFrame, sums: dict[str, Column]) -> dict[str, float]:

@@ -24,7 +24,8 @@ def affected_days(
     - where D lies before all activities of the athlete that stay: the days up to the first that stays (to today where
       none does), because the dense calendar of athlete_daily_features begins with the first activity. `known_days`
       gives the athletes' days with an activity as the features know them.
-    An athlete's changed statements reach from the first activity to today. Weekly features follow the daily ones by
+    An athlete's changed statements reach from the day on which they become valid, or the first activity where that is
+    later, to today. Weekly features follow the daily ones by
     week, and the week after (change against the week before); rolling features from the first affected day to today.
     """
     today, start = settings.today, settings.start_date
@@ -37,16 +38,16 @@ def affected_days(
         for athlete, days in touched.days.items()
         if athlete is not None and min(days) + timedelta(days=reach) < today
     }
-    asked = {*far, *touched.restated}
+    asked = {*far, *(athlete for athlete, day in touched.restated.items() if day is None or day <= today)}
     known = known_days(asked) if asked else {}
     for athlete, days in far.items():
         near = {day + n * ONE_DAY for day in days for n in range(quality.CONTEXT_DAYS + 1)}
         first_that_stays = min((day for day in known.get(athlete, []) if day not in near), default=today)
         if min(days) < first_that_stays:
             windows.append(Days(min(days), first_that_stays))
-    for athlete in touched.restated:
-        if known.get(athlete):
-            windows.append(Days(known[athlete][0], today))
+    for athlete, day in touched.restated.items():
+        if athlete in asked and known.get(athlete):
+            windows.append(Days(max(day or known[athlete][0], known[athlete][0]), today))
     if touched.outside and not windows:
         windows.append(Days(today, today))
     inside = [Days(max(window.first, start), min(window.last, today)) for window in windows if window.last >= start]

@@ -103,8 +103,9 @@ class Touched:
     """Days by athlete (None: rows without an athlete) in which silver differs from what was read before."""
 
     days: dict[str | None, set[date]] = field(default_factory=dict)
-    restated: set[str] = field(default_factory=set)
-    """Athletes whose own statements (maximum heart rate, threshold pace, ...) changed: all their days follow."""
+    restated: dict[str, date | None] = field(default_factory=dict)
+    """Athletes whose own statements (maximum heart rate, threshold pace, ...) changed: their days from this one on
+    follow; None: all of them."""
     planned: set[str] = field(default_factory=set)
     """Athletes whose plan changed: no day of theirs follows, but what is projected from it."""
     outside: int = 0
@@ -167,8 +168,9 @@ class Silver(ABC):
     @abstractmethod
     def differences(self, table: Table, way: DiffMethod) -> Iterable[Difference]:
         """The differences found in this way. A row that was rewritten with the same content, ingestion time aside, is
-        none; what belongs to an activity counts on its day, and not at all without one; an athlete's statements have no
-        day. Raises HistoryUnavailable (never for IngestedSince), StoreError, AccessError, and ContractError for a
+        none; what belongs to an activity counts on its day, and not at all without one. An athlete's statements are one
+        difference, on the first day on which a changed one is valid; without a day where it always was, or where nobody
+        knows. Raises HistoryUnavailable (never for IngestedSince), StoreError, AccessError, and ContractError for a
         missing column.
         """
 
@@ -180,9 +182,10 @@ class Silver(ABC):
         touched = Touched()
         for table in WATCHED:
             found = self._found(table, before.get(table.name), after.get(table.name), touched)
-            if table in tables.OF_ATHLETES:
-                who = touched.planned if table == tables.ATHLETE_PLAN else touched.restated
-                who.update(one.athlete for one in found if one.athlete is not None)
+            if table == tables.ATHLETE_PLAN:
+                touched.planned.update(one.athlete for one in found if one.athlete is not None)
+            elif table == tables.STRAVA_ATHLETE:
+                touched.restated |= {one.athlete: one.day for one in found if one.athlete is not None}
             else:
                 self._note(found, table, touched)
         return touched

@@ -364,7 +364,7 @@ def _once(rows: pa.Table, part: Part) -> tuple[pa.Table, list[str]]:
     first: dict[tuple[object, ...], int] = {}
     drop: set[int] = set()
     for n, key in enumerate(zip(*keys, strict=True)):
-        if None in key:
+        if any(value is None and name not in table.nullable_keys for name, value in zip(table.keys, key, strict=True)):
             continue
         earlier = first.setdefault(key, n)
         if earlier == n:

@@ -139,6 +139,11 @@ def land(store: LocalStore, imported: SilverRows) -> LandingReport:
         )
 
 
+def merge_statements(store: LocalStore, rows: pa.Table) -> int:
+    """Merges what athletes say into silver, under the caller's `landing_lock`; how many rows are new or changed."""
+    return sum(_merge(store, tables.STRAVA_ATHLETE, fitted(rows, tables.STRAVA_ATHLETE)))
+
+
 def _by_table(imported: SilverRows) -> dict[Table, pa.Table]:
     """The rows in the order of their commits. A recording's row comes after what was made of the recording: its digest
     says that all of it is there. Optional tables come into being with their first row."""
@@ -256,7 +261,8 @@ def _merge(store: LocalStore, table: Table, rows: pa.Table) -> tuple[int, int]:
     new, changed = _differences(_of_same_athletes(folder, table, rows), rows, table)
     if len(changed):
         written = _sorted(rows.take(pa.array([*new, *changed])), table)
-        folder.upsert(written, table.keys, span_sql("old.athlete_id", written["athlete_id"]), ROW_GROUP_ROWS)
+        span = span_sql("old.athlete_id", written["athlete_id"])
+        folder.upsert(written, table.keys, span, ROW_GROUP_ROWS, table.nullable_keys)
     elif len(new):
         folder.append(_sorted(rows.take(pa.array(new)), table), ROW_GROUP_ROWS)
     return len(new), len(changed)
@@ -316,7 +322,7 @@ def _without_key(rows: pa.Table, table: Table) -> np.ndarray:
 
 def _full_key(rows: pa.Table, table: Table) -> np.ndarray:
     full = np.ones(rows.num_rows, dtype=bool)
-    for key in table.keys:
+    for key in set(table.keys) - set(table.nullable_keys):
         full &= rows.column(key).is_valid().to_numpy()
     return full
 

@@ -80,10 +80,12 @@ class LocalSilver(Silver):
         net = self._net(table, way)
         if table in tables.OF_ACTIVITIES:
             return self._on_activity_days(net)
-        if table in tables.OF_ATHLETES:
+        if table == tables.ATHLETE_PLAN:
             return [
                 Difference(athlete, None, 0, 0, None) for athlete in pc.unique(net.column("athlete_id")).to_pylist()
             ]
+        if table == tables.STRAVA_ATHLETE:
+            return _restated(net, knows_before=not isinstance(way, IngestedSince))
         return [*_by_day(net), *self._same_keys(net)]
 
     # ------------------------------------------------------------------------------------------- one table each
@@ -220,6 +222,19 @@ def _net_rows(rows: pa.Table) -> pa.Table:
     totals = rows.group_by(content).aggregate([("sign", "sum"), ("ingested", "max")])
     totals = totals.rename_columns([*content, "net", "ingested"])
     return totals.filter(pc.not_equal(totals.column("net"), 0))
+
+
+def _restated(net: pa.Table, knows_before: bool) -> list[Difference]:
+    """By athlete the first day on which a changed statement is valid; None where it always was, or where nobody knows
+    what was stated before."""
+    if "valid_from" not in net.column_names or not knows_before:
+        return [Difference(athlete, None, 0, 0, None) for athlete in pc.unique(net.column("athlete_id")).to_pylist()]
+    first: dict[str | None, date | None] = {}
+    begins = net.column("valid_from").cast(pa.date32()).to_pylist()
+    for athlete, day in zip(net.column("athlete_id").to_pylist(), begins, strict=True):
+        known = first.setdefault(athlete, day)
+        first[athlete] = None if known is None or day is None else min(known, day)
+    return [Difference(athlete, day, 0, 0, None) for athlete, day in first.items()]
 
 
 def _by_day(net: pa.Table) -> list[Difference]:

@@ -55,7 +55,11 @@ def with_own_word(store: LocalStore, runs: ImportedRuns) -> ImportedRuns:
     """The import, with what an athlete has stated here before in place of what an account's profile says."""
     if not runs.is_whole_account or not runs.athletes.num_rows or not store.exists(tables.STRAVA_ATHLETE):
         return runs
-    stated = {row["athlete_id"]: row for row in store.rows(tables.STRAVA_ATHLETE).to_pylist()}
+    stated = {
+        row["athlete_id"]: row
+        for row in store.rows(tables.STRAVA_ATHLETE).to_pylist()
+        if row["valid_from"] is None and row["source"] is None
+    }
     rows = [
         {
             name: before if (before := stated.get(row["athlete_id"], {}).get(name)) is not None else value

@@ -257,8 +257,14 @@ class WarehouseSilver(Silver):
     def _counted(self, table: Table, last: int) -> str:
         """From `net`, which leads to version `last`: athlete, day, rows new and gone, newest ingestion."""
         sums = "SUM(GREATEST(net, 0)), SUM(GREATEST(-net, 0)), MAX(ingested)"
-        if table in tables.OF_ATHLETES:
+        if table == tables.ATHLETE_PLAN:
             return "SELECT DISTINCT athlete_id, CAST(NULL AS DATE), 0, 0, CAST(NULL AS BIGINT) FROM net"
+        if table == tables.STRAVA_ATHLETE:
+            # the first day on which a changed statement is valid; none where one of them always was
+            return (
+                "SELECT athlete_id, IF(COUNT(day) = COUNT(*), MIN(day), CAST(NULL AS DATE)), 0, 0, "
+                "CAST(NULL AS BIGINT) FROM net GROUP BY athlete_id"
+            )
         activities = self._catalog_entry(tables.STRAVA_ACTIVITIES)
         if activities is None:
             return "SELECT athlete_id, CAST(NULL AS DATE), 0, 0, CAST(NULL AS BIGINT) FROM net WHERE FALSE"
@@ -310,6 +316,8 @@ class WarehouseSilver(Silver):
         newer = f" WHERE {_ingested(entry)} >= :since" if way.ingested is not None else ""
         at_version = f"{self._name(table)} VERSION AS OF {way.version:d}"
         new = f"SELECT {_keys(table, entry)}, 1 AS net, {_ingested(entry)} AS ingested FROM {at_version}{newer}"
+        if table == tables.STRAVA_ATHLETE:  # what was stated before, and from when, nobody knows any more
+            return f"SELECT athlete_id, CAST(NULL AS DATE) AS day FROM ({new})"
         if table != tables.STRAVA_ACTIVITIES:
             return new
         remembered = [
@@ -386,6 +394,10 @@ def _keys(table: Table, entry: CatalogEntry) -> str:
         columns += ["CAST(id AS BIGINT) AS id", f"{_day('start_date_local', entry.columns['start_date_local'])} AS day"]
     elif table in tables.OF_ACTIVITIES:
         columns += ["CAST(activity_id AS BIGINT) AS activity_id"]
+    elif "valid_from" in entry.columns:
+        columns += [f"{_day('valid_from', entry.columns['valid_from'])} AS day"]
+    else:
+        columns += ["CAST(NULL AS DATE) AS day"]
     return ", ".join(columns)
 
 

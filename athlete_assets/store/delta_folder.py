@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import fcntl
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -207,14 +207,22 @@ class DeltaFolder:
         return self._written(rows, mode="append", writer_properties=_writing(row_group_rows))
 
     def upsert(
-        self, rows: pa.Table, keys: Sequence[str], where: str | None = None, row_group_rows: int | None = None
+        self,
+        rows: pa.Table,
+        keys: Sequence[str],
+        where: str | None = None,
+        row_group_rows: int | None = None,
+        nullable_keys: Collection[str] = (),
     ) -> None:
         """Replaces the rows with the keys of the given ones, and adds those that are new, in one commit.
 
         where: a condition on `old` rows that all rows to replace fulfil, by which files can be skipped. A null key
-        equals none, so a row with one is always added.
+        equals none, so a row with one is always added; only in one of nullable_keys it equals itself.
         """
-        same = " AND ".join([*(f"old.{key} = fresh.{key}" for key in keys), *([where] if where else [])])
+        equal = [f"old.{key} = fresh.{key}" for key in keys if key not in nullable_keys]
+        # delta-rs takes IS NOT DISTINCT FROM, and fails on it
+        equal += [f"(old.{key} = fresh.{key} OR (old.{key} IS NULL AND fresh.{key} IS NULL))" for key in nullable_keys]
+        same = " AND ".join([*equal, *([where] if where else [])])
 
         def merge() -> None:
             merger = self.open().merge(

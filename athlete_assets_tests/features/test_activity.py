@@ -646,3 +646,100 @@ def test_a_run_without_recording_is_graded_as_its_source_says(
     """10 km in 50 min that cost as much as 11 km on the flat."""
     found = features(sail, [activity(grade_adjusted_distance=flat_m)])[1]["grade_adjusted_pace_min_km"]
     assert found == (None if graded_pace is None else pytest.approx(graded_pace))
+
+
+# --------------------------------------------------------------------------------------------------- dated statements
+
+
+def test_a_statement_holds_from_its_day_and_no_day_before_sees_it(spark: SparkSession) -> None:
+    """At 5:00 min/km for 50 min: IF 5.5/5 by default, 4.5/5 once the threshold pace is stated."""
+    runs = [activity(f"2024-03-{n:02} 18:00:00", id=n, average_heartrate=150.0) for n in (1, 2, 3, 4)]
+    said = [
+        athlete(max_hr_bpm=180.0),
+        athlete(valid_from=midnight(date(2024, 3, 2)), max_hr_bpm=185.0, threshold_pace_min_km=4.5),
+        athlete(valid_from=midnight(date(2024, 3, 4)), max_hr_bpm=190.0),
+        athlete(valid_from=midnight(date(2024, 3, 5)), max_hr_bpm=200.0, threshold_pace_min_km=6.0),
+        athlete(athlete_id="b", valid_from=midnight(date(2024, 3, 1)), max_hr_bpm=210.0),
+    ]
+    rows = features(spark, runs, athletes=said)
+    assert [row["hr_max_bpm"] for row in rows.values()] == [180.0, 185.0, 185.0, 190.0]
+    assert [row["threshold_source"] for row in rows.values()] == ["default", *["athlete"] * 3]
+    tss = [50 / 60 * factor**2 * 100 for factor in (1.1, 0.9, 0.9, 0.9)]
+    assert [row["estimated_tss"] for row in rows.values()] == pytest.approx(tss, rel=EXACT)
+
+
+def test_of_statements_of_one_day_the_athletes_own_word_holds(sail: SparkSession) -> None:
+    own = {"source": tables.OWN_WORD}
+    for said in permutations([athlete(max_hr_bpm=190.0), athlete(max_hr_bpm=180.0, **own), athlete(max_hr_bpm=170.0)]):
+        assert features(sail, [activity()], athletes=said)[1]["hr_max_bpm"] == 180.0
+
+
+@pytest.mark.parametrize(
+    ("said", "basis", "edges"),
+    [
+        ({}, "max_hr", (114, 133, 152, 171)),
+        ({"zone_method": "max_hr"}, "max_hr", (114, 133, 152, 171)),
+        # 50 + 140 x 0.6, 0.7, 0.8, 0.9
+        ({"zone_method": "hr_reserve", "resting_hr_bpm": 50.0}, "hr_reserve", (134, 148, 162, 176)),
+        ({"zone_method": "hr_reserve"}, "max_hr", (114, 133, 152, 171)),  # no one's resting heart rate
+        # 160 x 0.85, 0.90, 0.95, 1
+        ({"zone_method": "threshold_hr", "threshold_hr_bpm": 160.0}, "threshold_hr", (136, 144, 152, 160)),
+        ({"zone_method": "threshold_hr"}, "max_hr", (114, 133, 152, 171)),
+        (
+            {
+                "zone_method": "bounds",
+                "zone_2_from_bpm": 120.0,
+                "zone_3_from_bpm": 140.0,
+                "zone_4_from_bpm": 155.0,
+                "zone_5_from_bpm": 170.0,
+            },
+            "bounds",
+            (120, 140, 155, 170),
+        ),
+        ({"zone_method": "bounds", "zone_2_from_bpm": 120.0}, "max_hr", (114, 133, 152, 171)),
+        ({"zone_method": "no such"}, "max_hr", (114, 133, 152, 171)),
+    ],
+    ids=lambda value: None if isinstance(value, dict) else str(value),
+)
+def test_zones_begin_where_the_athlete_wants_them(
+    sail: SparkSession, said: Row, basis: str, edges: tuple[int, ...]
+) -> None:
+    """A run just below each edge, and one at it, of a maximum of 190 bpm."""
+    beats = [edge - below for edge in edges for below in (1, 0)]
+    runs = alone(activity(average_heartrate=float(beat)) for beat in beats)
+    athletes = [athlete(athlete_id=run["athlete_id"], max_hr_bpm=190.0, **said) for run in runs]
+    rows = features(sail, runs, athletes=athletes)
+    found = [1 + ZONES.index(next(zone for zone in ZONES if rows[n][zone] == 1.0)) for n in rows]
+    assert found == [1, 2, 2, 3, 3, 4, 4, 5]
+    assert {row["hr_zone_basis"] for row in rows.values()} == {basis}
+
+
+def test_own_bounds_need_no_maximum(sail: SparkSession) -> None:
+    bounds = dict(zip([f"zone_{n}_from_bpm" for n in range(2, 6)], (120.0, 140.0, 155.0, 170.0), strict=True))
+    runs = [activity(average_heartrate=141.0), activity(id=2, athlete_id="b", average_heartrate=141.0)]
+    rows = features(sail, runs, athletes=[athlete(zone_method="bounds", **bounds)])
+    assert [(row["hr_zone_3_pct"], row["hr_zone_basis"]) for row in rows.values()] == [(1.0, "bounds"), (None, None)]
+
+
+def test_load_rests_first_on_what_the_athlete_prefers(spark: SparkSession) -> None:
+    """50 min at 150 bpm, rest 60, maximum 190, M: reserve 90/130, TRIMP 50 x 0.6923 x 0.64 x e^(1.92 x 0.6923) = 83.70;
+    an hour at 0.85 is 166.92; so 50.14. A run without heart rate keeps its pace."""
+    runs = [activity(average_heartrate=150.0), activity("2024-03-05 18:00:00", id=2)]
+    said = athlete(max_hr_bpm=190.0, load_preference="heart_rate", valid_from=midnight(date(2024, 3, 4)))
+    rows = features(spark, [activity("2024-03-03 18:00:00", id=3, average_heartrate=150.0), *runs], athletes=[said])
+    assert [rows[n]["load_method"] for n in (1, 2, 3)] == ["heart_rate", "pace", "pace"]
+    assert rows[1]["estimated_tss"] == pytest.approx(50.14, abs=0.01)
+    assert rows[1]["pace_min_km"] == 5.0
+
+
+def test_a_stated_threshold_heart_rate_is_an_hour_of_a_hundred(sail: SparkSession) -> None:
+    """Elevate's (oracle 11): TRIMP 333 is 239 where the threshold is 163 of 60..190 bpm, 199 where it is 0.85."""
+    rides = alone(activity(sport_type="Ride", moving_time=3_600.0, average_heartrate=163.0) for _ in range(2))
+    said = [athlete(athlete_id="1", max_hr_bpm=190.0, threshold_hr_bpm=163.0, resting_hr_bpm=60.0)]
+    said.append(athlete(athlete_id="2", max_hr_bpm=190.0, resting_hr_bpm=60.0))
+    rows = features(sail, rides, athletes=said)
+    assert rows[1]["estimated_tss"] == pytest.approx(100.0, rel=EXACT)
+    cases = {case["lthr"]: case for case in oracle("11_hrss_and_rtss")["hrss"]}
+    # both figures are of one TRIMP, so the loads are to each other as they are
+    ratio = cases[163]["floor_expected"] / cases[170.5]["floor_expected"]
+    assert rows[1]["estimated_tss"] / rows[2]["estimated_tss"] == pytest.approx(ratio, abs=0.01)

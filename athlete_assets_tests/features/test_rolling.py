@@ -19,7 +19,7 @@ from pyspark.sql import DataFrame, SparkSession
 
 import athlete_assets
 from athlete_assets import tables
-from athlete_assets.days import Days
+from athlete_assets.days import Days, midnight
 from athlete_assets.features import rolling
 from athlete_assets.features.daily import daily_features
 from athlete_assets.settings import Settings
@@ -35,6 +35,8 @@ from athlete_assets_tests.features.rows import (
     on_days,
 )
 from athlete_assets_tests.formulas.test_race_times import oracle
+from athlete_assets_tests.rows import frame
+from athlete_assets_tests.silver.rows import arrow, athlete
 
 DEFAULTS = Settings()
 
@@ -442,3 +444,65 @@ def rolling_bucket() -> Any:
     fields = [("athlete_id", pa.string()), ("day", pa.int32()), ("kind", pa.int32())]
     schema = pa.schema(fields + [(name, pa.float64()) for name in rolling._INPUT_COLUMNS])
     return pa.Table.from_pylist(rows, schema=schema)
+
+
+# ------------------------------------------------------------------------------------------------- a stated start
+
+STARTS = tables.STRAVA_ATHLETE
+
+
+def started(
+    spark: SparkSession, loads: Sequence[float], *said: dict[str, Any], since: int = 0, split: int | None = None
+) -> pd.DataFrame:
+    """One athlete's states from day `since` on; with `split` in two ranges, the second from the state of the first."""
+    daily, athletes = daily_rows(spark, loads, first=day(0)), frame(spark, arrow(said, STARTS), STARTS)
+    last = len(loads) - 1
+    none, made = no_rows(spark, tables.ACTIVITY), []
+    state = no_rows(spark, tables.ROLLING)
+    for first, end in [(since, last)] if split is None else [(since, split - 1), (split, last)]:
+        rows = rolling.rolling_features(daily, none, state, Days(day(first), day(end)), DEFAULTS, athletes)
+        made.append(collected(rows, tables.ROLLING))
+        state = frame(spark, rows.toArrow())
+    return pd.concat(made, ignore_index=True)
+
+
+def start(on: int | None, fitness: float | None = None, fatigue: float | None = None, **changes: Any) -> dict[str, Any]:
+    valid_from = None if on is None else midnight(day(on))
+    return athlete(valid_from=valid_from, starting_fitness=fitness, starting_fatigue=fatigue, **changes)
+
+
+def test_a_log_that_begins_in_the_middle_of_a_career_starts_where_the_athlete_says(spark: SparkSession) -> None:
+    """Rest from 60 and 70 on: what is left after n days is 60 e^(-n/42) and 70 e^(-n/7)."""
+    for said in (start(None, 60.0, 70.0), start(0, 60.0, 70.0), start(-400, 60.0, 70.0)):
+        rows = started(spark, [0.0] * 9, said)
+        assert rows["ctl_42d"].tolist() == pytest.approx([60 * math.exp(-n / 42) for n in range(1, 10)], rel=1e-12)
+        assert rows["atl_7d"].tolist() == pytest.approx([70 * math.exp(-n / 7) for n in range(1, 10)], rel=1e-12)
+        ramp = [60 * (math.exp(-n / 42) - math.exp(-max(n - 7, 0) / 42)) for n in range(1, 10)]
+        assert rows["ramp_rate_7d"].tolist() == pytest.approx(ramp, rel=1e-9)
+        assert not rows["warmup"].any()
+
+
+def test_a_start_within_the_log_holds_from_its_morning_and_no_earlier_day_sees_it(sail: SparkSession) -> None:
+    loads = [80.0] * 60
+    without, rows = started(sail, loads), started(sail, loads, start(50, 60.0))
+    same = [name for name in rows.columns if name not in ("ctl_42d", "tsb", "ramp_rate_7d", "acwr")]
+    pd.testing.assert_frame_equal(rows[same], without[same].assign(risk_reasons=rows["risk_reasons"]))
+    pd.testing.assert_frame_equal(rows[:50], without[:50])
+    fitness = [80 - 20 * math.exp(-n / 42) for n in range(1, 11)]
+    assert rows["ctl_42d"][50:].tolist() == pytest.approx(fitness, rel=1e-12)
+    ramp = [fitness[n] - (60.0 if n < 7 else fitness[n - 7]) for n in range(10)]
+    assert rows["ramp_rate_7d"][50:].tolist() == pytest.approx(ramp, rel=1e-9)
+
+
+@pytest.mark.parametrize("split", [1, 3, 48, 50, 53, 57, 70])
+def test_a_start_does_not_hang_on_where_the_range_begins(sail: SparkSession, split: int) -> None:
+    loads = [float(load) for load in np.random.default_rng(5).uniform(0, 150, 75)]
+    said = (start(None, 40.0, 30.0), start(50, 60.0, 20.0), start(53, None, 90.0))
+    assert_same(started(sail, loads, *said, split=split), started(sail, loads, *said))
+    assert_same(started(sail, loads, *said, since=split), started(sail, loads, *said)[split:].reset_index(drop=True))
+
+
+def test_the_last_start_of_a_morning_counts_and_absurd_ones_do_not(sail: SparkSession) -> None:
+    own = {"source": tables.OWN_WORD}
+    said = (start(-5, 10.0), start(-3, 50.0), start(-3, 40.0, **own), start(0, 5000.0), start(0, -1.0))
+    assert started(sail, [0.0], *said)["ctl_42d"].tolist() == pytest.approx([40 * math.exp(-1 / 42)], rel=1e-12)

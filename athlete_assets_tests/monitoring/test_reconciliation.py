@@ -116,6 +116,23 @@ def test_fitness_ties_out_with_the_recursion_and_a_shifted_one_does_not(as_frame
     assert not reconciliation.fitness_recomputed(days, as_frame(tables.ROLLING, shifted), WEEK, Settings()).passed
 
 
+def test_fitness_ties_out_from_where_the_athlete_says(as_frame: Frame) -> None:
+    """60 and 20 on the morning of the last of three days of rest; the two before start from nothing."""
+    days = as_frame(tables.DAILY, *(daily(n, 10, 0.0) for n in (4, 5, 6)))
+    state = {
+        "athlete_id": "ann",
+        "as_of_date": at(6),
+        "ctl_42d": 60 * math.exp(-1 / 42),
+        "atl_7d": 20 * math.exp(-1 / 7),
+    }
+    said = {"athlete_id": "ann", "valid_from": at(6), "starting_fitness": 60.0, "starting_fatigue": 20.0}
+    said_early = {**said, "valid_from": None, "starting_fitness": 10.0}
+    athletes = as_frame(tables.STRAVA_ATHLETE, said, said_early)
+    rolling = as_frame(tables.ROLLING, state)
+    assert reconciliation.fitness_recomputed(days, rolling, WEEK, Settings(), athletes).passed
+    assert not reconciliation.fitness_recomputed(days, rolling, WEEK, Settings()).passed
+
+
 def test_an_athlete_without_a_prediction_is_counted_and_so_is_one_too_many(as_frame: Frame) -> None:
     evenings = as_frame(tables.ROLLING, *({"athlete_id": name, "as_of_date": at(6)} for name in ("ann", "bob")))
     predicted = [{"athlete_id": name, "prediction_date": at(6)} for name in ("ann", "bob", "cleo")]

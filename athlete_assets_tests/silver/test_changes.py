@@ -201,11 +201,20 @@ def test_a_recording_that_comes_later_or_changes_touches_the_day_of_its_activity
 
 
 def test_an_athlete_who_states_something_else_is_seen(store: LocalStore, silver: Silver) -> None:
-    land(store, *BEFORE, a={"max_hr_bpm": 180.0}, b={"max_hr_bpm": 190.0})
+    always = {"valid_from": None}
+    land(store, *BEFORE, a={"max_hr_bpm": 180.0, **always}, b={"max_hr_bpm": 190.0, **always})
     before = positions(silver)
-    land(store, a={"max_hr_bpm": 185.0})
+    land(store, a={"max_hr_bpm": 185.0, **always})
     touched = touched_since(silver, before)
-    assert (touched.restated, touched.days) == ({"a"}, {})
+    assert (touched.restated, touched.days) == ({"a": None}, {})
+
+
+def test_a_dated_statement_counts_from_its_day(store: LocalStore, silver: Silver) -> None:
+    land(store, *BEFORE, a={"max_hr_bpm": 180.0, "valid_from": midnight(date(2024, 5, 1))})
+    before = positions(silver)
+    land(store, a={"max_hr_bpm": 185.0, "valid_from": midnight(date(2024, 5, 20))})
+    land(store, a={"max_hr_bpm": 184.0, "valid_from": midnight(date(2024, 5, 9))})
+    assert touched_since(silver, before).restated == {"a": date(2024, 5, 9)}
 
 
 def test_a_key_that_silver_holds_twice_touches_both_days(store: LocalStore, silver: Silver) -> None:
@@ -310,8 +319,16 @@ def test_an_athlete_who_is_deleted_whole_leaves_every_day_since_the_first(store:
 
 
 def test_changed_statements_affect_all_of_the_athletes_days(store: LocalStore) -> None:
-    assert affected(store, {}, {"a": ["2022-02-02", "2023-03-03"]}, restated={"a"}) == [f"2022-02-02..{AS_OF}"]
-    assert affected(store, {}, {}, restated={"a"}) == []
+    known = {"a": ["2022-02-02", "2023-03-03"]}
+    assert affected(store, {}, known, restated={"a": None}) == [f"2022-02-02..{AS_OF}"]
+    assert affected(store, {}, {}, restated={"a": None}) == []
+
+
+def test_a_dated_statement_affects_the_days_from_its_own_on(store: LocalStore) -> None:
+    known = {"a": ["2022-02-02", "2023-03-03"]}
+    assert affected(store, {}, known, restated={"a": date(2024, 1, 2)}) == [f"2024-01-02..{AS_OF}"]
+    assert affected(store, {}, known, restated={"a": date(2021, 1, 2)}) == [f"2022-02-02..{AS_OF}"]
+    assert affected(store, {}, known, restated={"a": date(2025, 1, 2)}) == []
 
 
 def test_windows_stay_inside_the_calendar_and_are_joined(store: LocalStore) -> None:
@@ -341,7 +358,7 @@ def test_a_changed_plan_touches_its_athlete_and_no_day(store: LocalStore, silver
     before = positions(silver)
     write("a", 50.0)
     touched = touched_since(silver, before)
-    assert (touched.planned, touched.days, touched.restated) == ({"a"}, {}, set())
+    assert (touched.planned, touched.days, touched.restated) == ({"a"}, {}, {})
     before = positions(silver)
     write("a", 60.0)
     write("b", 60.0)

@@ -157,7 +157,7 @@ def splits(*rows: dict[str, object]) -> pa.Table:
 def test_splits_and_statements_are_merged_by_their_own_keys(store: LocalStore) -> None:
     athlete = pa.Table.from_pylist([{"athlete_id": "ada", "max_hr_bpm": 190.0}], arrow_schema(ATHLETES))
     land(store, replace(runs(run(1)), splits=splits(split(1), split(2)), athletes=athlete))
-    better = athlete.set_column(3, arrow_schema(ATHLETES).field("max_hr_bpm"), pa.array([192.0]))
+    better = pa.Table.from_pylist([{"athlete_id": "ada", "max_hr_bpm": 192.0}], arrow_schema(ATHLETES))
     report = land(store, Rows(splits=splits(split(2, moving_time=299.0), split(3)), athletes=better))
     assert (report.read, report.splits_written, report.athletes_written) == (0, 2, 1)
     assert {row["split_id"]: row["moving_time"] for row in stored(store, SPLITS)} == {1: 300.0, 2: 299.0, 3: 300.0}

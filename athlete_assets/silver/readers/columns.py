@@ -37,7 +37,7 @@ class ColumnReader:
     """Column of the silver table to column of the file, in small letters."""
     units: Mapping[str, float] = field(default_factory=dict)
     ids: Literal["numbers", "names"] = "numbers"
-    source: str = SOURCE
+    source: str | None = SOURCE
     """What silver's `source` says where the file has no such column."""
     optional: frozenset[str] = frozenset()
     """Required silver columns that the file may lack: they are null."""

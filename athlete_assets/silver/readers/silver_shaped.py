@@ -39,7 +39,11 @@ class SilverShaped:
         _reader(tables.STRAVA_ACTIVITIES),
         _reader(tables.STRAVA_SUB_ACTIVITY),
         _Statements(
-            "silver", ACCEPTS, tables.STRAVA_ATHLETE, {name: name for name in tables.STRAVA_ATHLETE.column_names}
+            "silver",
+            ACCEPTS,
+            tables.STRAVA_ATHLETE,
+            {name: name for name in tables.STRAVA_ATHLETE.column_names},
+            source=None,
         ),
     )
 
