@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from datetime import date
 from importlib.metadata import version
 from pathlib import Path
 
@@ -89,6 +90,14 @@ def _athlete(options: argparse.Namespace, settings: Settings) -> int:
 
     _of_the_local_deployment(settings)
     commands.tell_or_state(options.words, settings)
+    return 0
+
+
+def _predictions(options: argparse.Namespace, settings: Settings) -> int:
+    from athlete_assets import commands
+
+    _of_the_local_deployment(settings)
+    commands.print_predictions(options.athlete, options.day, options.json, settings)
     return 0
 
 
@@ -199,6 +208,11 @@ def _parser() -> argparse.ArgumentParser:
     )
     athlete.add_argument("words", nargs="*", metavar="[ID] [set NAME=VALUE ... | unset NAME ...] [from=DAY]")
     athlete.set_defaults(command=_athlete)
+    past = commands.add_parser("predictions", help="what was predicted for an athlete, by which version")
+    past.add_argument("--athlete", metavar="ID", help="needed where the home holds several athletes")
+    past.add_argument("--day", type=_day, help="one day (yyyy-MM-dd), with the features that it was predicted from")
+    past.add_argument("--json", action="store_true", help="as JSON, all days and columns")
+    past.set_defaults(command=_predictions)
     maintain = commands.add_parser("maintain", help="compact tables; remove old versions, runs and models")
     maintain.set_defaults(command=_maintain)
     bricks = commands.add_parser("databricks", help="set a Databricks workspace up, and try everything that it needs")
@@ -239,6 +253,13 @@ def _path(text: str) -> Path:
         return Path(text).expanduser()
     except RuntimeError:
         raise argparse.ArgumentTypeError(f"{text}: there is no such user's home folder") from None
+
+
+def _day(text: str) -> date:
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text} is not a day such as 2024-05-15") from None
 
 
 def _positive_int(text: str) -> int:

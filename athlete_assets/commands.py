@@ -7,6 +7,7 @@ import os
 import socket
 import sys
 import time
+from datetime import date
 from pathlib import Path
 
 import dagster as dg
@@ -218,6 +219,15 @@ def print_summary(settings: Settings) -> None:
     say("")
     say(summary_text(LocalStore(settings)))
     say("\nOpen the Dagster UI with:  athlete-assets ui (or make ui)   (then look at http://127.0.0.1:3000)")
+
+
+def print_predictions(athlete: str | None, day: date | None, as_json: bool, settings: Settings) -> None:
+    """Prints what was predicted for an athlete, newest day first, or of one day with its features."""
+    from athlete_assets.gold.history import history, history_text
+
+    store = LocalStore(settings)
+    found = history(store, plan.whose(store, athlete), day)
+    say(json.dumps(found, indent=2) if as_json else history_text(found, day))
 
 
 def judge_models(runs: Path, train_runs: Path | None, out: Path | None, settings: Settings) -> None:

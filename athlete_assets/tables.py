@@ -782,6 +782,12 @@ PREDICTIONS = Table(
         Column("untracked_share_42d", DOUBLE, "Share of the last 42 days' activities whose load is unknown.", "1"),
         Column("top_reasons", STRINGS, "What moved the prediction most, in words."),
         Column("features_as_of", TIMESTAMP, "The day of the features used.", nullable=False),
+        Column(
+            "is_backfilled",
+            BOOLEAN,
+            "Made on a later day than its own: from the features of that evening, but by the model that served when it "
+            "was made, which may have learned from what was run since. Null in rows from before the column.",
+        ),
         _month("prediction_date"),
     ),
     keys=("athlete_id", "prediction_date"),

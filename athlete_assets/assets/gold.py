@@ -22,7 +22,7 @@ from athlete_assets.assets.models import model_key
 from athlete_assets.days import Days
 from athlete_assets.gold import scoring
 from athlete_assets.gold.metrics_summary import metrics_summary
-from athlete_assets.gold.predictions import log_entries, predictions
+from athlete_assets.gold.predictions import log_entries, predictions, unserved, with_history
 from athlete_assets.gold.projection import load_room, projection
 from athlete_assets.models import registry
 from athlete_assets.models.specs import MODELS
@@ -96,23 +96,32 @@ def predictions_asset(settings: Settings) -> dg.AssetsDefinition:
                 name: scoring.scored(features, serving, asked, MODELS[name]) if serving else None
                 for name, serving in others.items()
             }
-            rows = predictions(times, champion, scored)
-            log = log_entries(rows, times.features, champion, datetime.now(timezone.utc), context.run.run_id)
+            rows = predictions(times, champion, scored, settings.today)
+            stored = store.read(tables.PREDICTIONS, days).toArrow()
+            is_new = unserved(rows, stored)
+            log = log_entries(
+                rows.filter(is_new),
+                times.features[is_new.to_numpy(zero_copy_only=False)],
+                champion,
+                datetime.now(timezone.utc),
+                context.run.run_id,
+            )
+            rows = with_history(rows, stored, is_new)
             written.append(store.replace(tables.PREDICTIONS, store.frame(tables.PREDICTIONS, rows), days))
             logged.append(store.append(tables.INFERENCE_LOG, store.frame(tables.INFERENCE_LOG, log)))
             inputs = times.features
         if inputs is None:  # a run of checks alone
             last_day = scoring.evenings(store.read(tables.ROLLING, Days(window.last, window.last)))
             inputs = scoring.scored(features, champion, last_day, MODELS["time_estimator"]).features
-        stored = store.read(tables.PREDICTIONS, window)
+        stands = store.read(tables.PREDICTIONS, window)
         outcomes = [
-            checks.times_ordered(stored),
-            reconciliation.one_row_an_athlete(store.read(tables.ROLLING, window), stored),
+            checks.times_ordered(stands),
+            reconciliation.one_row_an_athlete(store.read(tables.ROLLING, window), stands),
             drift.drift(inputs, champion, settings),
             anomalies.row_count_stable(written, settings),
         ]
         if settings.today in window:
-            fan = charts.prediction_fan(stored, window.last)
+            fan = charts.prediction_fan(stands, window.last)
             charts.attach(context, tables.PREDICTIONS, window, {"prediction_fan": fan})
         yield materialize_result(
             store,

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import date, datetime
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from athlete_assets import tables
+from athlete_assets.days import midnight
 from athlete_assets.gold.scoring import Scored
 from athlete_assets.models.model_spec import ModelSpec
 from athlete_assets.models.registry import Serving
@@ -21,9 +23,10 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-def predictions(times: Scored, time_estimator: Serving, others: Mapping[str, Scored | None]) -> pa.Table:
+def predictions(times: Scored, time_estimator: Serving, others: Mapping[str, Scored | None], today: date) -> pa.Table:
     """PREDICTIONS rows, one a row of `times`; `others`: the same evenings by further model, None where none serves.
 
+    today: the home's last day; what is predicted for an earlier one is backfilled.
     Times are null, and served_by with them, for an athlete without an effort to predict from. The outputs of a model
     are null where it abstains, or does not serve, which a reason of its own says.
     """
@@ -37,6 +40,7 @@ def predictions(times: Scored, time_estimator: Serving, others: Mapping[str, Sco
         "risk_reasons": states["risk_reasons"],
         "untracked_share_42d": states["untracked_share_42d"],
         "features_as_of": states["as_of_date"],
+        "is_backfilled": pc.less(states["as_of_date"], pa.scalar(midnight(today), states["as_of_date"].type)),
         "month": states["month"],
         **_outputs(SPEC, times.outputs),
     }
@@ -46,6 +50,25 @@ def predictions(times: Scored, time_estimator: Serving, others: Mapping[str, Sco
         columns |= _outputs(spec, scored.outputs if scored else [unserved] * states.num_rows)
     schema = arrow_schema(tables.PREDICTIONS)
     return fitted(pa.table({field.name: columns[field.name] for field in schema}), tables.PREDICTIONS)
+
+
+def unserved(rows: pa.Table, stored: pa.Table) -> pa.Array:
+    """Of each row of predictions whether it may be written: false where it is backfilled and the stored table holds
+    what was served in time for that athlete and day, which stands."""
+    in_time = stored.filter(pc.invert(pc.fill_null(stored["is_backfilled"], False)))
+    served = set(zip(in_time["athlete_id"].to_pylist(), in_time["prediction_date"].to_pylist(), strict=True))
+    asked = zip(*(rows[name].to_pylist() for name in ("athlete_id", "prediction_date", "is_backfilled")), strict=True)
+    return pa.array([not (late and (athlete, day) in served) for athlete, day, late in asked], pa.bool_())
+
+
+def with_history(rows: pa.Table, stored: pa.Table, is_new: pa.Array) -> pa.Table:
+    """The rows that may be written, and in the place of the others what was served in time."""
+    standing = set(
+        zip(*(rows.filter(pc.invert(is_new))[name].to_pylist() for name in tables.PREDICTIONS.keys), strict=True)
+    )
+    held = zip(*(stored[name].to_pylist() for name in tables.PREDICTIONS.keys), strict=True)
+    kept = stored.filter(pa.array([key in standing for key in held], pa.bool_()))
+    return pa.concat_tables([rows.filter(is_new), kept.select(rows.column_names).cast(rows.schema)])
 
 
 def _outputs(spec: ModelSpec, rows: Sequence[Mapping[str, Any]]) -> dict[str, pa.Array]:

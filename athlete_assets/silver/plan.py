@@ -23,14 +23,14 @@ MOST_LOAD, MOST_MINUTES = 1000.0, 2880.0
 
 
 def whose(store: LocalStore, athlete: str | None) -> str:
-    """The athlete of a plan: the given one, or the home's only one. Raises InputError where that is not certain."""
+    """The athlete who is meant: the given one, or the home's only one. Raises InputError where that is not certain."""
     known = sorted(
         pc.unique(store.rows(tables.STRAVA_ACTIVITIES, ["athlete_id"])["athlete_id"]).drop_null().to_pylist()
     )
     if athlete is None and len(known) == 1:
         return str(known[0])
     if athlete is None:
-        raise InputError(f"{len(known)} athletes are in {store.settings.home}: say whose plan it is with --athlete ID")
+        raise InputError(f"{len(known)} athletes are in {store.settings.home}: say which with --athlete ID")
     if athlete not in known:
         near = difflib.get_close_matches(athlete, known, n=5, cutoff=0.4) or known[:5]
         raise InputError(

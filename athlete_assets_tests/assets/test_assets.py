@@ -202,6 +202,17 @@ def test_the_champion_serves_and_each_prediction_is_logged(world: World) -> None
     assert world.rows(tables.PREDICTIONS) == predictions
     assert len(world.rows(tables.INFERENCE_LOG)) == 2 * len(logged)
 
+    before = LAST - timedelta(days=1)
+    for _ in range(2):  # a backfill may be repeated; what was served in time stands
+        world.run(tables.PREDICTIONS, tables.INFERENCE_LOG, first=before, last=LAST)
+        found = world.rows(tables.PREDICTIONS)
+        assert {(row["prediction_date"], row["is_backfilled"]) for row in found} == {
+            (midnight(before), True),
+            (midnight(LAST), False),
+        }
+        assert all(row["features_as_of"] == row["prediction_date"] for row in found)
+        assert [row for row in found if row["prediction_date"] == midnight(LAST)] == predictions
+
 
 def test_api_rows_fail_the_training_and_leave_the_champion(world: World) -> None:
     before = registry.serving("time_estimator", world.settings)

@@ -248,7 +248,7 @@ def test_the_champion_serves_gold_with_reasons_in_words(trained: tuple[LocalStor
     assert champion is not None
     evenings = scoring.evenings(store.read(tables.ROLLING, last))
     scored = scoring.scored(EmbeddedFeatureStore(store), champion, evenings, TIMES)
-    rows = predictions(scored, champion, {"overtraining_detector": None}).to_pylist()
+    rows = predictions(scored, champion, {"overtraining_detector": None}, last.last).to_pylist()
     assert {row["served_by"] for row in rows} == {"model"}
     assert {row["model_version"] for row in rows} == {result.version}
     assert {row["p_disruption_reason"] for row in rows} == {NO_DETECTOR}

@@ -1,0 +1,107 @@
+"""What was predicted for an athlete on past days: by which version, from which features. From the stored tables."""
+
+from __future__ import annotations
+
+import json
+from datetime import date
+from typing import Any
+
+from athlete_assets import tables
+from athlete_assets.days import midnight
+from athlete_assets.errors import InputError
+from athlete_assets.formulas.race_times import clock
+from athlete_assets.store.local import LocalStore
+from athlete_assets.store.sql import delta_literal
+
+SHOWN_DAYS = 14
+MAIN_FEATURES = (
+    "recent_effort_distance_m",
+    "recent_effort_time_s",
+    "recent_effort_age_days",
+    "run_distance_28d_km",
+    "longest_run_28d_km",
+    "ctl_42d",
+    "tsb",
+)
+"""Those that the text shows of them, where the model has them."""
+
+
+def history(store: LocalStore, athlete: str, day: date | None = None) -> list[dict[str, Any]]:
+    """What stands for the athlete in PREDICTIONS, newest day first, each day with every entry of the log in `served`:
+    when, by which run and version, and with a `day` the features. Raises InputError where nothing was predicted."""
+    standing = _of(store, tables.PREDICTIONS, athlete, day)
+    if not standing:
+        near = {row["prediction_date"].date() for row in _of(store, tables.PREDICTIONS, athlete, None)}
+        on = f" on {day}" if day else ""
+        span = f"; there are predictions of {len(near)} days, {min(near)} to {max(near)}" if near else ""
+        raise InputError(f"nothing was predicted for {athlete}{on}{span}")
+    log: dict[Any, list[dict[str, Any]]] = {}
+    for entry in _of(store, tables.INFERENCE_LOG, athlete, day):
+        log.setdefault(entry["prediction_date"], []).append(entry)
+    return [
+        {
+            **{name: _plain(value) for name, value in row.items() if name != "month"},
+            "served": [
+                {
+                    "served_at": entry["served_at"].isoformat(),
+                    "model_version": entry["model_version"],
+                    "dagster_run_id": entry["dagster_run_id"],
+                    **(
+                        {"features": json.loads(entry["features"]), "outputs": json.loads(entry["outputs"])}
+                        if day
+                        else {}
+                    ),
+                }
+                for entry in sorted(log.get(row["prediction_date"], []), key=lambda entry: entry["served_at"])
+            ],
+        }
+        for row in sorted(standing, key=lambda row: row["prediction_date"], reverse=True)
+    ]
+
+
+def history_text(found: list[dict[str, Any]], day: date | None) -> str:
+    """The history as lines: one a day; with a `day` also the versions and what they were given."""
+    lines = []
+    for row in found[:SHOWN_DAYS]:
+        times = [_span(row, name) for name in tables.TIME_COLUMNS if row[tables.TIME_COLUMNS[name][0]] is not None]
+        said = "  ".join(times) if times else "no times: no effort to predict from"
+        by = f"{row['served_by']} {row['model_version']}" if row["served_by"] else "nothing"
+        late = ", backfilled: made after its day" if row["is_backfilled"] else ""
+        lines.append(f"{row['prediction_date'][:10]}  {said}  [{by}{late}]")
+    if len(found) > SHOWN_DAYS:
+        lines.append(f"... and {len(found) - SHOWN_DAYS} earlier days; --json gives all, --day one with its features")
+    for row in found if day else []:
+        if row["p_disruption_14d"] is not None:
+            lines.append(f"A training disruption within 14 days: {row['p_disruption_14d']:.0%}")
+        lines += [f"  {reason}" for reason in row["top_reasons"] or []]
+        for entry in row["served"]:
+            lines.append(
+                f"Served at {entry['served_at'][:16]} UTC by version {entry['model_version']}, "
+                f"run {entry['dagster_run_id'][:8]}, from"
+            )
+            features = entry["features"]
+            lines += [f"  {name} {features[name]:.6g}" for name in MAIN_FEATURES if features.get(name) is not None]
+            others = sum(value is not None for name, value in features.items() if name not in MAIN_FEATURES)
+            if others:
+                lines.append(f"  and {others} more features: --json shows them")
+    return "\n".join(lines)
+
+
+def _of(store: LocalStore, table: tables.Table, athlete: str, day: date | None) -> list[dict[str, Any]]:
+    """The athlete's rows; columns that the stored table lacks are null."""
+    if not store.exists(table):
+        return []
+    where = f"athlete_id = {delta_literal(athlete)}"
+    if day:
+        where += f" AND month = '{day:%Y-%m}' AND {table.day_column} = '{midnight(day).isoformat()}'"
+    rows = store.folder(table).query(f"SELECT * FROM t WHERE {where}").to_pylist()
+    return [{**dict.fromkeys(table.column_names), **row} for row in rows]
+
+
+def _plain(value: Any) -> Any:
+    return value.isoformat() if hasattr(value, "isoformat") else value
+
+
+def _span(row: dict[str, Any], name: str) -> str:
+    predicted, fast, slow = (clock(row[column]) for column in tables.TIME_COLUMNS[name])
+    return f"{name} {predicted} ({fast}–{slow})"
