@@ -26,7 +26,6 @@ from athlete_assets.features.rolling import (
     HISTORY_FOR_ACWR_DAYS,
     RAMP_DAYS,
     SMALLEST_CHRONIC_LOAD,
-    WARMUP_DAYS,
 )
 from athlete_assets.formulas import load_planning, sequences
 from athlete_assets.settings import Settings
@@ -74,18 +73,18 @@ class Limits:
     race_form: float
 
 
-_STATE = {"day": "int", **tables.ROLLING.types("ctl_42d", "atl_7d", "untracked_share_42d")}
+_STATE = {"day": "int", **tables.ROLLING.types("ctl_42d", "atl_7d", "ramp_rate_7d", "warmup", "untracked_share_42d")}
 _LOADS = {"day": "int", **tables.DAILY.types("daily_tss", "moving_time_min", "untracked_activities")}
 _PLAN = {"day": "int", **tables.ATHLETE_PLAN.types("load_tss", "is_race"), "planned_min": tables.DOUBLE}
-_HISTORY_DAYS = max(WARMUP_DAYS + 1, RATE_DAYS)
-"""DAILY rows that are read: one more than the warm-up lasts, so that their number says whether it is over."""
+_HISTORY_DAYS = max(HISTORY_FOR_ACWR_DAYS, HABIT_DAYS, RATE_DAYS)
+"""DAILY rows that are read."""
 
 
 def _inputs(daily: DataFrame, rolling: DataFrame, plans: DataFrame) -> dict[str, tuple[DataFrame, dict[str, str]]]:
-    """The rows that a bucket needs: the states of the last 8 days, the loads of _HISTORY_DAYS, and the plans."""
+    """The rows that a bucket needs: the states of the last two weeks, the loads of _HISTORY_DAYS, and the plans."""
     newest = rolling.agg(F.max("as_of_date").alias("day")).collect()[0]["day"]
     today = newest.date() if newest else date(1970, 1, 1)  # without a state nothing follows
-    states = rolling.where(within(tables.ROLLING, Days(today - timedelta(days=RAMP_DAYS), today)))
+    states = rolling.where(within(tables.ROLLING, Days(today - timedelta(days=2 * RAMP_DAYS), today)))
     loads = daily.where(within(tables.DAILY, Days(today - timedelta(days=_HISTORY_DAYS - 1), today)))
     plans = plans.withColumnRenamed("moving_time_min", "planned_min")
     return {
@@ -110,8 +109,10 @@ class _Bucket:
     """The newest day, as days since 1970."""
     ctl: Floats
     """Fitness of the last RAMP_DAYS + 1 days, 0 before the first activity."""
+    earlier: Floats
+    """What ramp_rate_7d of today and of the RAMP_DAYS days to come is counted from, (RAMP_DAYS + 1, athletes)."""
     atl: Floats
-    """Fatigue at the end of today and of the evening before, (2, athletes)."""
+    """Fatigue at the end of today, (athletes,)."""
     loads: Floats
     """Load of the last _HISTORY_DAYS days, NaN before the first activity."""
     is_unknown: NDArray[np.bool_]
@@ -122,6 +123,8 @@ class _Bucket:
     """Planned load of the days from tomorrow on, NaN where the plan says nothing."""
     race: Integers
     """Days to the next planned race; 0 where there is none."""
+    is_warm: NDArray[np.bool_]
+    """The warm-up is over."""
 
     @property
     def observed(self) -> Integers:
@@ -174,17 +177,20 @@ class _Bucket:
         race = (
             np.where(is_race.any(axis=0), is_race.argmax(axis=0) + 1, 0) if reach else np.zeros(len(athletes), np.int64)
         )
-        atl = scattered(states, "atl_7d", today - 1, 2, 0.0)
+        atl = scattered(states, "atl_7d", today, 1, 0.0)[0]
+        ctl = scattered(states, "ctl_42d", today - 2 * RAMP_DAYS, 2 * RAMP_DAYS + 1, 0.0)
         return cls(
             athletes=athletes,
             today=today,
-            ctl=scattered(states, "ctl_42d", today - RAMP_DAYS, RAMP_DAYS + 1, 0.0),
+            ctl=ctl[RAMP_DAYS:],
+            earlier=_ramps_from(ctl, scattered(states, "ramp_rate_7d", today - RAMP_DAYS + 1, RAMP_DAYS, 0.0)),
             atl=atl,
             loads=load,
             is_unknown=scattered(states, "untracked_share_42d", today, 1, 0.0)[0] == 1,
             rate=rate,
             plan=planned,
             race=race,
+            is_warm=scattered(states, "warmup", today, 1, 1.0)[0] == 0,
         )
 
     def habit(self) -> Floats:
@@ -206,6 +212,24 @@ class _Bucket:
         return np.where(np.logical_or.accumulate(np.isnan(loads), axis=0), np.nan, loads)
 
 
+def _ramps_from(ctl: Floats, ramps: Floats) -> Floats:
+    """The fitness from which the ramps of today and of the RAMP_DAYS days to come are counted.
+
+    ctl: of the last 2 RAMP_DAYS + 1 days; ramps: of the last RAMP_DAYS. As a rule that of RAMP_DAYS before, and in the
+    first days after a start that the athlete states what he or she starts from, which the ramps so far tell.
+    """
+    usual = ctl[RAMP_DAYS:]
+    told = ctl[-RAMP_DAYS:] - ramps
+    differs = np.abs(told - ctl[1 : RAMP_DAYS + 1]) > _SAME * (1 + np.abs(told))
+    # a start on the n-th of the last RAMP_DAYS days counts for n more days than today
+    since = np.where(differs.any(axis=0), differs.argmax(axis=0), -1)
+    return np.where(np.arange(RAMP_DAYS + 1)[:, None] <= since, told[-1], usual)
+
+
+_SAME = 1e-6
+"""A relative difference between two fitnesses that is rounding."""
+
+
 def _projected(tables_of: Mapping[str, pa.Table]) -> pa.Table:
     """PROJECTION rows of a bucket."""
     bucket = _Bucket.of(tables_of)
@@ -222,8 +246,8 @@ def _projected(tables_of: Mapping[str, pa.Table]) -> pa.Table:
 def _rows_of(bucket: _Bucket, scenario: str, loads: Floats) -> pa.Table:
     """The rows of one scenario; none where its load is NaN."""
     ctl = sequences.ewma(loads, FITNESS_WEIGHT, bucket.ctl[-1])
-    atl = sequences.ewma(loads, FATIGUE_WEIGHT, bucket.atl[-1])
-    ramp = ctl - np.concatenate([bucket.ctl[1:], ctl])[:AHEAD_DAYS]
+    atl = sequences.ewma(loads, FATIGUE_WEIGHT, bucket.atl)
+    ramp = ctl - np.concatenate([bucket.earlier[1:], ctl])[:AHEAD_DAYS]
     ahead = np.arange(1, AHEAD_DAYS + 1)[:, None]
     has_ratio = (bucket.observed + ahead >= HISTORY_FOR_ACWR_DAYS) & (ctl >= SMALLEST_CHRONIC_LOAD)
     acwr = np.divide(atl, ctl, out=np.full(ctl.shape, np.nan), where=has_ratio)
@@ -255,11 +279,15 @@ def _room(tables_of: Mapping[str, pa.Table], limits: Limits) -> pa.Table:
     bucket = _Bucket.of(tables_of)
     if bucket is None:
         return arrow_schema(tables.LOAD_ROOM).empty_table()
-    today, before = bucket.loads[-1], bucket.ctl[-2]
-    is_warm = bucket.observed > WARMUP_DAYS
-    is_known = is_warm & ~bucket.is_unknown
-    by_ramp = load_planning.load_for_level(before, bucket.ctl[0] + limits.ramp, FITNESS_WEIGHT) - today
-    by_ratio = load_planning.load_for_ratio(bucket.atl[0], before, limits.acwr, FATIGUE_WEIGHT, FITNESS_WEIGHT) - today
+    today = bucket.loads[-1]
+    # run backwards, not read of yesterday: an athlete may state that he or she starts from another one this morning
+    fitness, fatigue = (
+        sequences.ewma_before(level, np.stack([today, today]), weight)[0]
+        for level, weight in ((bucket.ctl[-1], FITNESS_WEIGHT), (bucket.atl, FATIGUE_WEIGHT))
+    )
+    is_known = bucket.is_warm & ~bucket.is_unknown
+    by_ramp = load_planning.load_for_level(fitness, bucket.earlier[0] + limits.ramp, FITNESS_WEIGHT) - today
+    by_ratio = load_planning.load_for_ratio(fatigue, fitness, limits.acwr, FATIGUE_WEIGHT, FITNESS_WEIGHT) - today
     by_ramp = np.where(is_known, np.maximum(by_ramp, 0.0), np.nan)
     # no ratio, no limit: so little chronic load that nothing can be divided by it
     has_ratio = is_known & (bucket.ctl[-1] >= SMALLEST_CHRONIC_LOAD) & np.isfinite(by_ratio)
@@ -272,7 +300,7 @@ def _room(tables_of: Mapping[str, pa.Table], limits: Limits) -> pa.Table:
 
     races = (bucket.race > 0) & ~bucket.is_unknown
     days = np.where(races, bucket.race - 1, 0)  # from tomorrow to the eve
-    state = bucket.ctl[-1], bucket.atl[-1], days
+    state = bucket.ctl[-1], bucket.atl, days
     at_rest = load_planning.form_at_rest(*state, FITNESS_WEIGHT, FATIGUE_WEIGHT)
     taper = load_planning.steady_load_for_form(*state, limits.race_form, FITNESS_WEIGHT, FATIGUE_WEIGHT)
     habit = bucket.loads[-HABIT_DAYS:]

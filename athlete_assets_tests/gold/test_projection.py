@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from datetime import timedelta
+from datetime import date, timedelta
 from typing import Any
 
 import pandas as pd
@@ -30,11 +30,15 @@ SAME = {"fitness_ctl": "ctl_42d", "fatigue_atl": "atl_7d", "form_tsb": "tsb"} | 
 }
 
 
-def features(spark: SparkSession, daily: pa.Table) -> pa.Table:
-    """ROLLING rows of all the days of the daily rows, from the features' own transform."""
+def features(spark: SparkSession, daily: pa.Table, start: tuple[date, float] | None = None) -> pa.Table:
+    """ROLLING rows of all the days of the daily rows, from the features' own transform.
+
+    start: the day and the fitness that the athlete states to start from."""
+    stated = {"athlete_id": "a", "valid_from": midnight(start[0]), "starting_fitness": start[1]} if start else None
+    athletes = frame(spark, rows(tables.STRAVA_ATHLETE, stated).to_pylist(), tables.STRAVA_ATHLETE) if stated else None
     on = [moment.date() for moment in daily["activity_date"].to_pylist()]
     none = no_rows(spark, tables.ACTIVITY), no_rows(spark, tables.ROLLING)
-    return rolling_features(frame(spark, daily), *none, Days(min(on), max(on)), SETTINGS).toArrow()
+    return rolling_features(frame(spark, daily), *none, Days(min(on), max(on)), SETTINGS, athletes).toArrow()
 
 
 def plan(spark: SparkSession, loads: Mapping[int, Any], **more: Any) -> Any:
@@ -77,6 +81,28 @@ def test_each_scenario_is_what_the_features_say_when_its_loads_come_true(spark: 
         assert rows_of["projected_date"].tolist() == later["as_of_date"].tolist()
         for ours, theirs in SAME.items():
             assert rows_of[ours].tolist() == pytest.approx(later[theirs].tolist(), rel=1e-9, abs=1e-9), scenario
+
+
+@pytest.mark.parametrize(("days", "ago"), [(63, 3), (63, 0), (63, 6), (63, 7), (20, 19), (5, 4)])
+def test_a_stated_start_counts_in_the_projection_as_in_the_features(sail: SparkSession, days: int, ago: int) -> None:
+    """For a week the ramp is counted from what the athlete starts from; with it there is no warm-up."""
+    daily = daily_table(LOADS[:days])
+    start = day(days - 1 - ago), 70.0
+    state = frame(sail, features(sail, daily, start))
+    none = no_rows(sail, tables.ATHLETE_PLAN)
+    found = collected(projection(frame(sail, daily), state, none), tables.PROJECTION)
+    found = found[found["scenario"] == "rest"]
+    later = features(sail, daily_table([*LOADS[:days], *[0.0] * 14]), start).to_pandas().sort_values("as_of_date")
+    for ours, theirs in SAME.items():
+        expected = later[theirs].tolist()[-14:]
+        assert found[ours].tolist() == pytest.approx(expected, rel=1e-9, abs=1e-9, nan_ok=True), ours
+    (room_now,) = load_room(frame(sail, daily), state, none, SETTINGS).toArrow().to_pylist()
+    if days < 43:
+        assert room_now["room_unknown_reason"] is None
+    more = [*LOADS[: days - 1], LOADS[days - 1] + room_now["room_by_ramp_tss"]]
+    then = features(sail, daily_table(more), start).to_pandas().sort_values("as_of_date")
+    if room_now["room_by_ramp_tss"]:
+        assert then["ramp_rate_7d"].iloc[-1] == pytest.approx(8.0, rel=1e-9)
 
 
 def test_a_habit_is_the_last_four_weeks_weekday_by_weekday(sail: SparkSession) -> None:
