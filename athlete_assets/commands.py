@@ -25,7 +25,7 @@ from athlete_assets.models.specs import MODELS
 from athlete_assets.orchestration.maintenance import MAINTENANCE_JOB
 from athlete_assets.orchestration.run_requests import GOLD_TABLES
 from athlete_assets.settings import Settings
-from athlete_assets.silver import imports, landing, ownership, plan, simulator, statements
+from athlete_assets.silver import imports, landing, ownership, plan, races, simulator, statements
 from athlete_assets.store.local import LocalStore
 
 UNREADABLE_SHOWN = 50
@@ -34,6 +34,8 @@ UNREADABLE_SHOWN = 50
 def import_file(path: Path, settings: Settings, athlete: str | None, drop_missing: bool = False) -> None:
     """Reads a file of runs and merges it into silver; raises InputError before anything is written."""
     say(f"Reading {path} ...")
+    if races.is_races_file(path):
+        return enter_races(path, settings, athlete)
     runs = imports.read_runs(path, settings, athlete, landing.held(LocalStore(settings)), say)
     if runs.time_zone:
         settings = settings.model_copy(update={"time_zone": runs.time_zone})
@@ -107,6 +109,21 @@ def set_plan(path: Path, athlete: str | None, settings: Settings) -> int:
     job = definitions.build(settings).resolve_implicit_global_asset_job_def()
     projected = job.get_subset(asset_selection=set(_keys(tables.PROJECTION, tables.LOAD_ROOM)))
     return 0 if executed(projected, say).success else 1
+
+
+def enter_races(path: Path, settings: Settings, athlete: str | None) -> None:
+    """Marks the races of a file among the imported runs, and enters those that are missing."""
+    store = LocalStore(settings)
+    told = races.read_races(path, settings.today)
+    done = landing.land_races(store, statements.athlete_of(store, athlete), told)
+    count = {word: sum(outcome == word for outcome, _ in done.values()) for word in ("marked", "entered")}
+    say(f"  {len(done)} races: {count['marked']} are among the runs, {count['entered']} entered")
+    for race, (outcome, number) in done.items():
+        if outcome == "inside":
+            say(
+                f"  {race.day}: run {number} is longer than {race.distance_m:g} m and may hold the race; nothing was "
+                "marked or entered"
+            )
 
 
 def tell_or_state(words: list[str], settings: Settings) -> None:

@@ -987,6 +987,28 @@ def by_cadence(*cadences: Cadence) -> tuple[Table, ...]:
     return tuple(table for table in ALL if table.cadence in cadences)
 
 
+def _athlete_race() -> Table:
+    return Table(
+        "silver",
+        "athlete_race",
+        "The races that an athlete told of here, and which activity each is.",
+        (
+            _ATHLETE,
+            _key("race_date", TIMESTAMP, "Its day."),
+            _key("distance", DOUBLE, "Its distance."),
+            Column("time", DOUBLE, "The time run.", "s"),
+            Column("activity_id", BIGINT, "The activity that it is; null where it lies inside a longer one."),
+            Column("is_entered", BOOLEAN, "The activity was entered, for no import had it."),
+            Column(INGESTED, TIMESTAMP, "When the row was written."),
+        ),
+        keys=("athlete_id", "race_date", "distance"),
+        cadence=Cadence.EXTERNAL,
+    )
+
+
+RACES = _athlete_race()
+"""What the local deployment remembers beside silver's contract: no asset, and no upstream has it."""
+
 SILVER = by_cadence(Cadence.EXTERNAL)
 FEATURES = tuple(
     table for table in by_cadence(Cadence.DAILY, Cadence.STATE, Cadence.WEEKLY) if table.schema == "feature_store"

@@ -10,10 +10,10 @@ of a few athletes skip the others' files.
 from __future__ import annotations
 
 import fcntl
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date, datetime, timezone
 from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
@@ -22,10 +22,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from athlete_assets import tables
-from athlete_assets.days import monday_of
+from athlete_assets.days import midnight, monday_of
 from athlete_assets.errors import ContractError, InputError
 from athlete_assets.settings import PREFIX, Settings
+from athlete_assets.silver import races
 from athlete_assets.silver.imports import Held
+from athlete_assets.silver.races import Race
 from athlete_assets.silver.recordings.measures import BEST_DISTANCES_M
 from athlete_assets.store.arrow import arrow_schema, fitted
 from athlete_assets.store.delta_folder import DeltaFolder, span_sql
@@ -121,8 +123,11 @@ def land(store: LocalStore, imported: SilverRows) -> LandingReport:
     first_day, last_day = _calendar_span(activities, store.settings)
     _refuse_start_after(last_day, store.settings)
     with landing_lock(store):
+        activities, found_races = _with_marks(store, activities)
+        rows[tables.STRAVA_ACTIVITIES] = activities
         _drop_superseded(store, rows)
         written = {table: _merge(store, table, found) for table, found in rows.items()}
+        _settle(store, found_races)
         new, changed = written[tables.STRAVA_ACTIVITIES]
         read = imported.activities.num_rows
         return LandingReport(
@@ -142,6 +147,96 @@ def land(store: LocalStore, imported: SilverRows) -> LandingReport:
 def merge_statements(store: LocalStore, rows: pa.Table) -> int:
     """Merges what athletes say into silver, under the caller's `landing_lock`; how many rows are new or changed."""
     return sum(_merge(store, tables.STRAVA_ATHLETE, fitted(rows, tables.STRAVA_ATHLETE)))
+
+
+def land_races(store: LocalStore, athlete: str, told: Sequence[Race]) -> dict[Race, tuple[races.Outcome, int | None]]:
+    """Marks the athlete's races among the runs and enters those that are missing; what was done with each."""
+    with landing_lock(store):
+        runs = store.rows(tables.STRAVA_ACTIVITIES)
+        runs = runs.filter(pc.equal(runs["athlete_id"], athlete))
+        matched = runs.select(races.MATCHED).to_pylist()
+        done = {race: races.found_among(race, matched) for race in told}
+        now = datetime.now(timezone.utc)
+        marked = {number for outcome, number in done.values() if outcome == "marked"}
+        changed = runs.filter(pc.is_in(runs["id"], pa.array(sorted(n for n in marked if n), pa.int64())))
+        changed = races.with_type(
+            _stamped(changed, now), {(athlete, number) for number in marked if number is not None}
+        )
+        missing = [race for race, (outcome, _) in done.items() if outcome == "entered"]
+        rows = pa.concat_tables([changed, races.activity_rows(athlete, missing, now)])
+        _merge(store, tables.STRAVA_ACTIVITIES, rows)
+        done |= {race: ("entered", races.entered_id(athlete, race)) for race in missing}
+        _remember_races(store, athlete, done, now)
+        _remember(store.settings, _first_of_history(rows, store.settings))
+        return done
+
+
+def _stamped(rows: pa.Table, now: datetime) -> pa.Table:
+    at = rows.schema.get_field_index(tables.INGESTED)
+    return rows.set_column(at, rows.schema.field(at), pa.array([now] * rows.num_rows, rows.schema.field(at).type))
+
+
+def _remember_races(
+    store: LocalStore, athlete: str, done: Mapping[Race, tuple[races.Outcome, int | None]], now: datetime
+) -> None:
+    rows = [
+        {
+            "athlete_id": athlete,
+            "race_date": midnight(race.day),
+            "distance": race.distance_m,
+            "time": race.time_s,
+            "activity_id": None if outcome == "inside" else number,
+            "is_entered": outcome == "entered",
+            tables.INGESTED: now,
+        }
+        for race, (outcome, number) in done.items()
+    ]
+    _merge(store, tables.RACES, pa.Table.from_pylist(rows, arrow_schema(tables.RACES)))
+
+
+def _with_marks(store: LocalStore, activities: pa.Table) -> tuple[pa.Table, dict[str, dict[Race, int]]]:
+    """The activities with the races that athletes told of here as races; and by athlete the races that had been entered
+    and are now among them, with their ids.
+
+    Where an import marks no race at all, what it brings leaves the marks that are here: not every source has them.
+    """
+    if not store.exists(tables.STRAVA_ACTIVITIES) or not activities.num_rows:
+        return activities, {}
+    marked: set[tuple[str, int]] = set()
+    arrived: dict[str, dict[Race, int]] = {}
+    if store.exists(tables.RACES):
+        owners = set(pc.unique(activities["athlete_id"]).to_pylist())
+        for row in store.rows(tables.RACES).to_pylist():
+            if row["athlete_id"] not in owners:
+                continue
+            race = Race(row["race_date"].date(), row["distance"], row["time"])
+            if row["is_entered"]:
+                theirs = activities.filter(pc.equal(activities["athlete_id"], row["athlete_id"]))
+                outcome, number = races.found_among(race, theirs.select(races.MATCHED).to_pylist())
+                if outcome == "marked" and number is not None:
+                    arrived.setdefault(row["athlete_id"], {})[race] = number
+                    marked.add((row["athlete_id"], number))
+            elif row["activity_id"] is not None:
+                marked.add((row["athlete_id"], row["activity_id"]))
+    known = activities["athlete_id"].drop_null()
+    if activities["workout_type"].null_count == activities.num_rows and len(known):
+        here = store.folder(tables.STRAVA_ACTIVITIES)
+        if "workout_type" in here.columns().types:
+            span = span_sql("athlete_id", known)
+            found = here.query(f"SELECT athlete_id, id FROM t WHERE workout_type = {races.RACE} AND {span}")
+            marked.update(zip(found["athlete_id"].to_pylist(), found["id"].to_pylist(), strict=True))
+    return races.with_type(activities, marked), arrived
+
+
+def _settle(store: LocalStore, arrived: Mapping[str, Mapping[Race, int]]) -> None:
+    """Takes out the entered races that an import has brought, and remembers which activities they are."""
+    for athlete, found in arrived.items():
+        entered = [races.entered_id(athlete, race) for race in found]
+        _delete(store, tables.STRAVA_ACTIVITIES, athlete, "id", entered)
+        done: dict[Race, tuple[races.Outcome, int | None]] = {
+            race: ("marked", number) for race, number in found.items()
+        }
+        _remember_races(store, athlete, done, datetime.now(timezone.utc))
 
 
 def _by_table(imported: SilverRows) -> dict[Table, pa.Table]:
