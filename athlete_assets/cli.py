@@ -153,6 +153,25 @@ def _rollback(options: argparse.Namespace, settings: Settings) -> int:
     return 0
 
 
+def _doctor(options: argparse.Namespace, settings: Settings) -> int:
+    from athlete_assets import commands, doctor
+
+    return doctor.doctor(settings, commands.say)
+
+
+def _next(options: argparse.Namespace, settings: Settings) -> int:
+    from athlete_assets import commands, upcoming
+
+    _of_the_local_deployment(settings)
+    return upcoming.tell_what_is_next(settings, commands.say)
+
+
+def _alerts(options: argparse.Namespace, settings: Settings) -> int:
+    from athlete_assets import commands
+
+    return commands.try_alerts(settings)
+
+
 def _rebuild(options: argparse.Namespace, settings: Settings) -> int:
     from athlete_assets import rebuild
 
@@ -213,6 +232,13 @@ def _parser() -> argparse.ArgumentParser:
     past.add_argument("--day", type=_day, help="one day (yyyy-MM-dd), with the features that it was predicted from")
     past.add_argument("--json", action="store_true", help="as JSON, all days and columns")
     past.set_defaults(command=_predictions)
+    coming = commands.add_parser("next", help="say what the sensors and schedules would run next, and why")
+    coming.set_defaults(command=_next)
+    health = commands.add_parser("doctor", help="look at this machine and this home, and say what is to do")
+    health.set_defaults(command=_doctor)
+    alerts = commands.add_parser("alerts", help="send one message through each channel of alerts")
+    alerts.add_argument("--test", action="store_true", required=True, help="say that it is a test")
+    alerts.set_defaults(command=_alerts)
     maintain = commands.add_parser("maintain", help="compact tables; remove old versions, runs and models")
     maintain.set_defaults(command=_maintain)
     bricks = commands.add_parser("databricks", help="set a Databricks workspace up, and try everything that it needs")

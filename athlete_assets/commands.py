@@ -22,6 +22,9 @@ from athlete_assets.deployments.ui import Heartbeats, serve
 from athlete_assets.errors import AthleteAssetsError, InputError, StoreError
 from athlete_assets.gold.report import summary_text
 from athlete_assets.models.specs import MODELS
+from athlete_assets.monitoring.alerts import message_to_try
+from athlete_assets.monitoring.channels import channels_of
+from athlete_assets.monitoring.delivery import Undelivered, deliver
 from athlete_assets.orchestration.maintenance import MAINTENANCE_JOB
 from athlete_assets.orchestration.run_requests import GOLD_TABLES
 from athlete_assets.settings import Settings
@@ -245,6 +248,17 @@ def print_predictions(athlete: str | None, day: date | None, as_json: bool, sett
     store = LocalStore(settings)
     found = history(store, plan.whose(store, athlete), day)
     say(json.dumps(found, indent=2) if as_json else history_text(found, day))
+
+
+def try_alerts(settings: Settings) -> int:
+    """Sends one message through each channel that the settings name, and says how each took it. 0 where all did."""
+    alert = message_to_try(time.time())
+    wrong = 0
+    for channel in channels_of(settings):
+        _, troubles = deliver([Undelivered(alert=alert, to=[channel.name])], [channel])
+        wrong += len(troubles)
+        say(f"{channel.name}: {troubles[0].removeprefix(f'{channel.name}: ') if troubles else 'sent'}")
+    return 1 if wrong else 0
 
 
 def judge_models(runs: Path, train_runs: Path | None, out: Path | None, settings: Settings) -> None:

@@ -22,7 +22,7 @@ LAYERS = (
     ("forgetting",),
     ("definitions",),
     ("commands",),
-    ("rebuild",),
+    ("rebuild", "doctor", "upcoming"),
     ("cli",),
 )
 """From the bottom up. What shares a line may import one another; README's map has the same order, from the top down."""

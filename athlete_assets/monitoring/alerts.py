@@ -141,5 +141,11 @@ def _alert(observation: Observation, status: Literal["broken", "recovered"], sev
     )
 
 
+def message_to_try(at: float) -> Alert:
+    """A message that tells of nothing: whether it arrives is what its sender wants to know."""
+    sentence = "Somebody asked for this message with `athlete-assets alerts --test`; nothing was broken."
+    return _alert(Observation("a test of the alerts", good=True, at=at, sentence=sentence), "recovered", "warning")
+
+
 def _short(value: float | int | str | bool) -> str:
     return f"{value:.6g}" if isinstance(value, float) else str(value)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import date
 from typing import Any
 
@@ -80,42 +80,71 @@ def _silver_changes(settings: Settings) -> dg.SensorDefinition:
     return silver_changes
 
 
+@dataclass(frozen=True)
+class News:
+    """What silver holds that was not read before: up to which versions, which days differ, and what follows."""
+
+    now: Positions
+    upto: dict[str, Position]
+    touched: Touched
+    windows: list[Days]
+
+    @property
+    def cause(self) -> str:
+        return f"silver {_versions(self.upto)}"
+
+    def requests(self, instance: dg.DagsterInstance, settings: Settings) -> list[dg.RunRequest]:
+        """The runs that follow; none where no row of the calendar differs."""
+        if self.touched.planned and not self.windows:
+            return [plan_request(self.cause)]
+        return requests(self.windows, self.cause, instance, settings) if self.windows else []
+
+    def told(self) -> str:
+        if not (self.windows or self.touched.planned):
+            return f"new versions, but no row differs ({_versions(self.upto)})"
+        return _told(self.touched) + (f"; affected: {', '.join(map(str, self.windows))}" if self.windows else "")
+
+
+def news(silver: Silver, before: Positions, settings: Settings) -> News | None:
+    """What changed since the positions; None where nothing did. Changes nothing itself."""
+    now = silver.positions()
+    if now.keys() == before.keys() and all(at.same_version(before[name]) for name, at in now.items()):
+        return None
+    upto = bounded(before, now)
+    touched = silver.touched(before, upto)
+    return News(now, upto, touched, affected_days(touched, silver.known_days, settings))
+
+
 def _look(
     context: dg.SensorEvaluationContext, silver: Silver, cursor: SilverCursor | None, settings: Settings
 ) -> dg.SensorResult | dg.SkipReason:
     """One look at the tables. Where a read fails it raises: the cursor stays, and the tick says why."""
     looked = silver.clock()
-    now = silver.positions()
     if cursor is None:
         # What is there already was, or will be, materialised by hand: only what changes from here on is news.
-        _remember(context, _with_ingestion(silver, now), looked)
+        _remember(context, _with_ingestion(silver, silver.positions()), looked)
         return dg.SkipReason("first look: changes from here on are followed")
     before = cursor.positions
-    if now.keys() == before.keys() and all(at.same_version(before[name]) for name, at in now.items()):
+    found = news(silver, before, settings)
+    if found is None:
         if looked is not None:
             _remember(context, before, looked)
         return dg.SkipReason("silver is as it was")
-    upto = bounded(before, now)
-    touched = silver.touched(before, upto)
-    windows = affected_days(touched, silver.known_days, settings)
-    moved = {name: at for name, at in upto.items() if not at.same_version(before.get(name))}
+    moved = {name: at for name, at in found.upto.items() if not at.same_version(before.get(name))}
     newest = _with_ingestion(silver, moved)
-    for note in touched.notes:
+    for note in found.touched.notes:
         context.log.warning(note)
-    report(context.instance, touched.reports, upto)
+    report(context.instance, found.touched.reports, found.upto)
     for table in GROWING:
         if table.name in newest:
             context.instance.report_runless_asset_event(evaluation(table, newest[table.name].ingested, settings))
     # what is left beyond the bound is looked at in the next tick
-    _remember(context, {**before, **newest}, looked if upto == now else None)
-    cause = f"silver {_versions(upto)}"
-    if touched.planned and not windows:
-        context.log.info(_told(touched))
-        return dg.SensorResult(run_requests=[plan_request(cause)])
-    if not windows:
-        return dg.SkipReason(f"new versions, but no row differs ({_versions(upto)})")
-    context.log.info(f"{_told(touched)}; affected: {', '.join(map(str, windows))}")
-    return dg.SensorResult(run_requests=requests(windows, cause, context.instance, settings))
+    _remember(context, {**before, **newest}, looked if found.upto == found.now else None)
+    asked = found.requests(context.instance, settings)
+    if not asked:
+        return dg.SkipReason(found.told())
+    context.log.info(found.told())
+    return dg.SensorResult(run_requests=asked)
 
 
 def _remember(context: dg.SensorEvaluationContext, positions: dict[str, Position], looked: float | None) -> None:
