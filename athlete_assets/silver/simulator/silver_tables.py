@@ -106,4 +106,6 @@ def athlete_table(people: People, calendar: Calendar, draws: Draws) -> pa.Table:
         "resting_hr_bpm": pa.array(people.hr_rest[there], mask=stated["rest"][there] > 0.5),
         "threshold_pace_min_km": pa.array(threshold[there], mask=stated["threshold"][there] > 0.15),
     }
-    return pa.table(columns, schema=arrow_schema(tables.STRAVA_ATHLETE))
+    schema = arrow_schema(tables.STRAVA_ATHLETE)
+    unstated = {name: pa.nulls(len(there), schema.field(name).type) for name in schema.names if name not in columns}
+    return pa.table({**columns, **unstated}, schema=schema)
