@@ -461,8 +461,9 @@ class _Thresholds:
     def of(
         cls, rows: pa.Table, observed: tuple[Floats, Floats, Floats], stated: Mapping[str, Floats], limits: Limits
     ) -> _Thresholds:
-        """The statement first, else as observed (`_observed_thresholds`), else by age or default."""
+        """The statement first, else the fastest as observed (`_observed_thresholds`), else by age or default."""
         critical_speed, best_effort, observed_hr_max = observed
+        critical_speed = np.where(critical_speed < best_effort, np.nan, critical_speed)
         age = pc.year(rows["activity_date"]).to_numpy() - stated["birth_year"]
         youngest, oldest = PLAUSIBLE_AGE
         pace, pace_source = _first_known(

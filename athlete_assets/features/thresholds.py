@@ -16,6 +16,9 @@ line through easy runs has a slope, too. So an effort counts only within 5 % (VD
 must be 3 of them, the longest twice as long as the shortest, all within 3 % of the line, and the line's intercept D'
 must be that of a person: 50 to 400 m. Else it is unknown.
 
+THRESHOLD PACE is the fastest of what is known: critical speed, the best effort of 20 to 60 min as it was run, and an
+hour's pace of the VDOT of a shorter one. Each is too slow where nobody ran all-out, and none says more than was run.
+
 MAXIMUM HEART RATE as observed is the third highest of the days' maxima, or the 98th percentile where that is lower:
 one spike of a sensor, or two, or a few in a year of daily running, do not set it. It takes 10 days with a maximum.
 """
@@ -31,7 +34,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from athlete_assets.features.efforts import CLOCKLESS_LEAD
-from athlete_assets.formulas.race_times import HIGHEST_VDOT, vdot
+from athlete_assets.formulas.race_times import HIGHEST_VDOT, held_share, speed_at_oxygen_cost, vdot
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
@@ -125,11 +128,24 @@ def critical_speed(key: Integers, distance_m: Floats, duration_s: Floats, asked:
 def best_effort_speed(
     key: Integers, distance_m: Floats, duration_s: Floats, asked: Integers, window_days: int
 ) -> Floats:
-    """Speed (m/s) of the fastest effort of 20-60 min in the window_days before each asked key; NaN without one."""
-    members = np.flatnonzero((duration_s >= BEST_EFFORT_S[0]) & (duration_s <= BEST_EFFORT_S[1]))
-    speed = (distance_m / duration_s)[members]
+    """Speed (m/s) that the fastest effort in the window_days before each asked key says can be held for about an hour;
+    NaN without one.
+
+    Of 20 to 60 min it is the effort's own, for few run those all-out in training; of less, that of an hour with the
+    effort's VDOT.
+    """
+    members = np.flatnonzero(duration_s <= BEST_EFFORT_S[1])
+    shorter = members[duration_s[members] < BEST_EFFORT_S[0]]
+    speed = distance_m / duration_s
+    speed[shorter] = hour_speed(distance_m[shorter], duration_s[shorter])
+    speed = speed[members]
     row = best_in_slices(speed, *_window(key[members], asked, window_days))
     return np.where(row >= 0, np.append(speed, np.nan)[row], np.nan)
+
+
+def hour_speed(distance_m: Floats, duration_s: Floats) -> Floats:
+    """Speed (m/s) at which an hour has the VDOT of the effort (Daniels & Gilbert, Oxygen Power, 1979)."""
+    return speed_at_oxygen_cost(vdot(distance_m, duration_s) * held_share(60.0)) / 60
 
 
 def observed_hr_max(key: Integers, heart_rate: Floats, asked: Integers, window_days: int) -> Floats:

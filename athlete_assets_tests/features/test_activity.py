@@ -149,18 +149,19 @@ def test_an_activity_happens_at_its_local_hour_where_upstream_has_only_a_date(sa
 
 
 def test_threshold_pace_rests_on_the_best_that_is_known(sail: SparkSession) -> None:
-    """Efforts on a line of 4 m/s and D' 200 m; the fastest of 20-60 min among them is 5 km in 20 min, 4:00 a km."""
+    """Efforts on a line of 4 m/s and D' 120 m: an hour of the VDOT of the longest, 3,240 m in 13 min, is slower than
+    the line. With the 20 min on it, b's fastest of 20-60 min, which go 120 m further, is the faster one."""
     line = [
-        activity(f"2024-02-0{n} 12:00:00", id=n, moving_time=minutes * 60.0, distance=240.0 * minutes + 200)
-        for n, minutes in enumerate((6, 12, 20, 40), start=1)
+        activity(f"2024-02-0{n} 12:00:00", id=n, moving_time=minutes * 60.0, distance=240.0 * minutes + 120)
+        for n, minutes in enumerate((5, 8, 13, 20), start=1)
     ]
-    best_only = [{**row, "athlete_id": "b", "id": row["id"] + 10} for row in line[2:]]
+    best = [{**row, "athlete_id": "b", "id": row["id"] + 10} for row in line]
     asked = [activity(id=20 + n, athlete_id=name) for n, name in enumerate("abcd")]
     stated = [athlete(athlete_id="d", threshold_pace_min_km=4.75), athlete(athlete_id="c", threshold_pace_min_km=290.0)]
-    rows = features(sail, [*line, *best_only, *asked], athletes=stated)
+    rows = features(sail, [*line[:3], *best, *asked], athletes=stated)
     found = [(rows[n]["threshold_source"], rows[n]["threshold_pace_min_km"]) for n in range(20, 24)]
     assert [source for source, _ in found] == ["critical_speed", "best_effort", "default", "athlete"]
-    assert [pace for _, pace in found] == pytest.approx([1000 / 240, 4.0, 5.5, 4.75], rel=EXACT)
+    assert [pace for _, pace in found] == pytest.approx([1000 / 240, 20 / 4.92, 5.5, 4.75], rel=EXACT)
 
 
 def test_thresholds_are_those_of_the_evening_before(sail: SparkSession) -> None:

@@ -136,8 +136,8 @@ def test_pace_is_graded_by_the_recording_before_the_splits(spark: SparkSession) 
 
 
 def test_thresholds_rest_on_the_best_efforts_of_the_days_before(spark: SparkSession) -> None:
-    """5, 10 and 20 min on the line 200 m + 4 m/s: critical speed is 4 m/s, 4:10 min/km, from the next day on."""
-    efforts = [effort(1, f"{n}min", 200 + 4.0 * n * 60, n * 60.0) for n in (5, 10, 20)]
+    """5, 8 and 13 min on the line 120 m + 4 m/s: critical speed is 4 m/s, 4:10 min/km, from the next day on."""
+    efforts = [effort(1, f"{n}min", 120 + 4.0 * n * 60, n * 60.0) for n in (5, 8, 13)]
     found = by_id(compute(spark, RUNS[:3], efforts=efforts))
     assert found[1]["threshold_source"] == "default"
     assert found[2]["threshold_source"] == found[3]["threshold_source"] == "critical_speed"

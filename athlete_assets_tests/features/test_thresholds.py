@@ -83,7 +83,7 @@ def test_a_ride_among_runs_is_no_effort() -> None:
     assert efforts_among([*runs[:3], (1800.0, 4.6 * 1800)]) == [True] * 4, "four runs have no median yet"
 
 
-def test_the_best_effort_is_the_fastest_of_20_to_60_minutes_before_the_day() -> None:
+def test_the_best_effort_is_the_fastest_of_up_to_an_hour_before_the_day() -> None:
     def best(runs: list[tuple[int, float, float]]) -> float:
         day, time, metres = (np.array(values, dtype=float) for values in zip(*sorted(runs), strict=True))
         return float(thresholds.best_effort_speed(DAY + day.astype(np.int64), metres, time, np.array([DAY]), WINDOW)[0])
@@ -91,8 +91,22 @@ def test_the_best_effort_is_the_fastest_of_20_to_60_minutes_before_the_day() -> 
     assert best([(-90, 1200.0, 4800.0), (-3, 1800.0, 5400.0)]) == 4.0
     assert best([(-91, 1200.0, 4800.0), (-3, 1800.0, 5400.0)]) == 3.0, "out of the window"
     assert best([(0, 1200.0, 4800.0), (-3, 1800.0, 5400.0)]) == 3.0, "of the day itself"
-    assert best([(-1, 1199.0, 5000.0), (-3, 1800.0, 5400.0)]) == 3.0, "too short"
-    assert np.isnan(best([(-1, 1199.0, 5000.0)]))
+    assert np.isnan(best([(-1, 3601.0, 12_000.0)])), "too long"
+
+
+@pytest.mark.parametrize(
+    ("time", "metres", "ten", "half"),
+    [(1197.0, 5_000.0, 2481.0, 5495.0), (1075.0, 5_000.0, 2228.0, 4914.0)],
+    ids=["VDOT 50", "VDOT 56.5"],
+)
+def test_a_shorter_effort_says_what_an_hour_of_its_vdot_does(
+    time: float, metres: float, ten: float, half: float
+) -> None:
+    """Between the speeds of Daniels' 10 km and half marathon of the same VDOT, nearer to the one nearer to an hour."""
+    key = np.array([DAY - 1])
+    found = float(thresholds.best_effort_speed(key, np.array([metres]), np.array([time]), np.array([DAY]), WINDOW)[0])
+    fatigue = np.log(21_097.5 / half / (10_000 / ten)) / np.log(half / ten)
+    assert found == pytest.approx(10_000 / ten * (3600 / ten) ** fatigue, rel=0.005)
 
 
 def observed(daily: list[float], asked_days_later: int = 1) -> float:
