@@ -28,7 +28,7 @@ begins in the middle of a career). Without from= a statement holds for all days;
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one command; see `athlete-assets --help`."""
-    options = _parser().parse_args(arguments)
+    options = parser().parse_args(arguments)
     try:
         return int(options.command(options, Settings.load()))
     except AthleteAssetsError as error:
@@ -186,12 +186,13 @@ def _repair(options: argparse.Namespace, settings: Settings) -> int:
     return rebuild.repair(settings, options.dry_run)
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+def parser() -> argparse.ArgumentParser:
+    """The command line: what it takes, and what each command calls."""
+    whole = argparse.ArgumentParser(
         prog="athlete-assets", description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
-    parser.add_argument("--version", action="version", version=f"%(prog)s {version('athlete-assets')}")
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    whole.add_argument("--version", action="version", version=f"%(prog)s {version('athlete-assets')}")
+    commands = whole.add_subparsers(required=True, metavar="COMMAND")
 
     def silver_source(command: argparse.ArgumentParser) -> None:
         command.add_argument(
@@ -270,7 +271,7 @@ def _parser() -> argparse.ArgumentParser:
     ui = commands.add_parser("ui", help="open the Dagster UI (webserver and daemon) on this home")
     ui.add_argument("--port", type=int, default=3000)
     ui.set_defaults(command=_ui)
-    return parser
+    return whole
 
 
 def _path(text: str) -> Path:
