@@ -28,8 +28,8 @@ def settings() -> str:
     lines = [
         "# Settings\n",
         WRITTEN,
-        "Each is a variable of the environment, or a line of `settings.env` in the home, which remembers what an import\n"
-        "learned. The environment goes first; an unknown name is an error.",
+        "Each is a variable of the environment, or a line of `settings.env` in the home, which remembers what an\n"
+        "import learned. The environment goes first; an unknown name is an error.",
     ]
     for heading, names in _groups():
         lines += [f"\n## {heading}\n", "| variable | default | |", "|---|---|---|"]
