@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import plistlib
 import re
 import runpy
 import sysconfig
@@ -11,6 +12,8 @@ from pathlib import Path
 import yaml
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
+
+from athlete_assets.cli import parser
 
 ROOT = Path(__file__).parents[1]
 
@@ -52,3 +55,19 @@ def test_every_package_that_is_installed_is_pinned_to_its_version() -> None:
 
 def test_the_page_of_licences_is_that_of_what_is_installed_and_holds_allowed_ones_alone() -> None:
     assert runpy.run_path(str(ROOT / "docs" / "licences.py"))["faults"]() == []
+
+
+def test_nothing_is_told_to_anyone() -> None:
+    from mlflow.environment_variables import MLFLOW_DISABLE_TELEMETRY
+
+    assert MLFLOW_DISABLE_TELEMETRY.get() is True
+    for instance in ("athlete_assets/deployments/dagster.yaml", "deploy/dagster.yaml"):
+        assert yaml.safe_load((ROOT / instance).read_text())["telemetry"] == {"enabled": False}
+
+
+def test_the_units_for_systemd_and_launchd_start_a_command_that_there_is() -> None:
+    unit = (ROOT / "deploy" / "athlete-assets.service").read_text()
+    (started,) = re.findall(r"^ExecStart=\S+/athlete-assets (.*)$", unit, re.MULTILINE)
+    launched = plistlib.loads((ROOT / "deploy" / "athlete-assets.plist").read_bytes())["ProgramArguments"]
+    for arguments in (started.split(), launched[1:]):
+        assert parser().parse_args(arguments).port == 3000
