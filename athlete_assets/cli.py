@@ -74,7 +74,7 @@ def _status(options: argparse.Namespace, settings: Settings) -> int:
     from athlete_assets import commands
 
     _of_the_local_deployment(settings)
-    commands.print_summary(settings)
+    commands.print_summary(settings, options.athlete)
     return 0
 
 
@@ -98,6 +98,14 @@ def _predictions(options: argparse.Namespace, settings: Settings) -> int:
 
     _of_the_local_deployment(settings)
     commands.print_predictions(options.athlete, options.day, options.json, settings)
+    return 0
+
+
+def _export(options: argparse.Namespace, settings: Settings) -> int:
+    from athlete_assets import commands
+
+    _of_the_local_deployment(settings)
+    commands.export_table(options.table, options.format, options.athlete, options.out, settings)
     return 0
 
 
@@ -214,7 +222,8 @@ def parser() -> argparse.ArgumentParser:
     importer = commands.add_parser("import", help="fill silver only: a file, or a simulated cohort")
     silver_source(importer)
     importer.set_defaults(command=_import)
-    status = commands.add_parser("status", help="print the summary of what is there")
+    status = commands.add_parser("status", help="print the summary of what is there, or all about one athlete")
+    status.add_argument("--athlete", metavar="ID", help="fitness, form, room for load, bests, predictions, rejects")
     status.set_defaults(command=_status)
     planned = commands.add_parser("plan", help="take a CSV file (date, load or minutes, race) as an athlete's plan")
     planned.add_argument("file", type=_path, help="the whole plan, a day a line: date,load,minutes,race")
@@ -240,6 +249,12 @@ def parser() -> argparse.ArgumentParser:
     alerts = commands.add_parser("alerts", help="send one message through each channel of alerts")
     alerts.add_argument("--test", action="store_true", required=True, help="say that it is a test")
     alerts.set_defaults(command=_alerts)
+    export = commands.add_parser("export", help="write a table as CSV, JSON or Parquet")
+    export.add_argument("table", help="a table such as gold.athlete_projection, or `summary`")
+    export.add_argument("--format", choices=("csv", "json", "parquet"), default="csv")
+    export.add_argument("--athlete", metavar="ID", help="the rows of one athlete")
+    export.add_argument("--out", type=_path, metavar="FILE", help="a file; without it the terminal")
+    export.set_defaults(command=_export)
     maintain = commands.add_parser("maintain", help="compact tables; remove old versions, runs and models")
     maintain.set_defaults(command=_maintain)
     bricks = commands.add_parser("databricks", help="set a Databricks workspace up, and try everything that it needs")

@@ -20,7 +20,9 @@ from athlete_assets.deployments.instance import prepare_dagster_home
 from athlete_assets.deployments.run_launcher import end_lost_runs
 from athlete_assets.deployments.ui import Heartbeats, serve
 from athlete_assets.errors import AthleteAssetsError, InputError, StoreError
-from athlete_assets.gold.report import summary_text
+from athlete_assets.gold import export
+from athlete_assets.gold.report import athletes_in, summary_text
+from athlete_assets.gold.status import TERMS, status_text
 from athlete_assets.models.specs import MODELS
 from athlete_assets.monitoring.alerts import message_to_try
 from athlete_assets.monitoring.channels import channels_of
@@ -234,10 +236,19 @@ def maintain(settings: Settings) -> int:
     return 0 if result.success else 1
 
 
-def print_summary(settings: Settings) -> None:
-    """Prints athletes, activities, rejects, form and predicted times of what is stored."""
+def print_summary(settings: Settings, athlete: str | None = None) -> None:
+    """Prints athletes, activities, rejects, form and predicted times of what is stored; of one athlete all about it."""
+    store = LocalStore(settings)
+    if athlete is not None:
+        say(status_text(store, plan.whose(store, athlete)))
+        return
     say("")
-    say(summary_text(LocalStore(settings)))
+    say(summary_text(store))
+    if len(ids := athletes_in(store)) == 1:
+        say("")
+        say(status_text(store, ids[0]))
+    elif ids:
+        say(f"\nOne athlete in full:  athlete-assets status --athlete ID   (terms: {TERMS})")
     say("\nOpen the Dagster UI with:  athlete-assets ui (or make ui)   (then look at http://127.0.0.1:3000)")
 
 
@@ -259,6 +270,23 @@ def try_alerts(settings: Settings) -> int:
         wrong += len(troubles)
         say(f"{channel.name}: {troubles[0].removeprefix(f'{channel.name}: ') if troubles else 'sent'}")
     return 1 if wrong else 0
+
+
+def export_table(name: str, format: export.Format, athlete: str | None, out: Path | None, settings: Settings) -> None:
+    """Writes a table to a file, or to the terminal. Raises InputError before anything is written."""
+    if format == "parquet" and out is None:
+        raise InputError("Parquet is no text: say where it is to go with --out FILE")
+    if out is not None and not out.resolve().parent.is_dir():
+        raise InputError(f"{out}: the folder {out.resolve().parent} does not exist; make it first")
+    store = LocalStore(settings)
+    data = export.exported(store, name, format, athlete and plan.whose(store, athlete))
+    if out is None:
+        sys.stdout.write(data.decode())
+        return
+    partial = out.with_name(f"{out.name}.partial")
+    partial.write_bytes(data)
+    partial.replace(out)
+    say(f"{len(data)} bytes written to {out}")
 
 
 def judge_models(runs: Path, train_runs: Path | None, out: Path | None, settings: Settings) -> None:

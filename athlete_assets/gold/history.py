@@ -29,14 +29,14 @@ MAIN_FEATURES = (
 def history(store: LocalStore, athlete: str, day: date | None = None) -> list[dict[str, Any]]:
     """What stands for the athlete in PREDICTIONS, newest day first, each day with every entry of the log in `served`:
     when, by which run and version, and with a `day` the features. Raises InputError where nothing was predicted."""
-    standing = _of(store, tables.PREDICTIONS, athlete, day)
+    standing = rows_of(store, tables.PREDICTIONS, athlete, day)
     if not standing:
-        near = {row["prediction_date"].date() for row in _of(store, tables.PREDICTIONS, athlete, None)}
+        near = {row["prediction_date"].date() for row in rows_of(store, tables.PREDICTIONS, athlete, None)}
         on = f" on {day}" if day else ""
         span = f"; there are predictions of {len(near)} days, {min(near)} to {max(near)}" if near else ""
         raise InputError(f"nothing was predicted for {athlete}{on}{span}")
     log: dict[Any, list[dict[str, Any]]] = {}
-    for entry in _of(store, tables.INFERENCE_LOG, athlete, day):
+    for entry in rows_of(store, tables.INFERENCE_LOG, athlete, day):
         log.setdefault(entry["prediction_date"], []).append(entry)
     return [
         {
@@ -87,7 +87,7 @@ def history_text(found: list[dict[str, Any]], day: date | None) -> str:
     return "\n".join(lines)
 
 
-def _of(store: LocalStore, table: tables.Table, athlete: str, day: date | None) -> list[dict[str, Any]]:
+def rows_of(store: LocalStore, table: tables.Table, athlete: str, day: date | None) -> list[dict[str, Any]]:
     """The athlete's rows; columns that the stored table lacks are null."""
     if not store.exists(table):
         return []

@@ -34,6 +34,11 @@ def summary_text(store: LocalStore) -> str:
     return "\n".join(lines)
 
 
+def athletes_in(store: LocalStore) -> list[str]:
+    """The athletes of the summary, in order; none where there is no summary yet."""
+    return sorted(pc.unique(store.rows(tables.METRICS_SUMMARY, ["athlete_id"])["athlete_id"]).to_pylist())
+
+
 def _form(summary: pa.Table, predictions: pa.Table) -> list[str]:
     newest = {row["athlete_id"]: row for row in predictions.sort_by("prediction_date").to_pylist()}
     athletes = sorted(summary.to_pylist(), key=lambda row: (row["days_since_activity"], row["athlete_id"]))
