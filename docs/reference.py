@@ -1,4 +1,4 @@
-"""Writes the pages that follow from the code: docs/settings.md, docs/tables.md and docs/commands.md.
+"""Writes the pages that follow from the code: settings, tables, commands and formulas.
 
 python docs/reference.py          writes them
 python docs/reference.py --check  names the pages that the code has outgrown; a test does so, too
@@ -7,6 +7,7 @@ python docs/reference.py --check  names the pages that the code has outgrown; a 
 from __future__ import annotations
 
 import argparse
+import ast
 import inspect
 import re
 import sys
@@ -131,7 +132,23 @@ def _subcommands(of: argparse.ArgumentParser, before: str = "") -> list[tuple[st
     return found
 
 
-PAGES = {"settings.md": settings, "tables.md": contracts, "commands.md": commands}
+def sport_science() -> str:
+    lines = [
+        "# Formulas\n",
+        WRITTEN,
+        "The functions of `athlete_assets/formulas/`, with their sources as the code has them.",
+    ]
+    for file in sorted((FOLDER.parent / "athlete_assets" / "formulas").glob("[a-z]*.py")):
+        tree = ast.parse(file.read_text())
+        lines.append(f"\n## {file.stem}\n\n{ast.get_docstring(tree)}")
+        for node in tree.body:
+            if isinstance(node, ast.FunctionDef) and not node.name.startswith("_") and ast.get_docstring(node):
+                names = ", ".join(argument.arg for argument in node.args.args)
+                lines.append(f"\n### {node.name}({names})\n\n{ast.get_docstring(node)}")
+    return "\n".join(lines) + "\n"
+
+
+PAGES = {"settings.md": settings, "tables.md": contracts, "commands.md": commands, "formulas.md": sport_science}
 
 
 def outgrown() -> list[str]:
