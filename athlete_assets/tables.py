@@ -14,6 +14,9 @@ STRING, BIGINT, INT, DOUBLE, BOOLEAN = "string", "bigint", "int", "double", "boo
 TIMESTAMP, LOCAL_TIMESTAMP, STRINGS = "timestamp", "timestamp_ntz", "array<string>"
 DOUBLES = "array<double>"
 
+RIDE_SPORTS = ("Ride", "VirtualRide", "MountainBikeRide", "GravelRide")
+"""The sports whose power is the rider's, and measured at the pedals; of an e-bike nobody knows whose it is."""
+
 RUN_SPORTS = ("Run", "TrailRun", "VirtualRun")
 """The sports whose pace, distance and load count as running, in the spelling that silver.quality normalises to."""
 
@@ -133,6 +136,13 @@ _SILVER_ACTIVITY_COLUMNS = (
     Column("perceived_exertion", DOUBLE, "How hard it was, 1 to 10, as the athlete says.", required=False),
     Column("weighted_power_w", DOUBLE, "Power of equal strain, held evenly.", "W", required=False),
     Column(
+        "own_load",
+        DOUBLE,
+        "The session's load, as the athlete says; 100 is an hour at threshold.",
+        "TSS",
+        required=False,
+    ),
+    Column(
         "source",
         STRING,
         "Where the row came from: strava_export, garmin_export, recording, simulated, file, strava_api.",
@@ -250,6 +260,14 @@ STRAVA_RECORDING = Table(
             "s",
             required=False,
         ),
+        Column("average_power_w", DOUBLE, "Mean power; null without a power meter.", "W", required=False),
+        Column(
+            "weighted_power_w",
+            DOUBLE,
+            "Fourth root of the mean fourth power of the 30 s rolling mean (Coggan's normalised power).",
+            "W",
+            required=False,
+        ),
         Column("gps_jumps", INT, "Steps faster than a person can be.", required=False),
         Column(
             "has_flat_heart_rate", BOOLEAN, "The heart rate stands still for 10 min and more: it hangs.", required=False
@@ -272,7 +290,8 @@ STRAVA_BEST_EFFORT = Table(
         Column(
             "kind",
             STRING,
-            "400m, 800m, 1k, mile, 3k, 5k, 10k, 15k, half, marathon; 5min, 10min, 20min, 30min, 60min.",
+            "400m, 800m, 1k, mile, 3k, 5k, 10k, 15k, half, marathon; 5min, 10min, 20min, 30min, 60min; 20min_power: "
+            "the strongest 20 min, whose distance is null.",
         ),
         Column("distance", DOUBLE, "Distance covered.", "m"),
         Column("elapsed_time", DOUBLE, "Time taken; the clock runs through pauses.", "s"),
@@ -280,6 +299,7 @@ STRAVA_BEST_EFFORT = Table(
         Column(
             "average_heartrate", DOUBLE, "Mean heart rate; null where little of it is known.", "bpm", required=False
         ),
+        Column("average_power_w", DOUBLE, "Mean power of a 20min_power.", "W", required=False),
         Column("silver_ingestion_timestamp", TIMESTAMP, "When the row was written to silver.", required=False),
     ),
     keys=("athlete_id", "activity_id", "kind"),
@@ -390,7 +410,15 @@ ACTIVITY = Table(
         Column(
             "estimated_tss", DOUBLE, "Training stress; 100 is one hour at threshold. Null where unknown.", "TSS", low=0
         ),
-        Column("load_method", STRING, "pace, heart_rate or none: what estimated_tss rests on.", nullable=False),
+        Column(
+            "load_method",
+            STRING,
+            "own, power, pace, heart_rate, rpe or none: what estimated_tss rests on.",
+            nullable=False,
+        ),
+        Column("weighted_power_w", DOUBLE, "Power of equal strain, held evenly, of a ride.", "W", low=0),
+        Column("ftp_w", DOUBLE, "Of a ride, the power of an hour as known on the evening before.", "W", low=0),
+        Column("ftp_source", STRING, "athlete or best_20min (95 % of it); null where ftp_w is."),
         Column("avg_hr", DOUBLE, "Mean heart rate.", "bpm", low=30, high=230),
         Column("max_hr", DOUBLE, "Highest heart rate.", "bpm", low=30, high=230),
         Column(

@@ -28,13 +28,16 @@ from athlete_assets.features.efforts import effort_time, has_clock, is_continuou
 from athlete_assets.features.recordings import RECORDED_SECONDS, banister_weights, recording_totals
 from athlete_assets.features.splits import ZONE_SECONDS, Floats, Integers, Mask, is_null, split_totals
 from athlete_assets.formulas.training_load import (
+    FTP_SHARE,
     THRESHOLD_RESERVE,
     ZONES,
+    exertion_tss,
     heart_rate_tss,
     hr_max_by_age,
     intensity_factor,
     maximum_edges,
     metres_per_beat,
+    power_tss,
     reserve_edges,
     reserve_share,
     running_tss,
@@ -45,7 +48,7 @@ from athlete_assets.silver.quality import accepted
 from athlete_assets.store.arrow import arrow_schema
 from athlete_assets.store.by_athlete import apply_together
 from athlete_assets.store.columns import month_of
-from athlete_assets.tables import BOOLEAN, DOUBLE, RUN_SPORTS
+from athlete_assets.tables import BOOLEAN, DOUBLE, RIDE_SPORTS, RUN_SPORTS
 
 PACED_SPORTS = (*RUN_SPORTS, "Walk", "Hike")
 RACE = 1
@@ -65,6 +68,7 @@ body, so it decides; where it is the lower one, only of a run faster than VEHICL
 VEHICLE_INTENSITY = 1.1
 PLAUSIBLE_AGE = (5, 110)
 PLAUSIBLE_RESTING_HR_BPM = (20.0, 120.0)
+PLAUSIBLE_FTP_W = (30.0, 700.0)
 PLAUSIBLE_THRESHOLD_PACE_MIN_KM = (2.0, 20.0)
 """What an athlete states outside these is a slip of the pen (seconds for minutes, say) and is not used."""
 
@@ -138,14 +142,17 @@ _MEASURED = (
     "activity_date",
     "month",
 )
-_FOR_THE_KERNEL = {"is_run": BOOLEAN, "has_clock": BOOLEAN, "distance": DOUBLE, "effort_s": DOUBLE, "flat_m": DOUBLE}
+_FOR_THE_KERNEL = {
+    **dict.fromkeys(("is_run", "is_ride", "has_clock"), BOOLEAN),
+    **dict.fromkeys(("distance", "effort_s", "flat_m", "power_w", "exertion", "own_load"), DOUBLE),
+}
 
 
 def _measured(activities: DataFrame) -> DataFrame:
     """What is measured of each accepted activity, in the contract's names and units, and what the kernel needs of it.
 
     effort_s: the time (s) with which a run counts as an effort (features.efforts), null where it is none. flat_m: the
-    flat metres of equal effort that the source states.
+    flat metres of equal effort that the source states; power_w (W), exertion (1 to 10) and own_load (points) as stated.
     """
     duration, elapsed = F.coalesce(_positive("moving_time"), F.col("elapsed_time")), _elapsed_time()
     is_run = F.coalesce(F.col("sport_type").isin(*RUN_SPORTS), F.lit(False))
@@ -164,6 +171,7 @@ def _measured(activities: DataFrame) -> DataFrame:
         .alias("event_timestamp"),
         "sport_type",
         is_run.alias("is_run"),
+        F.coalesce(F.col("sport_type").isin(*RIDE_SPORTS), F.lit(False)).alias("is_ride"),
         _is_race().alias("is_race"),
         F.when(is_run, is_continuous(duration, elapsed, _is_race())).alias("is_continuous"),
         kilometres.alias("distance_km"),
@@ -181,6 +189,9 @@ def _measured(activities: DataFrame) -> DataFrame:
         "distance",
         effort_time(duration, elapsed, _is_race()).alias("effort_s"),
         F.col("grade_adjusted_distance").alias("flat_m"),
+        F.col("weighted_power_w").alias("power_w"),
+        F.col("perceived_exertion").alias("exertion"),
+        "own_load",
     )
 
 
@@ -215,10 +226,11 @@ STATED = (
     "zone_method",
     *ZONE_BOUNDS,
     "load_preference",
+    "ftp_w",
     "source",
 )
 """The columns of silver.strava_athlete that count here, beside the athlete's."""
-PART = ("activity_id", "distance", "elapsed_time")
+PART = ("activity_id", "distance", "elapsed_time", "average_power_w")
 """The columns of silver.strava_best_effort that count here, beside the athlete's."""
 
 
@@ -262,7 +274,8 @@ def activity_rows(inputs: Mapping[str, pa.Table], limits: Limits) -> pa.Table:
     key = find.athlete * thresholds.ATHLETE_STEP + day
     observed = _observed_thresholds(history, key, key[asked], _parts(inputs.get("efforts"), find, history, key), limits)
     rows = history.take(pa.array(asked))
-    known = _Thresholds.of(rows, observed, _stated(inputs["athletes"], find, limits, key[asked]), limits)
+    power = _observed_power(inputs.get("efforts"), find, history, key, key[asked], limits)
+    known = _Thresholds.of(rows, observed, power, _stated(inputs["athletes"], find, limits, key[asked]), limits)
 
     position = np.full(len(key), -1)
     position[asked] = np.arange(len(asked))
@@ -386,6 +399,25 @@ def _parts(
     return key[activity][order], metres[order], seconds[order]
 
 
+def _observed_power(
+    efforts: pa.Table | None, find: _Finder, history: pa.Table, key: Integers, of: Integers, limits: Limits
+) -> Floats:
+    """The strongest 20 min (W) inside the rides before the days `of` keys, NaN where none is known: of the last
+    threshold_days, else of all that history_days reach."""
+    if efforts is None:
+        return np.full(len(of), np.nan)
+    efforts, activity = find.rows_of(efforts, np.where(_booleans(history, "is_ride"), np.arange(len(key)), -1))
+    watts = _floats(efforts, "average_power_w")
+    known = np.flatnonzero(watts > 0)
+    known = known[np.lexsort((watts[known], key[activity[known]]))]
+    asked, position = np.unique(of, return_inverse=True)
+    recent, earlier = (
+        thresholds.best_power(key[activity[known]], watts[known], asked, days)
+        for days in (limits.threshold_days, limits.hr_max_days)
+    )
+    return np.where(np.isnan(recent), earlier, recent)[position]
+
+
 def _stated(athletes: pa.Table, find: _Finder, limits: Limits, asked: Integers) -> dict[str, Floats]:
     """What the athlete of each asked key (athlete and day) states on that day, NaN where nothing.
 
@@ -405,6 +437,7 @@ def _stated(athletes: pa.Table, find: _Finder, limits: Limits, asked: Integers) 
         "max_hr_bpm": heart_rates,
         "resting_hr_bpm": PLAUSIBLE_RESTING_HR_BPM,
         "threshold_hr_bpm": heart_rates,
+        "ftp_w": PLAUSIBLE_FTP_W,
         "threshold_pace_min_km": PLAUSIBLE_THRESHOLD_PACE_MIN_KM,
     }
     for name, (least, most) in plausible.items():
@@ -456,12 +489,21 @@ class _Thresholds:
     zone_basis: pa.Array
     is_female: Mask
     prefers_heart_rate: Mask
+    ftp: Floats
+    """W; of rides alone."""
+    ftp_source: pa.Array
 
     @classmethod
     def of(
-        cls, rows: pa.Table, observed: tuple[Floats, Floats, Floats], stated: Mapping[str, Floats], limits: Limits
+        cls,
+        rows: pa.Table,
+        observed: tuple[Floats, Floats, Floats],
+        best_power: Floats,
+        stated: Mapping[str, Floats],
+        limits: Limits,
     ) -> _Thresholds:
-        """The statement first, else the fastest as observed (`_observed_thresholds`), else by age or default."""
+        """The statement first, else the best as observed (`_observed_thresholds`, `_observed_power`), else by age or
+        default."""
         critical_speed, best_effort, observed_hr_max = observed
         critical_speed = np.where(critical_speed < best_effort, np.nan, critical_speed)
         age = pc.year(rows["activity_date"]).to_numpy() - stated["birth_year"]
@@ -487,6 +529,13 @@ class _Thresholds:
         has_threshold = (threshold_hr > resting_hr) & (threshold_hr < hr_max)
         reserve = np.where(has_threshold, hr_max - resting_hr, 1.0)
         zone_edges, zone_basis = _zone_edges(stated, hr_max, resting_hr)
+        is_ride = _booleans(rows, "is_ride")
+        ftp, ftp_source = _first_known(
+            {
+                "athlete": np.where(is_ride, stated["ftp_w"], np.nan),
+                "best_20min": np.where(is_ride, FTP_SHARE * best_power, np.nan),
+            }
+        )
         return cls(
             pace,
             pace_source,
@@ -498,6 +547,8 @@ class _Thresholds:
             zone_basis,
             stated["is_female"] == 1,
             stated["load_preference"] == LOAD_PREFERENCES.index("heart_rate"),
+            ftp,
+            ftp_source,
         )
 
     def columns(self) -> dict[str, pa.Array]:
@@ -506,6 +557,8 @@ class _Thresholds:
             "threshold_source": self.pace_source,
             "hr_max_bpm": _column(self.hr_max),
             "hr_max_source": self.hr_max_source,
+            "ftp_w": _column(self.ftp),
+            "ftp_source": self.ftp_source,
         }
 
 
@@ -572,9 +625,16 @@ def _load(rows: pa.Table, totals: Mapping[str, Floats], known: _Thresholds, limi
     is_default = pc.equal(known.pace_source, "default").to_numpy(zero_copy_only=False)
     is_right = ~(contradicts & ~is_trail & ~is_default)
     most = limits.max_tss_per_hour * minutes / 60
-    by_method = {"pace": np.where(contradicts | (by_pace > most), np.nan, by_pace), "heart_rate": by_heart_rate}
-    load, method = _first_known(by_method)
-    preferred, of_preference = _first_known(dict(reversed(by_method.items())))
+    is_ride = _booleans(rows, "is_ride")
+    power, _ = _first_known({"source": _floats(rows, "power_w"), "recording": totals["recorded_power_w"]})
+    power = np.where(is_ride, power, np.nan)
+    by_power, own = power_tss(minutes / 60, power, known.ftp), _floats(rows, "own_load")
+    # the athlete's own word first, how hard it felt last
+    first = {"own": np.where(own > most, np.nan, own), "power": np.where(by_power > most, np.nan, by_power)}
+    middle = {"pace": np.where(contradicts | (by_pace > most), np.nan, by_pace), "heart_rate": by_heart_rate}
+    last = {"rpe": exertion_tss(minutes, _floats(rows, "exertion"))}
+    load, method = _first_known({**first, **middle, **last})
+    preferred, of_preference = _first_known({**first, **dict(reversed(middle.items())), **last})
     load = np.where(known.prefers_heart_rate, preferred, load)
     method = pc.if_else(pa.array(known.prefers_heart_rate), of_preference, method)
     is_plausible = load <= most
@@ -585,6 +645,7 @@ def _load(rows: pa.Table, totals: Mapping[str, Floats], known: _Thresholds, limi
         "intensity_factor": _column(np.where(is_right, intensity, np.nan)),
         "estimated_tss": _column(np.where(is_plausible, load, np.nan)),
         "load_method": pc.if_else(pa.array(is_plausible), method, "none"),
+        "weighted_power_w": _column(power),
         "efficiency_index": _column(metres_per_beat(distance_km * 1000, minutes, beats)),
     }
 

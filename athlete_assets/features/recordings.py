@@ -24,11 +24,12 @@ READ = (
     "has_flat_heart_rate",
     "distance",
     "graded_distance",
+    "weighted_power_w",
     "silver_ingestion_timestamp",
 )
 """The columns of silver.strava_recording that count here, beside the athlete's."""
 RECORDED_SECONDS = tuple(f"recorded_zone_{zone}_s" for zone in ZONES)
-TOTALS = (*RECORDED_SECONDS, "recorded_hr_tss", "recorded_km", "recorded_flat_km")
+TOTALS = (*RECORDED_SECONDS, "recorded_hr_tss", "recorded_km", "recorded_flat_km", "recorded_power_w")
 
 
 def recording_totals(
@@ -42,8 +43,8 @@ def recording_totals(
     is_female: Mask,
     moving_time_min: Floats,
 ) -> dict[str, Floats]:
-    """By name, for each activity: seconds in each heart-rate zone, hrTSS (points), and kilometres and their worth on
-    the flat.
+    """By name, for each activity: seconds in each heart-rate zone, hrTSS (points), kilometres and their worth on
+    the flat, and weighted power (W).
 
     recordings: READ, in any order; of two of an activity the newest ingestion counts. activity: the position of each
     one's activity in the other arrays, NaN where unknown; zone_edges (activities, 4): where zones 2 to 5 begin (bpm).
@@ -77,6 +78,7 @@ def recording_totals(
     is_graded = (metres > 0) & (flat > 0)
     totals["recorded_km"][activity] = np.where(is_graded, metres / 1000, np.nan)
     totals["recorded_flat_km"][activity] = np.where(is_graded, flat / 1000, np.nan)
+    totals["recorded_power_w"][activity] = finite(recordings["weighted_power_w"])
     return totals
 
 

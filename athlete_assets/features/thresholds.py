@@ -148,6 +148,12 @@ def hour_speed(distance_m: Floats, duration_s: Floats) -> Floats:
     return speed_at_oxygen_cost(vdot(distance_m, duration_s) * held_share(60.0)) / 60
 
 
+def best_power(key: Integers, watts: Floats, asked: Integers, window_days: int) -> Floats:
+    """The highest power (W) of the window_days before each asked key; NaN where there is none. Rows sorted by key."""
+    row = best_in_slices(watts, *_window(key, asked, window_days))
+    return np.where(row >= 0, np.append(watts, np.nan)[row], np.nan)
+
+
 def observed_hr_max(key: Integers, heart_rate: Floats, asked: Integers, window_days: int) -> Floats:
     """Robust maximum heart rate (bpm) of the window_days before each asked key; NaN under 10 days with one.
 

@@ -15,6 +15,10 @@ BANISTER_WEIGHTS = {"M": (0.64, 1.92), "F": (0.86, 1.67)}
 """By sex, the factor and exponent of Banister's TRIMP; who does not state a sex gets M's."""
 THRESHOLD_RESERVE = 0.85
 """Share of the heart-rate reserve at the heart-rate threshold where an athlete has not measured it (Elevate)."""
+THRESHOLD_EXERTION = 8.0
+"""How hard an hour at threshold feels, of 10: Friel's loads by exertion give an hour at 8 100 points."""
+FTP_SHARE = 0.95
+"""Of the strongest 20 min: the power of an hour (Allen & Coggan, Training and Racing with a Power Meter)."""
 ZONE_EDGES = (6, 7, 8, 9)
 """Lower edges of zones 2 to 5 in tenths of the maximum heart rate, or of the heart-rate reserve (Karvonen)."""
 THRESHOLD_ZONE_EDGES = (85, 90, 95, 100)
@@ -51,6 +55,17 @@ def heart_rate_tss(
 ) -> Quantity:
     """TRIMP of the activity per TRIMP of an hour at the heart-rate threshold, x 100 (Elevate's HRSS)."""
     return 100 * trimp(minutes, reserve, factor, exponent) / trimp(60, threshold_reserve, factor, exponent)
+
+
+def exertion_tss(minutes: Quantity, exertion: Quantity) -> Quantity:
+    """Session RPE (exertion of 1 to 10 x minutes; Foster, J Strength Cond Res 15:109, 2001) over that of an hour at
+    threshold, x 100: the points of the other loads."""
+    return 100 * (minutes * exertion) / (60 * THRESHOLD_EXERTION)
+
+
+def power_tss(hours: Quantity, power_w: Quantity, ftp_w: Quantity) -> Quantity:
+    """Training stress by power: hours x (weighted power / FTP)^2 x 100 (Coggan)."""
+    return hours * (power_w / ftp_w) ** 2 * 100
 
 
 def hr_max_by_age(age: Quantity) -> Quantity:

@@ -225,7 +225,24 @@ def _with_marks(store: LocalStore, activities: pa.Table) -> tuple[pa.Table, dict
             span = span_sql("athlete_id", known)
             found = here.query(f"SELECT athlete_id, id FROM t WHERE workout_type = {races.RACE} AND {span}")
             marked.update(zip(found["athlete_id"].to_pylist(), found["id"].to_pylist(), strict=True))
-    return races.with_type(activities, marked), arrived
+    return _with_own_figures(store, races.with_type(activities, marked)), arrived
+
+
+def _with_own_figures(store: LocalStore, activities: pa.Table) -> pa.Table:
+    """The activities with the load and the exertion that are here already, where an import knows nothing of them."""
+    here, known = store.folder(tables.STRAVA_ACTIVITIES), activities["athlete_id"].drop_null()
+    stored = here.columns().types
+    for name in ("own_load", "perceived_exertion"):
+        if name not in stored or activities[name].null_count < activities.num_rows or not len(known):
+            continue
+        span = span_sql("athlete_id", known)
+        found = here.query(f"SELECT athlete_id, id, {name} FROM t WHERE {name} IS NOT NULL AND {span}")
+        said = {(athlete, number): value for athlete, number, value in zip(*found.to_pydict().values(), strict=True)}
+        if said:
+            keys = zip(activities["athlete_id"].to_pylist(), activities["id"].to_pylist(), strict=True)
+            values = pa.array([said.get(key) for key in keys], pa.float64())
+            activities = activities.set_column(activities.schema.get_field_index(name), name, values)
+    return activities.cast(arrow_schema(tables.STRAVA_ACTIVITIES))
 
 
 def _settle(store: LocalStore, arrived: Mapping[str, Mapping[Race, int]]) -> None:

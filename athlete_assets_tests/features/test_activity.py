@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Iterable
 from datetime import date, datetime, timedelta, timezone
@@ -744,3 +745,62 @@ def test_a_stated_threshold_heart_rate_is_an_hour_of_a_hundred(sail: SparkSessio
     # both figures are of one TRIMP, so the loads are to each other as they are
     ratio = cases[163]["floor_expected"] / cases[170.5]["floor_expected"]
     assert rows[1]["estimated_tss"] / rows[2]["estimated_tss"] == pytest.approx(ratio, abs=0.01)
+
+
+# ------------------------------------------------------------------------------------- power, own load, exertion
+
+
+def ridden(**changes: Any) -> Row:
+    """An hour on a bicycle at 150 bpm."""
+    return activity(**{"sport_type": "Ride", "moving_time": 3_600.0, "average_heartrate": 150.0, **changes})
+
+
+def test_a_ride_is_loaded_by_power_ahead_of_heart_rate(spark: SparkSession) -> None:
+    """An hour at 200 W of 250: 0.8^2 x 100. The power of a run is not that of a bicycle."""
+    said = athlete(ftp_w=250.0, max_hr_bpm=190.0, valid_from=midnight(date(2024, 3, 2)))
+    power = {"weighted_power_w": 200.0}
+    rides = [ridden(**power), activity("2024-03-05 18:00:00", id=2, average_heartrate=150.0, **power)]
+    rides += [
+        {**ridden(**power), **start} for start in (times("2024-03-01 18:00:00", 3), times("2024-03-06 18:00:00", 4))
+    ]
+    rides[-1] |= {"sport_type": "EBikeRide"}
+    rows = features(spark, rides, athletes=[said])
+    assert [rows[n]["load_method"] for n in rows] == ["power", "pace", "none", "heart_rate"]
+    assert rows[1]["estimated_tss"] == pytest.approx(64.0)
+    assert [rows[1][name] for name in ("weighted_power_w", "ftp_w", "ftp_source")] == [200.0, 250.0, "athlete"]
+    assert [rows[2][name] for name in ("weighted_power_w", "ftp_w", "ftp_source")] == [None] * 3
+
+
+def times(start: str, number: int) -> Row:
+    given = activity(start, id=number)
+    return {name: given[name] for name in ("id", "start_date", "start_date_local")}
+
+
+@pytest.mark.parametrize(
+    ("changes", "method", "points"),
+    [
+        ({"own_load": 80.0}, "own", 80.0),
+        ({"own_load": 800.0}, "heart_rate", 100 * 0.6923 * math.e ** (1.92 * (0.6923 - 0.85)) / 0.85),  # no one's hour
+        ({"perceived_exertion": 10.0}, "heart_rate", 100 * 0.6923 * math.e ** (1.92 * (0.6923 - 0.85)) / 0.85),
+        ({"perceived_exertion": 6.0, "average_heartrate": None}, "rpe", 75.0),  # 6 x 60 of 8 x 60
+        ({"own_load": 55.0, "perceived_exertion": 6.0, "average_heartrate": None}, "own", 55.0),
+        ({"perceived_exertion": 11.0, "average_heartrate": None}, "none", None),
+        ({"average_heartrate": None}, "none", None),
+    ],
+    ids=str,
+)
+def test_the_athletes_own_load_comes_first_and_exertion_last(
+    sail: SparkSession, changes: Row, method: str, points: float | None
+) -> None:
+    """An hour; 150 of 60..190 bpm are 0.6923 of the reserve."""
+    row = features(sail, [ridden(**changes)], athletes=[athlete(max_hr_bpm=190.0)])[1]
+    assert (row["load_method"], row["estimated_tss"]) == (
+        method,
+        None if points is None else pytest.approx(points, rel=1e-4),
+    )
+
+
+def test_an_hour_that_nobody_rides_is_told_by_heart_rate(sail: SparkSession) -> None:
+    """300 W of a stated 150 for an hour are 400 points."""
+    said = athlete(ftp_w=150.0, max_hr_bpm=190.0)
+    assert features(sail, [ridden(weighted_power_w=300.0)], athletes=[said])[1]["load_method"] == "heart_rate"

@@ -214,3 +214,41 @@ def test_the_best_of_a_part_is_a_best_and_no_run(spark: SparkSession) -> None:
     assert np.isnan(plain.iloc[-1]["best_5k_365d_s"])
     changed = {name for name in found if not found[name].equals(plain[name])}
     assert all(name.startswith(("best_", "recent_effort_")) for name in changed), changed
+
+
+# ------------------------------------------------------------------------------------------------------------ power
+
+
+def strongest(activity_id: int, watts: float) -> Row:
+    return {**effort(activity_id, "20min_power", 0.0, 1200.0), "distance": None, "average_power_w": watts}
+
+
+def test_a_ride_rests_on_the_strongest_twenty_minutes_known_before(spark: SparkSession) -> None:
+    """95 % of 240 W is 228 W. What a ride of the day itself, or a run, holds is not known before."""
+    days = (date(2024, 1, 8), date(2024, 3, 10), date(2024, 3, 12), date(2024, 3, 12), date(2024, 7, 1))
+    rides = [
+        activity(f"{day} 12:00:00", id=n, sport_type="Ride", moving_time=3600.0 - n, distance=30_000.0 + 5_000 * n)
+        for n, day in enumerate(days, start=1)
+    ]
+    rides[3] |= activity("2024-03-12 18:00:00", id=4, sport_type="Run")
+    run = activity("2024-03-11 12:00:00", id=6)
+    given = [recording(n, weighted_power_w=200.0) for n in (1, 2, 3, 5)]
+    known = [strongest(1, 240.0), strongest(2, 230.0), strongest(3, 300.0), strongest(6, 400.0)]
+    found = by_id(compute(spark, [*rides, run], given, known))
+    assert [found[n]["ftp_w"] for n in (1, 2, 3, 4, 5)] == [
+        None,
+        *[pytest.approx(228.0)] * 2,
+        None,
+        pytest.approx(285.0),
+    ]
+    assert [found[n]["ftp_source"] for n in (1, 2)] == [None, "best_20min"]
+    assert (found[1]["load_method"], found[2]["load_method"]) == ("none", "power")
+    hours = (3600 - 2) / 3600
+    assert found[2]["estimated_tss"] == pytest.approx(hours * (200 / 228) ** 2 * 100)
+
+
+def test_the_strongest_twenty_minutes_disturb_no_pace(sail: SparkSession) -> None:
+    found = by_id(compute(sail, RUNS, efforts=[strongest(n, 240.0) for n in range(1, 7)]))
+    assert {row["threshold_source"] for row in found.values()} == {
+        row["threshold_source"] for row in by_id(compute(sail, RUNS)).values()
+    }

@@ -41,6 +41,7 @@ def activity(start: str = "2024-03-04 18:00:00", *, utc_offset_h: float = 0, **c
         "grade_adjusted_distance": None,
         "perceived_exertion": None,
         "weighted_power_w": None,
+        "own_load": None,
         "source": "file",
         "silver_ingestion_timestamp": datetime(2024, 3, 5, tzinfo=timezone.utc),
     }

@@ -105,6 +105,7 @@ def test_a_summary_becomes_a_silver_row_in_metres_and_seconds(tmp_path: Path) ->
         "grade_adjusted_distance": None,
         "perceived_exertion": 7.0,
         "weighted_power_w": 231.0,
+        "own_load": None,
         "source": "garmin_export",
     }
     assert (runs.kind, runs.owner, runs.is_whole_account, runs.time_zone) == ("garmin_export", "file", True, None)

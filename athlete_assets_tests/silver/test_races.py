@@ -161,3 +161,18 @@ def test_import_takes_a_file_of_races(
     assert "2 races: 1 are among the runs, 1 entered" in capsys.readouterr().out
     assert sorted(mark for mark, _ in held(home).values() if mark) == [1, 1]
     assert cli.main(["import", "--export", str(path), "--athlete", "nobody"]) == 2
+
+
+def test_an_own_load_outlasts_an_import_that_knows_of_none(store: LocalStore) -> None:
+    landing.land(store, runs({**TEN, "own_load": 80.0, "perceived_exertion": 7.0}, WARM_UP))
+    landing.land(store, runs({**TEN, "average_heartrate": 170.0}, WARM_UP))
+    said = {
+        row["id"]: (row["own_load"], row["perceived_exertion"])
+        for row in store.rows(tables.STRAVA_ACTIVITIES).to_pylist()
+    }
+    assert said == {7: (80.0, 7.0), 6: (None, None)}
+    landing.land(store, runs(TEN, {**WARM_UP, "own_load": 20.0}))
+    assert {row["id"]: row["own_load"] for row in store.rows(tables.STRAVA_ACTIVITIES).to_pylist()} == {
+        7: None,
+        6: 20.0,
+    }

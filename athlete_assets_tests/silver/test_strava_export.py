@@ -64,6 +64,7 @@ def test_a_run_becomes_a_silver_row_in_metres_seconds_and_both_clocks(tmp_path: 
         "grade_adjusted_distance": None,
         "perceived_exertion": None,
         "weighted_power_w": None,
+        "own_load": None,
         "trainer": None,
         "source": "strava_export",
     }

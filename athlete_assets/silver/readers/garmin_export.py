@@ -193,6 +193,7 @@ def _row(of: Summary, athlete_id: str, zone: str | None, where: str) -> dict[str
         "grade_adjusted_distance": None,
         "perceived_exertion": effort / 10 if effort else None,  # Garmin counts from 10 to 100
         "weighted_power_w": _positive(of, "normPower", where),
+        "own_load": None,
         "source": SOURCE,
     }
 

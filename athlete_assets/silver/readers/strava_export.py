@@ -265,6 +265,7 @@ def _activities(table: CsvTable, time_zone: str, athlete_id: str) -> tuple[pa.Ta
         "grade_adjusted_distance": graded,
         "perceived_exertion": exertion,
         "weighted_power_w": power,
+        "own_load": nothing,
         "source": [SOURCE] * count,
         "silver_ingestion_timestamp": nothing,
     }

@@ -60,13 +60,14 @@ def fit_recording(data: bytes) -> Recording:
         raise UnreadableError("holds no samples: it is a FIT file of settings or of another kind")
 
     height, coarse_height = _column(records, "enhanced_altitude"), _column(records, "altitude")
-    time_s, distance_m, altitude_m, bpm = Samples(
+    time_s, distance_m, altitude_m, bpm, power_w = Samples(
         [_time(row.get("timestamp")) for row in records],
         _column(records, "distance"),
         _column(records, "position_lat") * DEGREES,
         _column(records, "position_long") * DEGREES,
         np.where(np.isnan(height), coarse_height, height),
         _column(records, "heart_rate"),
+        _column(records, "power"),
     ).columns()
     sport, is_indoor = _sport(sessions)
     return Recording(
@@ -82,6 +83,7 @@ def fit_recording(data: bytes) -> Recording:
         total_distance_m=_total(sessions, "total_distance"),
         elapsed_s=_total(sessions, "total_elapsed_time"),
         is_cut_off=is_cut_off,
+        power_w=power_w,
     )
 
 

@@ -54,6 +54,10 @@ BEST_DISTANCES_M = {
     "half": 21_097.5,
     "marathon": 42_195.0,
 }
+HIGHEST_POWER_W = 3000.0
+"""W; a higher one is a sensor's mistake: sprinters on a track come to 2,500."""
+ROLLING_POWER_S = 30
+STRONGEST_S = 1200
 BEST_TIMES_S = {"5min": 300.0, "10min": 600.0, "20min": 1200.0, "30min": 1800.0, "60min": 3600.0}
 
 
@@ -76,11 +80,13 @@ class BestEffort:
     """The fastest time over a distance, or the farthest in a time. The clock runs through pauses."""
 
     kind: str
-    distance_m: float
+    distance_m: float | None
+    """None of the strongest 20 min."""
     elapsed_s: float
     start_offset_s: float
     """From the first sample."""
     mean_bpm: float | None
+    mean_power_w: float | None = None
 
 
 @dataclass(frozen=True)
@@ -106,12 +112,14 @@ class Measures:
     is_cut_off: bool
     splits: tuple[Split, ...]
     efforts: tuple[BestEffort, ...]
+    mean_power_w: float | None = None
+    weighted_power_w: float | None = None
 
 
 def measured(recording: Recording, sport_family: str | None = None) -> Measures:
     """All measures of a recording. sport_family (silver.sports.family) decides which speeds are jumps."""
     course = Course(recording, JUMP_MPS if sport_family in (None, "any", *ON_FEET) else JUMP_MPS_ON_WHEELS)
-    histogram = course.seconds_by_bpm
+    histogram, powered = course.seconds_by_bpm, course.power_by_second
     elapsed = max(course.elapsed_s, recording.elapsed_s or 0.0)
     return Measures(
         start_s=float(recording.time_s[0]) if recording.has_date else None,
@@ -130,7 +138,9 @@ def measured(recording: Recording, sport_family: str | None = None) -> Measures:
         has_flat_heart_rate=_is_flat(histogram),
         is_cut_off=recording.is_cut_off,
         splits=(*course.kilometres(), *course.laps()),
-        efforts=tuple(best_efforts(course)),
+        efforts=(*best_efforts(course), *strongest(course)),
+        mean_power_w=None if powered is None else float(powered.mean()),
+        weighted_power_w=None if powered is None else weighted_power(powered),
     )
 
 
@@ -209,6 +219,30 @@ class Course:
         bpm = bpm[np.isfinite(bpm)]
         bpm = bpm[(bpm >= LOWEST_BPM) & (bpm <= HIGHEST_BPM)]
         return float(bpm.max()) if len(bpm) else None
+
+    # ----------------------------------------------------------------------------------------------------- power
+
+    @cached_property
+    def powering(self) -> Floats:
+        """Seconds of each step whose power is known: the timer ran, and the step is not too long."""
+        if self.recording.power_w is None:
+            return np.zeros(len(self.step))
+        watts = self.recording.power_w[:-1]
+        with np.errstate(invalid="ignore"):
+            known = (watts >= 0) & (watts <= HIGHEST_POWER_W)
+        return np.where(known & (self.running <= LONGEST_STEP_S), self.running, 0.0)
+
+    @cached_property
+    def power_by_second(self) -> Floats | None:
+        """W in each second with the timer running, coasting included; None where little of that time is known."""
+        seconds, watts = self.powering, self.recording.power_w
+        if watts is None or not seconds.sum() or seconds.sum() < KNOWN_SHARE * self.running.sum():
+            return None
+        if not (watts[:-1][seconds > 0] > 0).any():
+            return None  # a meter that only ever says 0 is none
+        ends = np.cumsum(seconds)
+        step = np.searchsorted(ends, np.arange(int(ends[-1])), side="right")
+        return watts[step]
 
     # -------------------------------------------------------------------------------------------------- altitude
 
@@ -308,6 +342,32 @@ def best_efforts(course: Course) -> Iterator[BestEffort]:
 
 def _effort(course: Course, kind: str, metres: float, start: float, end: float) -> BestEffort:
     return BestEffort(kind, metres, end - start, start - course.start, course.mean_bpm(start, end))
+
+
+def weighted_power(watts: Floats) -> float | None:
+    """The power that, held evenly, strains as much: the fourth root of the mean fourth power of the rolling mean over
+    30 s (normalised power; Allen & Coggan). watts: one a second; None of less than 30 s."""
+    if len(watts) < ROLLING_POWER_S:
+        return None
+    return float((_rolling_mean(watts, ROLLING_POWER_S) ** 4).mean() ** 0.25)
+
+
+def strongest(course: Course) -> Iterator[BestEffort]:
+    """The 20 min with the highest mean power, on the clock: what is not known, or stood still, counts as nothing."""
+    if course.power_by_second is None or course.elapsed_s < STRONGEST_S or course.recording.power_w is None:
+        return
+    work = _total(course.powering * np.where(course.powering > 0, course.recording.power_w[:-1], 0.0))
+    end = np.arange(STRONGEST_S, int(course.elapsed_s) + 1, dtype=np.float64) + course.start
+    watts = (np.interp(end, course.time, work) - np.interp(end - STRONGEST_S, course.time, work)) / STRONGEST_S
+    best = int(np.argmax(watts))
+    start = float(end[best]) - STRONGEST_S
+    mean_bpm = course.mean_bpm(start, start + STRONGEST_S)
+    yield BestEffort("20min_power", None, STRONGEST_S, start - course.start, mean_bpm, float(watts[best]))
+
+
+def _rolling_mean(values: Floats, width: int) -> Floats:
+    total = _total(values)
+    return (total[width:] - total[:-width]) / width
 
 
 def _pieces(course: Course) -> Iterator[tuple[Floats, Floats]]:

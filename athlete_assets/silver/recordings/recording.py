@@ -54,6 +54,8 @@ class Recording:
     elapsed_s: float | None = None
     is_cut_off: bool = False
     """The file ended too early, or became unreadable in the middle."""
+    power_w: Floats | None = None
+    """Power as recorded, plausible or not; None without a power meter."""
 
     @property
     def has_date(self) -> bool:
@@ -72,9 +74,10 @@ class Samples:
     """Degrees; they become distances here, and go no further."""
     altitude_m: Sequence[float] | Floats | None = None
     bpm: Sequence[float] | Floats | None = None
+    power_w: Sequence[float] | Floats | None = None
 
-    def columns(self) -> tuple[Floats, Floats, Floats, Floats]:
-        """Time, distance, altitude and heart rate, in order of time, each time once.
+    def columns(self) -> tuple[Floats, Floats, Floats, Floats, Floats]:
+        """Time, distance, altitude, heart rate and power, in order of time, each time once.
 
         Raises UnreadableError where there are fewer than two times, or they span more days than an activity lasts.
         """
@@ -100,7 +103,7 @@ class Samples:
         distance = _running_total(column(self.distance_m), time)
         if np.isnan(distance).all():
             distance = _running_total(_travelled(column(self.latitude), column(self.longitude)), time)
-        return time, distance, column(self.altitude_m), column(self.bpm)
+        return time, distance, column(self.altitude_m), column(self.bpm), column(self.power_w)
 
 
 def whole_offset(local_s: float, utc_s: float) -> int | None:

@@ -48,6 +48,8 @@ def recorded_tables(found: Sequence[Outcome], athlete_id: str, at: datetime) -> 
                 "pause_s": of.pause_s,
                 "graded_distance": of.graded_distance_m,
                 "seconds_by_bpm": of.seconds_by_bpm,
+                "average_power_w": of.mean_power_w,
+                "weighted_power_w": of.weighted_power_w,
                 "gps_jumps": of.gps_jumps,
                 "has_flat_heart_rate": of.has_flat_heart_rate,
                 "is_cut_off": of.is_cut_off,
@@ -74,6 +76,7 @@ def recorded_tables(found: Sequence[Outcome], athlete_id: str, at: datetime) -> 
                 "elapsed_time": effort.elapsed_s,
                 "start_offset_s": effort.start_offset_s,
                 "average_heartrate": effort.mean_bpm,
+                "average_power_w": effort.mean_power_w,
             }
             for effort in of.efforts
         ]

@@ -43,13 +43,14 @@ def xml_recording(data: bytes) -> Recording:
         raise UnreadableError("is neither GPX nor TCX")
     if not any(np.isfinite(handler.time_s)):
         raise UnreadableError("has no track with times: it is a route or a list of places")
-    time_s, distance_m, altitude_m, bpm = Samples(
+    time_s, distance_m, altitude_m, bpm, power_w = Samples(
         handler.time_s,
         handler.distance_m,
         handler.latitude,
         handler.longitude,
         handler.altitude_m,
         handler.bpm,
+        handler.power_w,
     ).columns()
     return Recording(
         time_s,
@@ -62,6 +63,7 @@ def xml_recording(data: bytes) -> Recording:
         utc_offset_s=handler.utc_offset_s,
         total_distance_m=handler.lap_metres or None,
         is_cut_off=is_cut_off,
+        power_w=power_w,
     )
 
 
@@ -85,6 +87,7 @@ class _Handler:
         self.longitude: list[float] = []
         self.altitude_m: list[float] = []
         self.bpm: list[float] = []
+        self.power_w: list[float] = []
         self.laps: list[Span] = []
         self.lap_metres = 0.0
         self.sport: str | None = None
@@ -162,6 +165,7 @@ class _Handler:
                 (self.longitude, "lon"),
                 (self.altitude_m, "ele"),
                 (self.bpm, "bpm"),
+                (self.power_w, "power"),
             ):
                 values.append(point.get(key, NAN))
             self._point = None
@@ -210,6 +214,9 @@ _POINT: dict[str, tuple[str, Callable[[str | None], float]]] = {
     "LongitudeDegrees": ("lon", _number),
     "hr": ("bpm", _number),
     "heartrate": ("bpm", _number),
+    "Watts": ("power", _number),
+    "power": ("power", _number),
+    "PowerInWatts": ("power", _number),
 }
 """Tags of a track point: the value that they give, and how it is read."""
 _READ = {*_POINT, "time", "Time", "Value", "TotalTimeSeconds", "type"}

@@ -63,7 +63,7 @@ def activity_table(rows: Rows, people: People) -> pa.Table:
         "manual": pa.array(rows["manual"]),
         "trainer": pa.array(rows["trainer"]),
         **dict.fromkeys(
-            ("grade_adjusted_distance", "perceived_exertion", "weighted_power_w"),
+            ("grade_adjusted_distance", "perceived_exertion", "weighted_power_w", "own_load"),
             pa.nulls(len(rows["id"]), pa.float64()),
         ),
         "source": pa.repeat(SOURCE, len(rows["id"])),

@@ -23,6 +23,7 @@ class Sample:
     height: float | None = None
     north: float | None = None
     """m north of the start: a position, and no recorded distance."""
+    watts: int | None = None
 
 
 def steady(
@@ -75,6 +76,8 @@ def fit(
             (2, "uint16", None if sample.height is None else (sample.height + 500) * 5),
             (3, "uint8", sample.bpm),
         ]
+        if sample.watts is not None:
+            fields.append((7, "uint16", sample.watts))
         if degrees is not None:
             fields += [(0, "sint32", degrees / 180 * 2**31), (1, "sint32", 2**24)]
         messages.append((20, fields))
@@ -169,7 +172,13 @@ def tcx(*laps: Sequence[Sample], sport: str = "Running") -> bytes:
             metres = "" if sample.metres is None else f"<DistanceMeters>{sample.metres}</DistanceMeters>"
             height = "" if sample.height is None else f"<AltitudeMeters>{sample.height}</AltitudeMeters>"
             beat = "" if sample.bpm is None else f"<HeartRateBpm><Value>{sample.bpm}</Value></HeartRateBpm>"
-            points.append(f"<Trackpoint><Time>{_time(sample.at, 'Z')}</Time>{height}{metres}{beat}</Trackpoint>")
+            power = (
+                ""
+                if sample.watts is None
+                else f"<Extensions><ns3:TPX><ns3:Watts>{sample.watts}</ns3:Watts></ns3:TPX></Extensions>"
+            )
+            moment = f"<Time>{_time(sample.at, 'Z')}</Time>"
+            points.append(f"<Trackpoint>{moment}{height}{metres}{beat}{power}</Trackpoint>")
         length = samples[-1].at - samples[0].at
         metres = (samples[-1].metres or 0) - (samples[0].metres or 0)
         parts.append(

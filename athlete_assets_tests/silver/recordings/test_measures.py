@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -233,3 +235,46 @@ def test_a_real_ten_kilometre_race_agrees_with_its_watch() -> None:
     assert laps[0].distance_m == pytest.approx(1000, abs=5)
     assert efforts(found)["10k"].elapsed_s == pytest.approx(2223.8 * 10_000 / 10_010.82, abs=3)
     assert efforts(found)["5k"].elapsed_s < efforts(found)["10k"].elapsed_s / 2
+
+
+# ------------------------------------------------------------------------------------------------------------ power
+
+
+def ride(*watts: int | None) -> list[Sample]:
+    """A second at each of these, and one more."""
+    return [Sample(at, at * 8.0, watts=value) for at, value in enumerate([*watts, watts[-1]])]
+
+
+@pytest.mark.parametrize("of_file", [fit, tcx])
+def test_weighted_power_is_the_fourth_root_of_the_rolling_mean(of_file: Callable[[list[Sample]], bytes]) -> None:
+    """300 s at 100 W, then 300 s at 300 W: of the means of 30 s 271 lie in each, and 29 in between."""
+    found = of(of_file(ride(*[100] * 300, *[300] * 300)), "ride")
+    means = [100.0] * 271 + [(100 * (30 - n) + 300 * n) / 30 for n in range(1, 30)] + [300.0] * 271
+    assert found.weighted_power_w == pytest.approx((sum(mean**4 for mean in means) / 571) ** 0.25)
+    assert found.mean_power_w == pytest.approx(200)
+    steady_ride = of(of_file(ride(*[210] * 100)), "ride")
+    assert (steady_ride.weighted_power_w, steady_ride.mean_power_w) == (pytest.approx(210), pytest.approx(210))
+
+
+def test_power_that_is_not_known_is_none() -> None:
+    assert of(fit(steady(100, 8.0)), "ride").weighted_power_w is None
+    assert of(fit(ride(*[0] * 100)), "ride").weighted_power_w is None  # no meter
+    assert of(fit(ride(*[200] * 20)), "ride").weighted_power_w is None  # less than 30 s
+    assert of(fit(ride(*[200] * 70, *[None] * 30)), "ride").weighted_power_w is None  # 70 % of the time
+    assert of(fit(ride(*[200] * 99, 4000)), "ride").weighted_power_w == pytest.approx(200)
+
+
+def test_a_stop_is_no_time_of_the_weighted_power_but_of_the_strongest_twenty_minutes() -> None:
+    """20 min at 240 W with 5 min of rest in the middle: 15 of 20 min on the clock."""
+    samples = [Sample(at, at * 8.0, watts=240) for at in (*range(601), *range(900, 1501))]
+    found = of(fit(samples, events=[(0, 0), (600, 4), (900, 0)]), "ride")
+    assert found.weighted_power_w == pytest.approx(240)
+    assert efforts(found)["20min_power"].mean_power_w == pytest.approx(240 * 15 / 20)
+
+
+def test_the_strongest_twenty_minutes_are_found_where_they_lie() -> None:
+    found = of(fit(ride(*[100] * 500, *[250] * 1200, *[100] * 900)), "ride")
+    best = efforts(found)["20min_power"]
+    assert (best.mean_power_w, best.start_offset_s, best.elapsed_s) == (pytest.approx(250), 500, 1200)
+    assert best.distance_m is None
+    assert "20min_power" not in efforts(of(fit(ride(*[250] * 1100)), "ride"))
