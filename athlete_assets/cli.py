@@ -284,7 +284,7 @@ def parser() -> argparse.ArgumentParser:
     mender.add_argument("--dry-run", action="store_true", help="say what is damaged, change nothing")
     mender.set_defaults(command=_repair)
     ui = commands.add_parser("ui", help="open the Dagster UI (webserver and daemon) on this home")
-    ui.add_argument("--port", type=int, default=3000)
+    ui.add_argument("--port", type=_port, default=3000, help="of the webserver, on this machine alone")
     ui.set_defaults(command=_ui)
     return whole
 
@@ -305,17 +305,29 @@ def _day(text: str) -> date:
 
 
 def _positive_int(text: str) -> int:
-    value = int(text)
+    try:
+        value = int(text)
+    except ValueError:
+        value = 0
     if value < 1:
         raise argparse.ArgumentTypeError(f"{text} is not a whole number of at least 1")
     return value
 
 
 def _positive_float(text: str) -> float:
-    value = float(text)
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
     if not 0 < value <= 50:
         raise argparse.ArgumentTypeError(f"{text} is not a number above 0 and at most 50")
     return value
+
+
+def _port(text: str) -> int:
+    if not (text.isdecimal() and 0 < int(text) < 65_536):
+        raise argparse.ArgumentTypeError(f"{text} is not a port: a whole number from 1 to 65535")
+    return int(text)
 
 
 if __name__ == "__main__":

@@ -368,7 +368,7 @@ def open_ui(settings: Settings, port: int) -> int:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as the webserver does
         try:
             probe.bind(("127.0.0.1", port))
-        except (OSError, OverflowError):
+        except OSError:
             raise InputError(
                 f"port {port} cannot be had: another program listens there, perhaps an earlier `athlete-assets ui`, "
                 "or it is reserved; end that, or choose another one with --port"
