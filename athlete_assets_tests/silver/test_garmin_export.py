@@ -6,6 +6,7 @@ import io
 import json
 import zipfile
 from datetime import datetime, timedelta
+from itertools import permutations
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from athlete_assets.silver.imports import ImportedRuns, read_runs
 from athlete_assets.store.local import LocalStore
 from athlete_assets_tests.silver.exports import RUN, export
 from athlete_assets_tests.silver.recordings.files import START, Sample, fit
+from athlete_assets_tests.silver.recordings.test_imports import contents
 
 SAMPLES = [Sample(at, at * 3.0, 140 + at % 10, 100.0) for at in range(1201)]
 OWNER = "ada@example.org"
@@ -228,3 +230,21 @@ def test_what_is_no_list_of_activities_is_one_sentence(tmp_path: Path, content: 
     with pytest.raises(InputError, match=why) as error:
         read(path)
     assert OWNER not in str(error.value)
+
+
+def test_no_order_of_imports_of_two_services_changes_the_tables(tmp_path: Path) -> None:
+    """Garmin's export, Strava's of the same run and another, and a recording of a third."""
+    strava = tmp_path / "activities.csv"
+    later = {**RUN, "Activity ID": "7002", "Activity Date": "2024-03-09 06:00:00"}
+    strava.write_text(export({**RUN, "Activity Date": f"{START:%Y-%m-%d %H:%M:%S}"}, later))
+    alone = tmp_path / "alone.fit"
+    alone.write_bytes(fit(SAMPLES, start=START + timedelta(days=3)))
+    whole = garmin(tmp_path, summary(), uploads={"901.fit": fit(SAMPLES)})
+    found = []
+    for number, order in enumerate(permutations([whole, strava, alone])):
+        settings = Settings(home=tmp_path / f"home{number}", time_zone="Asia/Tokyo")
+        for path in (*order, order[0]):
+            commands.import_file(path, settings, "ada")
+        found.append(contents(LocalStore(settings)))
+    assert all(each == found[0] for each in found)
+    assert len(found[0][tables.STRAVA_ACTIVITIES]) == 4
