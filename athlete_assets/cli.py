@@ -85,6 +85,22 @@ def _plan(options: argparse.Namespace, settings: Settings) -> int:
     return commands.set_plan(options.file, options.athlete, settings)
 
 
+def _imports(options: argparse.Namespace, settings: Settings) -> int:
+    from athlete_assets import commands
+
+    _of_the_local_deployment(settings)
+    commands.list_imports(settings)
+    return 0
+
+
+def _undo(options: argparse.Namespace, settings: Settings) -> int:
+    from athlete_assets import commands
+
+    _of_the_local_deployment(settings)
+    commands.undo_import(settings)
+    return 0
+
+
 def _athlete(options: argparse.Namespace, settings: Settings) -> int:
     from athlete_assets import commands
 
@@ -229,6 +245,10 @@ def parser() -> argparse.ArgumentParser:
     planned.add_argument("file", type=_path, help="the whole plan, a day a line: date,load,minutes,race")
     planned.add_argument("--athlete", metavar="ID", help="whose it is, where the home holds several athletes")
     planned.set_defaults(command=_plan)
+    listed = commands.add_parser("imports", help="list the imports: number, time, file, activities")
+    listed.set_defaults(command=_imports)
+    back_again = commands.add_parser("undo", help="take the last import back")
+    back_again.set_defaults(command=_undo)
     athlete = commands.add_parser(
         "athlete",
         help="say what holds of an athlete and from when, or state it: max-hr=187 from=2026-01-01",

@@ -30,7 +30,7 @@ from athlete_assets.monitoring.delivery import Undelivered, deliver
 from athlete_assets.orchestration.maintenance import MAINTENANCE_JOB
 from athlete_assets.orchestration.run_requests import GOLD_TABLES
 from athlete_assets.settings import Settings
-from athlete_assets.silver import imports, landing, ownership, plan, races, simulator, statements
+from athlete_assets.silver import import_log, imports, landing, ownership, plan, races, simulator, statements
 from athlete_assets.store.local import LocalStore
 
 UNREADABLE_SHOWN = 50
@@ -39,6 +39,7 @@ UNREADABLE_SHOWN = 50
 def import_file(path: Path, settings: Settings, athlete: str | None, drop_missing: bool = False) -> None:
     """Reads a file of runs and merges it into silver; raises InputError before anything is written."""
     say(f"Reading {path} ...")
+    before = import_log.versions(LocalStore(settings))
     if races.is_races_file(path):
         return enter_races(path, settings, athlete)
     runs = imports.read_runs(path, settings, athlete, landing.held(LocalStore(settings)), say)
@@ -95,6 +96,43 @@ def import_file(path: Path, settings: Settings, athlete: str | None, drop_missin
                 f"  {len(gone)} activities of the last export are no longer in this one, and stay: {listed}. If they "
                 "were deleted at the source, import again with --drop-missing"
             )
+    owners = {one for rows in (runs.activities, runs.athletes) for one in rows["athlete_id"].unique().to_pylist()}
+    _note_import(path, store, owners, before, report.read, report.new, report.changed)
+
+
+def _note_import(
+    path: Path,
+    store: LocalStore,
+    owners: set[str | None],
+    before: import_log.Versions,
+    read: int,
+    new: int,
+    changed: int,
+) -> None:
+    athlete = next(iter(owners)) if len(owners) == 1 else None
+    number = import_log.note(store, path.resolve().name, athlete, before, read=read, new=new, changed=changed)
+    if number is not None:
+        say(f"  Import {number}; `athlete-assets undo` takes it back")
+
+
+def list_imports(settings: Settings) -> None:
+    """Prints each import with its number, file and counts."""
+    for row in import_log.imports(LocalStore(settings)):
+        undone = f", taken back {row['undone_at']:%Y-%m-%d %H:%M}" if row["undone_at"] else ""
+        say(
+            f"{row['import_number']:>4}  {row['imported_at']:%Y-%m-%d %H:%M}  {row['file_name']}: {row['activities']} "
+            f"activities, {row['activities_new']} new, {row['activities_changed']} changed{undone}"
+        )
+
+
+def undo_import(settings: Settings) -> None:
+    """Takes the last import back."""
+    row = import_log.undo(LocalStore(settings))
+    say(
+        f"Import {row['import_number']} ({row['file_name']}) is taken back: {row['activities_new']} activities are "
+        f"gone, {row['activities_changed']} as they were before. What follows is computed again by the sensor "
+        "silver_changes (make ui), or with the next run"
+    )
 
 
 def set_plan(path: Path, athlete: str | None, settings: Settings) -> int:
@@ -119,8 +157,9 @@ def set_plan(path: Path, athlete: str | None, settings: Settings) -> int:
 def enter_races(path: Path, settings: Settings, athlete: str | None) -> None:
     """Marks the races of a file among the imported runs, and enters those that are missing."""
     store = LocalStore(settings)
-    told = races.read_races(path, settings.today)
-    done = landing.land_races(store, statements.athlete_of(store, athlete), told)
+    before, told = import_log.versions(store), races.read_races(path, settings.today)
+    athlete = statements.athlete_of(store, athlete)
+    done = landing.land_races(store, athlete, told)
     count = {word: sum(outcome == word for outcome, _ in done.values()) for word in ("marked", "entered")}
     say(f"  {len(done)} races: {count['marked']} are among the runs, {count['entered']} entered")
     for race, (outcome, number) in done.items():
@@ -129,6 +168,7 @@ def enter_races(path: Path, settings: Settings, athlete: str | None) -> None:
                 f"  {race.day}: run {number} is longer than {race.distance_m:g} m and may hold the race; nothing was "
                 "marked or entered"
             )
+    _note_import(path, store, {athlete}, before, len(done), count["entered"], count["marked"])
 
 
 def tell_or_state(words: list[str], settings: Settings) -> None:

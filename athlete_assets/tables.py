@@ -1037,6 +1037,31 @@ def _athlete_race() -> Table:
 RACES = _athlete_race()
 """What the local deployment remembers beside silver's contract: no asset, and no upstream has it."""
 
+
+def _imports() -> Table:
+    return Table(
+        "silver",
+        "imports",
+        "The imports that a home has had.",
+        (
+            _key("import_number", BIGINT, "The import, numbered from 1."),
+            Column("athlete_id", STRING, "Whose activities it brought; null of a file of several athletes."),
+            Column("file_name", STRING, "The file's name."),
+            Column("imported_at", TIMESTAMP, "When."),
+            Column("activities", BIGINT, "Activities (or races) in the file."),
+            Column("activities_new", BIGINT, "Of them, new ones."),
+            Column("activities_changed", BIGINT, "Of them, changed ones."),
+            Column("versions", STRING, "By table, its versions before and after, as JSON."),
+            Column("undone_at", TIMESTAMP, "When it was taken back; null where it was not."),
+        ),
+        keys=("import_number",),
+        cadence=Cadence.EXTERNAL,
+    )
+
+
+IMPORTS = _imports()
+"""As RACES, of the local deployment alone."""
+
 SILVER = by_cadence(Cadence.EXTERNAL)
 FEATURES = tuple(
     table for table in by_cadence(Cadence.DAILY, Cadence.STATE, Cadence.WEEKLY) if table.schema == "feature_store"

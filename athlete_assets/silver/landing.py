@@ -424,6 +424,12 @@ def _differences(existing: pa.Table, rows: pa.Table, table: Table) -> tuple[list
     return [*new.tolist(), *_unmatched(existing, rows, keyless, table)], changed.tolist()
 
 
+def differing(existing: pa.Table, rows: pa.Table, table: Table) -> list[pa.Table]:
+    """The rows that `existing` lacks, and those that it has with another content."""
+    new, changed = _differences(existing, rows, table)
+    return [rows.take(pa.array([*new, *changed], pa.int64()))]
+
+
 def _with_key(rows: pa.Table, table: Table) -> np.ndarray:
     return np.flatnonzero(_full_key(rows, table))
 
