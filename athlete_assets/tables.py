@@ -938,7 +938,8 @@ LOAD_ROOM = Table(
         Column(
             "room_unknown_reason",
             STRING,
-            "Why the room is null: warmup (under 42 days of history) or unknown_load (no load of 42 days is known).",
+            "Why the room is null: warmup (under 42 days of history), no_training (no fitness left to compare with) or "
+            "unknown_load (no load of 42 days is known).",
         ),
         Column("load_per_min_tss", DOUBLE, "Usual load of a minute: days of the last 42 with known load.", "TSS/min"),
         Column("room_today_min", DOUBLE, "room_today_tss as minutes of usual load.", "min", low=0),

@@ -285,18 +285,19 @@ def _room(tables_of: Mapping[str, pa.Table], limits: Limits) -> pa.Table:
         sequences.ewma_before(level, np.stack([today, today]), weight)[0]
         for level, weight in ((bucket.ctl[-1], FITNESS_WEIGHT), (bucket.atl, FATIGUE_WEIGHT))
     )
-    is_known = bucket.is_warm & ~bucket.is_unknown
+    # nobody who has not trained for months is used to what the ramp alone would allow
+    is_trained = bucket.ctl[-1] >= SMALLEST_CHRONIC_LOAD
+    is_known = bucket.is_warm & is_trained & ~bucket.is_unknown
     by_ramp = load_planning.load_for_level(fitness, bucket.earlier[0] + limits.ramp, FITNESS_WEIGHT) - today
     by_ratio = load_planning.load_for_ratio(fatigue, fitness, limits.acwr, FATIGUE_WEIGHT, FITNESS_WEIGHT) - today
     by_ramp = np.where(is_known, np.maximum(by_ramp, 0.0), np.nan)
-    # no ratio, no limit: so little chronic load that nothing can be divided by it
-    has_ratio = is_known & (bucket.ctl[-1] >= SMALLEST_CHRONIC_LOAD) & np.isfinite(by_ratio)
+    has_ratio = is_known & np.isfinite(by_ratio)
     by_ratio = np.where(has_ratio, np.maximum(by_ratio, 0.0), np.nan)
     room = np.fmin(by_ramp, by_ratio)
     limit = [
         "ramp" if ramp <= ratio or np.isnan(ratio) else "acwr" for ramp, ratio in zip(by_ramp, by_ratio, strict=True)
     ]
-    why = np.where(bucket.is_unknown, "unknown_load", "warmup")
+    why = np.where(bucket.is_unknown, "unknown_load", np.where(bucket.is_warm, "no_training", "warmup"))
 
     races = (bucket.race > 0) & ~bucket.is_unknown
     days = np.where(races, bucket.race - 1, 0)  # from tomorrow to the eve

@@ -25,6 +25,9 @@ FORM_WORDS = (
 )
 """From which form (TSB) on, and what it is good for: the bands of J. Friel and intervals.icu (docs/terms.md)."""
 
+LEAST_FITNESS = 1.0
+"""TSS a day below which form has no words: the difference of two numbers that are hardly there."""
+
 
 def status_text(store: LocalStore, athlete: str) -> str:
     """The athlete's fitness, form, room for load, bests, predictions and rejects; InputError without a summary."""
@@ -54,7 +57,10 @@ def _load(row: dict[str, Any]) -> Iterator[str]:
     ramp = row["ramp_rate_7d"] or 0.0
     yield f"Fitness (CTL)  {row['fitness_ctl']:6.1f}   a year ago {then}; ramp {ramp:+.1f} in 7 days"
     yield f"Fatigue (ATL)  {row['fatigue_atl']:6.1f}"
-    yield f"Form (TSB)     {row['form_tsb']:+6.1f}   {form_in_words(row['form_tsb'])}"
+    words = (
+        form_in_words(row["form_tsb"]) if row["fitness_ctl"] >= LEAST_FITNESS else "says nothing: hardly any training"
+    )
+    yield f"Form (TSB)     {row['form_tsb']:+6.1f}   {words}"
     if row["untracked_42d"]:
         yield (
             f"{row['untracked_42d']} of {row['activities_42d']} activities of the last 42 days have no load and count "
@@ -71,7 +77,11 @@ def _room(store: LocalStore, athlete: str) -> Iterator[str]:
 
 def _room_today(row: dict[str, Any], settings: Settings) -> str:
     if row["room_today_tss"] is None:
-        why = {"warmup": "the first 42 days", "unknown_load": "no load is known"}.get(row["room_unknown_reason"], "")
+        why = {
+            "warmup": "the first 42 days",
+            "unknown_load": "no load is known",
+            "no_training": "nothing to compare with",
+        }.get(row["room_unknown_reason"], "")
         return f"Room for load today is unknown: {why}."
     limit = (
         f"ACWR {settings.acwr_risk:g}" if row["room_limited_by"] == "acwr" else f"a ramp of {settings.max_ramp_7d:g}"

@@ -162,6 +162,13 @@ def test_a_day_that_went_beyond_has_no_room_and_a_warmup_has_none_to_tell(sail: 
     assert room(sail, daily_table([50.0] * 43))["room_unknown_reason"] is None
 
 
+def test_who_has_not_trained_for_two_years_gets_no_room_by_the_ramp_alone(sail: SparkSession) -> None:
+    """50 a day decays below 0.01 in 42 ln(5000) = 358 days."""
+    found = room(sail, daily_table([50.0] * 100 + [0.0] * 400))
+    assert (found["room_today_tss"], found["room_by_ramp_tss"]) == (None, None)
+    assert found["room_unknown_reason"] == "no_training"
+
+
 def test_unknown_load_is_not_projected(sail: SparkSession) -> None:
     daily = daily_table([1.0] * 60, untracked_activities=[1] * 60, daily_tss=[0.0] * 60)
     assert projected(sail, daily, no_rows(sail, tables.ATHLETE_PLAN)) == {}

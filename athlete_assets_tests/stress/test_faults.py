@@ -201,7 +201,7 @@ def test_a_clock_that_jumps_days_ahead_and_back_leaves_the_tables_of_a_rebuild(
         Victim(by_day(settings, today)).finish()
     then = settings.model_copy(update={"as_of": ahead})
     Victim(Job(settings.home, ahead, [key(tables.WEEKLY)], calendars(then)[1])).finish()
-    Victim(Job(settings.home, ahead, [key(tables.METRICS_SUMMARY)])).finish()
+    Victim(Job(settings.home, ahead, [key(table) for table in tables.SUMMARIES])).finish()
     found = contents(LocalStore(then))
     wanted = rebuilt(then)
     for frames in (found, wanted):

@@ -122,7 +122,7 @@ def test_kills_leave_each_table_as_it_was_or_as_it_shall_be_and_the_next_run_men
     ]
     rest = [
         Job(home, TODAY, [key(table) for table in tables.LABELS]),
-        Job(home, TODAY, ["models/time_estimator", "models/overtraining_detector", key(tables.METRICS_SUMMARY)]),
+        Job(home, TODAY, ["models/time_estimator", "models/overtraining_detector", *map(key, tables.SUMMARIES)]),
         Job(home, TODAY, [key(tables.PREDICTIONS), key(tables.INFERENCE_LOG)], (str(TODAY), str(TODAY))),
     ]
 
