@@ -24,7 +24,7 @@ from athlete_assets.store.local import LocalStore
 from athlete_assets.store.repair import Damage, damage_of, mend
 from athlete_assets.tables import Table
 
-RECORDS = (tables.PREDICTIONS, tables.INFERENCE_LOG)
+RECORDS = (tables.PREDICTIONS, tables.INFERENCE_LOG, tables.PREDICTION_OUTCOMES)
 """What was said at its time: no run can make these rows again, so a rebuild keeps them."""
 
 
@@ -43,9 +43,9 @@ def table_named(name: str) -> Table:
 def rebuild(name: str, settings: Settings) -> int:
     """Empties a derived table, gives it its contract's columns, and materialises its whole range.
 
-    Predictions and their log are kept: their rows go into the new columns, as far as those hold them. 0 when all went
-    well, else 1; then the table is in part empty, and the command is to be repeated. Raises InputError for a table that
-    does not exist or is silver.
+    Predictions, their log and their outcomes are kept: their rows go into the new columns, as far as those hold them. 0
+    when all went well, else 1; then the table is in part empty, and the command is to be repeated. Raises InputError
+    for a table that does not exist or is silver.
     """
     table = table_named(name)
     store = LocalStore(settings)

@@ -631,6 +631,8 @@ VOLUME_DAYS = (7, 28, 365)
 
 TIME_COLUMNS = {name: (f"predicted_{name}_s", f"p10_{name}_s", f"p90_{name}_s") for name in DISTANCES_M}
 """By race distance, the columns of its predicted time: p50, and the fast and slow end of the 80 % interval."""
+INTERVAL_FACTORS = {name: f"interval_factor_{name}" for name in DISTANCES_M}
+"""By race distance, the column with the factor by which the home's own outcomes made its interval wider."""
 
 
 def _equivalent(name: str, comment: str) -> Column:
@@ -817,6 +819,26 @@ PREDICTIONS = Table(
             "was made, which may have learned from what was run since. Null in rows from before the column.",
         ),
         _month("prediction_date"),
+        *(
+            Column(
+                factor,
+                DOUBLE,
+                f"How much wider (logarithms of time) the {name} interval is made by the home's last outcomes: 1 where "
+                "there are none, above 1 where they fell outside too often.",
+                "1",
+                low=0,
+            )
+            for name, factor in INTERVAL_FACTORS.items()
+        ),
+        Column(
+            "unlikeness",
+            DOUBLE,
+            "Share of the model's inputs outside the range of four fifths of its training's, 0.2 on average; above "
+            "0.25 the intervals are wider by the excess. Null where what serves was not trained.",
+            "1",
+            low=0,
+            high=1,
+        ),
     ),
     keys=("athlete_id", "prediction_date"),
     day_column="prediction_date",
@@ -975,6 +997,7 @@ INFERENCE_LOG = Table(
         Column("features", STRING, "The model's inputs as a JSON object; null inputs are null.", nullable=False),
         Column("outputs", STRING, "The row of gold.athlete_predictions as a JSON object.", nullable=False),
         _month("prediction_date"),
+        Column("served_on", TIMESTAMP, "The home's today when it was made; null in rows from before the column."),
     ),
     keys=("athlete_id", "prediction_date", "dagster_run_id"),
     day_column="prediction_date",
@@ -984,12 +1007,13 @@ INFERENCE_LOG = Table(
 PREDICTION_OUTCOMES = Table(
     "monitoring",
     "prediction_outcomes",
-    "One row an effort at a race distance that was predicted before it was run.",
+    "One row an effort at a race distance, beside what was said of it before: each effort counts once, and keeps its "
+    "prediction when the day is scored again.",
     (
         _ATHLETE,
         _key("activity_id", BIGINT, "The effort."),
         _key("activity_date", TIMESTAMP, "Its day."),
-        _key("prediction_date", TIMESTAMP, "The newest day before it that has a prediction."),
+        _key("prediction_date", TIMESTAMP, "The day of the prediction: the evening before, or the newest of 28 days."),
         Column("prediction_age_days", BIGINT, "Days from the prediction to the effort.", "d", nullable=False, low=1),
         Column("distance", STRING, "5k, 10k, half or marathon.", nullable=False),
         Column("run_s", DOUBLE, "Time run.", "s", nullable=False, low=0),
@@ -1000,6 +1024,25 @@ PREDICTION_OUTCOMES = Table(
         Column("in_interval", BOOLEAN, "The time run lies in the predicted interval."),
         Column("served_by", STRING, "model or baseline.", nullable=False),
         Column("model_version", STRING, "Version of the registered time_estimator."),
+        Column("tier", INT, "Of the effort: 1 race, 2 hard by heart rate, 3 best of a block of 60 days."),
+        Column(
+            "interval_factor",
+            DOUBLE,
+            "How much wider the interval was made by earlier outcomes (logarithms of time); null: it was not.",
+            "1",
+            low=0,
+        ),
+        Column(
+            "known_on",
+            TIMESTAMP,
+            "The home's today when the outcome was first recorded: intervals of later days are calibrated on it.",
+        ),
+        Column(
+            "is_backfilled",
+            BOOLEAN,
+            "The prediction was made after the effort's day, by a model that may have learned from it: shown, and "
+            "neither judged nor calibrated on.",
+        ),
     ),
     keys=("athlete_id", "activity_id"),
     cadence=Cadence.SCORED,

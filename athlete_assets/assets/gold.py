@@ -20,11 +20,11 @@ from athlete_assets.assets.builder import (
 )
 from athlete_assets.assets.models import model_key
 from athlete_assets.days import Days
-from athlete_assets.gold import scoring
+from athlete_assets.gold import interval_calibration, scoring
 from athlete_assets.gold.metrics_summary import metrics_summary
 from athlete_assets.gold.predictions import log_entries, predictions, unserved, with_history
 from athlete_assets.gold.projection import load_room, projection
-from athlete_assets.models import registry
+from athlete_assets.models import distributions, registry
 from athlete_assets.models.specs import MODELS
 from athlete_assets.monitoring import anomalies, charts, checks, drift, reconciliation
 from athlete_assets.partitions import days_of
@@ -87,11 +87,14 @@ def predictions_asset(settings: Settings) -> dg.AssetsDefinition:
         others = {spec.name: registry.serving(spec.name, settings) for spec in SERVING if spec.name != "time_estimator"}
         features: FeatureStore = context.resources.feature_store
         window = days_of(context)
+        known = interval_calibration.known_outcomes(store)
+        seen = distributions.of_version(champion, settings)
         inputs: pd.DataFrame | None = None
         written, logged = list[Written](), list[Written]()
         for days in commit_windows(context, store, window):
             asked = scoring.evenings(store.read(tables.ROLLING, days))
             times = scoring.scored(features, champion, asked, MODELS["time_estimator"])
+            times = interval_calibration.calibrated(times, known, seen)
             scored = {
                 name: scoring.scored(features, serving, asked, MODELS[name]) if serving else None
                 for name, serving in others.items()
@@ -104,6 +107,7 @@ def predictions_asset(settings: Settings) -> dg.AssetsDefinition:
                 times.features[is_new.to_numpy(zero_copy_only=False)],
                 champion,
                 datetime.now(timezone.utc),
+                settings.today,
                 context.run.run_id,
             )
             rows = with_history(rows, stored, is_new)
@@ -117,7 +121,7 @@ def predictions_asset(settings: Settings) -> dg.AssetsDefinition:
         outcomes = [
             checks.times_ordered(stands),
             reconciliation.one_row_an_athlete(store.read(tables.ROLLING, window), stands),
-            drift.drift(inputs, champion, settings),
+            drift.drift(inputs, seen, settings),
             anomalies.row_count_stable(written, settings),
         ]
         if settings.today in window:

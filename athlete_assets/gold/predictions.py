@@ -43,6 +43,10 @@ def predictions(times: Scored, time_estimator: Serving, others: Mapping[str, Sco
         "is_backfilled": pc.less(states["as_of_date"], pa.scalar(midnight(today), states["as_of_date"].type)),
         "month": states["month"],
         **_outputs(SPEC, times.outputs),
+        **{
+            name: pa.array([row.get(name) for row in times.outputs], pa.float64())
+            for name in (*tables.INTERVAL_FACTORS.values(), "unlikeness")
+        },
     }
     for name, scored in others.items():
         spec = MODELS[name]
@@ -84,7 +88,12 @@ def _outputs(spec: ModelSpec, rows: Sequence[Mapping[str, Any]]) -> dict[str, pa
 
 
 def log_entries(
-    predicted: pa.Table, features: pd.DataFrame, time_estimator: Serving, served_at: datetime, dagster_run_id: str
+    predicted: pa.Table,
+    features: pd.DataFrame,
+    time_estimator: Serving,
+    served_at: datetime,
+    today: date,
+    dagster_run_id: str,
 ) -> pa.Table:
     """INFERENCE_LOG rows: for each prediction its inputs and its outputs, as JSON. Row n belongs to row n."""
     rows = predicted.num_rows
@@ -97,6 +106,7 @@ def log_entries(
         "features": _json(pa.Table.from_pandas(features, preserve_index=False)),
         "outputs": _json(predicted.drop_columns(["athlete_id", "prediction_date", "month"])),
         "month": predicted["month"],
+        "served_on": pa.array([midnight(today)] * rows, pa.timestamp("us", "UTC")),
     }
     return fitted(pa.table(columns), tables.INFERENCE_LOG)
 

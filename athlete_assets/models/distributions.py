@@ -9,12 +9,20 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 from numpy.typing import NDArray
 
+from athlete_assets.models import registry
+from athlete_assets.models.registry import Serving
+from athlete_assets.settings import Settings
+
 Floats = NDArray[np.float64]
 
+ARTIFACT = "drift/training_distributions.json"
+"""Of a version's MLflow run."""
 BINS = 10
 SHIFTED = 0.25
 LEAST_SHARE = 1e-4
@@ -63,6 +71,15 @@ def from_json(text: str) -> dict[str, Distribution]:
     return {
         name: Distribution(tuple(value["edges"]), tuple(value["shares"])) for name, value in json.loads(text).items()
     }
+
+
+def of_version(serving: Serving, settings: Settings) -> dict[str, Distribution]:
+    """What a serving version saw in its training; empty for one that was not trained (a formula)."""
+    client = registry.client(settings)
+    if ARTIFACT not in {file.path for file in client.list_artifacts(serving.run_id, str(Path(ARTIFACT).parent))}:
+        return {}
+    with TemporaryDirectory() as scratch:
+        return from_json(Path(client.download_artifacts(serving.run_id, ARTIFACT, scratch)).read_text())
 
 
 def _shares(values: Floats, edges: Floats) -> Floats:

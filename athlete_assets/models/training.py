@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     import pandas as pd
     from pyspark.sql import DataFrame
 
-DISTRIBUTIONS = "drift/training_distributions.json"
 LEARNING_LIBRARIES = ("catboost",)
 """What a stored model needs beside this package to be loaded."""
 
@@ -165,7 +164,7 @@ def train(spec: ModelSpec, training: Training, options: Options) -> Trained:
         for name, figure in judgement.plots.items():
             mlflow.log_figure(figure, f"plots/{name}.png")
         seen = {name: distributions.distribution(train[name].to_numpy(float)) for name in spec.inputs}
-        mlflow.log_text(distributions.to_json(seen), DISTRIBUTIONS)
+        mlflow.log_text(distributions.to_json(seen), distributions.ARTIFACT)
         rows = training.store.read(spec.labels).select("athlete_id", spec.evening, spec.label)
         version = training.registered(spec, lambda: spec.pyfunc(fitted), rows, spec.label, spec.features)
         promotion.apply(spec.name, version, judgement.decision, training.settings)

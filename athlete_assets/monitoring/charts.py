@@ -17,8 +17,11 @@ from pyspark.sql import functions as F
 
 from athlete_assets import tables
 from athlete_assets.days import Days, midnight
+from athlete_assets.gold.interval_calibration import COVERAGE
+from athlete_assets.monitoring import online
 
 if TYPE_CHECKING:
+    import pandas as pd
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
@@ -97,6 +100,49 @@ def prediction_fan(predictions: DataFrame, day: date) -> dg.MarkdownMetadataValu
     _label(axis, f"Predicted pace, {day} (band: 80 % of races)", "min/km, faster is up")
     _legend(axis, columns=ATHLETES)
     return markdown(figure, f"Predicted pace on {day}")
+
+
+def online_error(judged: pd.DataFrame) -> dict[str, Any]:
+    """Rolling error, bias and coverage by distance, and a table by distance, tier and version; nothing without rows.
+
+    judged: PREDICTION_OUTCOMES rows of predictions that were made before the effort's day, oldest first.
+    """
+    if judged.empty:
+        return {}
+    figure, axes = _grid(3)
+    measures = (
+        ("mean error of the last 20 (%)", lambda rows: rows["error_pct"].abs()),
+        ("bias of the last 20 (%), above 0 predicted too slow", lambda rows: rows["error_pct"]),
+        ("share of the last 20 inside the 80 % interval", lambda rows: rows["in_interval"].astype(float)),
+    )
+    for axis, (title, measure) in zip(axes, measures, strict=True):
+        for number, name in enumerate(tables.DISTANCES_M):
+            rows = judged[judged["distance"] == name]
+            if len(rows):
+                mean = measure(rows).rolling(20, min_periods=1).mean()
+                colour = (FITNESS, FATIGUE, "#6a994e", FORM)[number]
+                axis.plot(
+                    rows["activity_date"], mean, color=colour, linewidth=1.3, marker="o", markersize=2, label=name
+                )
+        _label(axis, title, "")
+    axes[2].axhline(COVERAGE, color="black", linestyle="--", linewidth=0.8)
+    axes[2].set_ylim(0, 1.02)
+    _legend(axes[0], columns=4)
+    return {
+        "online_error": markdown(figure, "Error, bias and coverage of predictions by distance, as efforts came in"),
+        "online_figures": _table(online.by_group(judged).round(4)),
+    }
+
+
+def _table(rows: pd.DataFrame) -> dg.TableMetadataValue:
+    """Rows as the UI shows a table; null where a value is unknown."""
+    records = [
+        {str(name): None if value != value else value for name, value in record.items()}  # NaN is no value
+        for record in rows.to_dict("records")
+    ]
+    kinds = {name: "float" if kind.kind == "f" else "string" for name, kind in rows.dtypes.items()}
+    columns = [dg.TableColumn(str(name), kind) for name, kind in kinds.items()]
+    return dg.MetadataValue.table([dg.TableRecord(record) for record in records], dg.TableSchema(columns))
 
 
 def reject_reasons(rejects: DataFrame) -> dg.TableMetadataValue:

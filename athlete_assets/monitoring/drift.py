@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from tempfile import TemporaryDirectory
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from athlete_assets.models import distributions, registry
-from athlete_assets.models.registry import Serving
-from athlete_assets.models.training import DISTRIBUTIONS
+from athlete_assets.models import distributions
+from athlete_assets.models.distributions import Distribution
 from athlete_assets.monitoring.checks import Check, CheckOutcome
 from athlete_assets.settings import Settings
 
@@ -27,11 +25,10 @@ DRIFT = Check(
 )
 
 
-def drift(inputs: pd.DataFrame, serving: Serving, settings: Settings) -> CheckOutcome:
+def drift(inputs: pd.DataFrame, references: Mapping[str, Distribution], settings: Settings) -> CheckOutcome:
     """Whether an input is distributed otherwise than in training, by ATHLETE_DRIFT_PSI; passes, and says so, where
     nothing can be judged.
     """
-    references = _references(serving, settings)
     found = distributions.shifted(references, {name: inputs[name].to_numpy(np.float64) for name in inputs.columns})
     if not found:
         why = f"{len(inputs)} athletes are too few" if references else "the formula serves, and was not trained"
@@ -44,14 +41,3 @@ def drift(inputs: pd.DataFrame, serving: Serving, settings: Settings) -> CheckOu
         f"{len(far)} of {len(found)} features have a PSI above {settings.drift_psi:g}{listed}{more}.",
         {f"psi {name}": round(index, 4) for name, index in found.items()},
     )
-
-
-def _references(serving: Serving, settings: Settings) -> dict[str, distributions.Distribution]:
-    client = registry.client(settings)
-    folder = str(Path(DISTRIBUTIONS).parent)
-    if DISTRIBUTIONS not in {file.path for file in client.list_artifacts(serving.run_id, folder)}:
-        return {}
-    with TemporaryDirectory() as scratch:
-        return distributions.from_json(
-            Path(client.download_artifacts(serving.run_id, DISTRIBUTIONS, scratch)).read_text()
-        )

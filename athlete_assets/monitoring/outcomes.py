@@ -1,55 +1,105 @@
-"""monitoring.prediction_outcomes: what was predicted, against what was run."""
+"""monitoring.prediction_outcomes: what was predicted, against what was run.
+
+A record: an outcome that was once written stands, with the prediction as it was first made, for as long as its
+activity does. Scoring a past day again, and labels that later history chooses otherwise, leave it alone; so whatever
+was calibrated on it can be computed again.
+"""
 
 from __future__ import annotations
 
-from functools import reduce
+from datetime import date
 
-from pyspark.sql import DataFrame, Window
+from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
 from athlete_assets import tables
+from athlete_assets.days import midnight
+
+MOST_DAYS_BEFORE = 28
+"""A prediction that is older says nothing of the shape in which the effort was run."""
+EFFORT = ("athlete_id", "activity_id")
 
 
-def prediction_outcomes(efforts: DataFrame, predictions: DataFrame) -> DataFrame:
-    """PREDICTION_OUTCOMES rows: each RACE_EFFORTS row beside the newest PREDICTIONS row of a day before it.
+def prediction_outcomes(
+    efforts: DataFrame, log: DataFrame, recorded: DataFrame, activities: DataFrame, today: date
+) -> DataFrame:
+    """PREDICTION_OUTCOMES rows: those recorded before whose activity is still there, and one of each new effort.
 
-    An effort without an earlier prediction at its distance has no row.
+    efforts: RACE_EFFORTS, log: INFERENCE_LOG, recorded: the table as it stands, activities: ACTIVITY rows. An effort
+    without a prediction at its distance in the MOST_DAYS_BEFORE days before it has no row. A time run that was
+    corrected since is taken over.
     """
-    served = reduce(DataFrame.unionAll, (_of_distance(predictions, name) for name in tables.DISTANCES_M))
-    pairs = efforts.join(served, ["athlete_id", "distance"], how="inner").where(
-        F.col("prediction_date") < F.col("activity_date")
+    run = efforts.select(*EFFORT, F.col("time_s").alias("now_s"), F.col("tier").alias("now_tier"))
+    kept = recorded.join(activities.select(*EFFORT), list(EFFORT), how="left_semi").join(run, list(EFFORT), how="left")
+    kept = kept.select(
+        *(name for name in tables.PREDICTION_OUTCOMES.column_names if name not in ("run_s", "tier", "known_on")),
+        F.coalesce("now_s", "run_s").alias("run_s"),
+        F.coalesce("tier", "now_tier").alias("tier"),
+        F.coalesce("known_on", F.lit(midnight(today))).alias("known_on"),
     )
-    newest_first = Window.partitionBy("athlete_id", "activity_id").orderBy(F.col("prediction_date").desc())
-    newest = pairs.withColumn("rank", F.row_number().over(newest_first)).where(F.col("rank") == 1)
-    run, predicted = F.col("time_s"), F.col("predicted_s")
-    age = F.unix_date(F.to_date("activity_date")) - F.unix_date(F.to_date("prediction_date"))
-    return newest.select(
-        "athlete_id",
-        "activity_id",
-        "activity_date",
+    unrecorded = efforts.join(recorded.select(*EFFORT), list(EFFORT), how="left_anti")
+    new = _first_said(unrecorded, log).withColumn("known_on", F.lit(midnight(today)))
+    return _judged(kept).unionByName(_judged(new))
+
+
+def _first_said(efforts: DataFrame, log: DataFrame) -> DataFrame:
+    """Each effort beside the log's entry for the newest evening before it, as it was first made.
+
+    An entry made by the effort's own day goes before a later one, of however near an evening: that one may come from a
+    model that has learned from the effort.
+    """
+    asked = efforts.select(*EFFORT, "activity_date", "distance", F.col("time_s").alias("run_s"), "tier").where(
+        F.col("distance").isin(*tables.DISTANCES_M)
+    )
+    # the day in the home's calendar; entries from before the column have the clock's
+    made_on = F.coalesce(F.col("served_on"), F.date_trunc("day", "served_at"))
+    entries = log.select(
+        "athlete_id", "prediction_date", "served_at", "dagster_run_id", "model_version", "outputs", made_on.alias("on")
+    )
+    age = _day("activity_date") - _day("prediction_date")
+    pairs = asked.join(entries, "athlete_id", how="inner").where((age >= 1) & (age <= MOST_DAYS_BEFORE))
+    said = pairs.select(
+        *asked.columns,
         "prediction_date",
+        "served_at",
+        "dagster_run_id",
+        "model_version",
         age.cast("bigint").alias("prediction_age_days"),
-        "distance",
-        run.alias("run_s"),
-        "predicted_s",
-        "p10_s",
-        "p90_s",
-        ((predicted - run) / run * 100).alias("error_pct"),
-        run.between(F.col("p10_s"), F.col("p90_s")).alias("in_interval"),
-        "served_by",
-        "model_version",
+        (_day("on") > _day("activity_date")).alias("is_backfilled"),
+        F.get_json_object("outputs", "$.served_by").alias("served_by"),
+        *(_of_distance(number).alias(name) for number, name in enumerate(("predicted_s", "p10_s", "p90_s"))),
+        _by_distance({name: f"$.{column}" for name, column in tables.INTERVAL_FACTORS.items()}).alias(
+            "interval_factor"
+        ),
+    ).where(F.col("predicted_s").isNotNull())
+    order = Window.partitionBy(*EFFORT).orderBy(
+        F.col("is_backfilled").asc(), F.col("prediction_date").desc(), F.col("served_at").asc(), "dagster_run_id"
+    )
+    return said.withColumn("rank", F.row_number().over(order)).where(F.col("rank") == 1)
+
+
+def _judged(rows: DataFrame) -> DataFrame:
+    run, predicted = F.col("run_s"), F.col("predicted_s")
+    computed = {
+        "error_pct": (predicted - run) / run * 100,
+        "in_interval": run.between(F.col("p10_s"), F.col("p90_s")),
+    }
+    return rows.select(
+        *(computed.get(name, F.col(name)).alias(name) for name in tables.PREDICTION_OUTCOMES.column_names)
     )
 
 
-def _of_distance(predictions: DataFrame, name: str) -> DataFrame:
-    predicted, fast, slow = tables.TIME_COLUMNS[name]
-    return predictions.where(F.col(predicted).isNotNull()).select(
-        "athlete_id",
-        "prediction_date",
-        F.lit(name).alias("distance"),
-        F.col(predicted).alias("predicted_s"),
-        F.col(fast).alias("p10_s"),
-        F.col(slow).alias("p90_s"),
-        "served_by",
-        "model_version",
-    )
+def _day(name: str) -> Column:
+    return F.unix_date(F.to_date(name))
+
+
+def _of_distance(number: int) -> Column:
+    return _by_distance({name: f"$.{columns[number]}" for name, columns in tables.TIME_COLUMNS.items()})
+
+
+def _by_distance(paths: dict[str, str]) -> Column:
+    """The number at the effort's distance in the entry's JSON; null where there is none."""
+    found = F.lit(None).cast("double")
+    for name, path in paths.items():
+        found = F.when(F.col("distance") == name, F.get_json_object("outputs", path).cast("double")).otherwise(found)
+    return found

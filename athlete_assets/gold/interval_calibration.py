@@ -1,0 +1,156 @@
+"""Intervals that hold on this home's athletes: widened or narrowed by what its own last efforts said of them.
+
+A model's 80 % interval holds on people like those that it learned from. Here two things move it, both in logarithms of
+time about p50, so that a slow and a fast athlete are one problem:
+
+- an athlete unlike the training set, by the share of inputs outside the range of four fifths of the training values,
+  has a wider one;
+- online conformal calibration (Vovk et al., Algorithmic Learning in a Random World, 2005; for a time series Gibbs &
+  Candes, 2021): each outcome's distance from p50 is measured in half-widths of the interval that would have been served
+  without this; the factor is the 80 % quantile of the last outcomes at the distance, with the correction for a finite
+  sample. Few outcomes are drawn towards those of all distances, and those towards 1.
+
+Pure by date: a prediction of day D takes outcomes of days before D that were recorded before D. Outcomes keep when they
+were recorded and what was served then, so that a past day that is scored again gets the interval that it had.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import date
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pyspark.sql import functions as F
+
+from athlete_assets import tables
+from athlete_assets.gold.scoring import Scored
+from athlete_assets.models.distributions import Distribution
+from athlete_assets.store.base import Store
+
+Floats = NDArray[np.float64]
+
+COVERAGE = 0.8
+LAST_OUTCOMES = 100
+"""Older ones at a distance no longer count: the model, the season and the athletes have changed."""
+OUTCOMES_TO_TRUST = 10
+"""Outcomes from which their own factor counts as much as what was believed without them."""
+NARROWEST, WIDEST = 0.3, 10.0
+"""A few lucky or faulty outcomes must not make an interval of nothing, or of everything."""
+USUAL_UNLIKENESS = 0.25
+"""Share of inputs outside four fifths of the training values from which an athlete is unlike them; 0.2 is the mean."""
+
+
+@dataclass(frozen=True)
+class Outcomes:
+    """Efforts that were predicted, the oldest first; each array has one value an outcome."""
+
+    distance: NDArray[Any]
+    day: NDArray[np.datetime64]
+    known_on: NDArray[np.datetime64]
+    misses: Floats
+    """From p50 to the time run, in half-widths of the interval without the home's factor: above 1 lies outside."""
+
+    def factors(self, day: date) -> dict[str, float]:
+        """By distance, how much wider the intervals of the day are than the model's own."""
+        before = (self.day < np.datetime64(day)) & (self.known_on < np.datetime64(day))
+        distance, misses = self.distance[before], self.misses[before]
+        overall = _drawn_to(0.0, misses[-LAST_OUTCOMES:])
+        logs = {name: _drawn_to(overall, misses[distance == name][-LAST_OUTCOMES:]) for name in tables.DISTANCES_M}
+        return {name: float(np.exp(value)) for name, value in logs.items()}
+
+
+def known_outcomes(store: Store) -> Outcomes:
+    """What monitoring.prediction_outcomes holds that may calibrate: of live predictions that had an interval.
+
+    It is written from the predictions, so that no asset dependency may say that they read it; of the day being
+    predicted, and of later ones, nothing is taken (`Outcomes.factors`).
+    """
+    rows = store.read(tables.PREDICTION_OUTCOMES).where(
+        F.col("known_on").isNotNull() & ~F.coalesce("is_backfilled", F.lit(False)) & (F.col("p10_s") < F.col("p90_s"))
+    )
+    columns = ("distance", "activity_date", "known_on", "run_s", "predicted_s", "p10_s", "p90_s", "interval_factor")
+    return outcomes_of(rows.select("athlete_id", "activity_id", *columns).toArrow().to_pylist())
+
+
+def outcomes_of(rows: list[dict[str, Any]]) -> Outcomes:
+    """PREDICTION_OUTCOMES rows, in any order."""
+    rows = sorted(rows, key=lambda row: (row["activity_date"], row["athlete_id"], row["activity_id"]))
+
+    def column(name: str, dtype: str = "float64") -> NDArray[Any]:
+        return np.array([row[name] for row in rows], dtype)
+
+    def days(name: str) -> NDArray[np.datetime64]:
+        return np.array([row[name].date() for row in rows], "datetime64[D]")
+
+    run, predicted = column("run_s"), column("predicted_s")
+    factor = np.array([row["interval_factor"] or 1.0 for row in rows])
+    end = np.where(run < predicted, column("p10_s"), column("p90_s"))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        misses = np.abs(np.log(run / predicted)) / np.abs(np.log(end / predicted)) * factor
+    # an end that fell together with p50 (nan: the run did, too) says nothing that could be divided by
+    misses = np.nan_to_num(misses, nan=0.0, posinf=WIDEST)
+    return Outcomes(column("distance", "object"), days("activity_date"), days("known_on"), misses)
+
+
+def _drawn_to(believed: float, misses: Floats) -> float:
+    """Logarithm of the factor: the misses' quantile, drawn towards what is believed without them."""
+    count = len(misses)
+    if not count:
+        return believed
+    rank = min(int(np.ceil(COVERAGE * (count + 1))), count)
+    own = np.log(np.clip(np.sort(misses)[rank - 1], NARROWEST, WIDEST))
+    return float((count * own + OUTCOMES_TO_TRUST * believed) / (count + OUTCOMES_TO_TRUST))
+
+
+def unlikeness(inputs: Mapping[str, Floats], seen: Mapping[str, Distribution]) -> Floats | None:
+    """(rows,) share of the known inputs outside the 10 to 90 % range of the training; None where nothing was learned.
+
+    An input without a value says nothing; a row without any is as unlike as can be.
+    """
+    names = [name for name in inputs if name in seen and len(seen[name].edges) > 1]
+    if not names:
+        return None
+    values = np.column_stack([np.asarray(inputs[name], np.float64) for name in names])
+    low = np.array([seen[name].edges[0] for name in names])
+    high = np.array([seen[name].edges[-1] for name in names])
+    known = np.isfinite(values)
+    outside = ((values < low) | (values > high)) & known
+    share: Floats = np.where(known.any(axis=1), outside.sum(axis=1) / np.maximum(known.sum(axis=1), 1), 1.0)
+    return share
+
+
+def calibrated(times: Scored, outcomes: Outcomes, seen: Mapping[str, Distribution]) -> Scored:
+    """The scored evenings with their intervals moved, and INTERVAL_FACTORS and `unlikeness` among the outputs.
+
+    seen: the distribution of the serving version's inputs in its training. Longer distances keep longer times.
+    """
+    inputs = {name: times.features[name].to_numpy(np.float64) for name in times.features.columns}
+    unlike = unlikeness(inputs, seen)
+    by_day: dict[date, dict[str, float]] = {}
+    moved = []
+    for number, (row, evening) in enumerate(zip(times.outputs, times.states["as_of_date"].to_pylist(), strict=True)):
+        day = evening.date()
+        if day not in by_day:
+            by_day[day] = outcomes.factors(day)
+        share = None if unlike is None else float(unlike[number])
+        moved.append(_moved(row, by_day[day], share))
+    return replace(times, outputs=moved)
+
+
+def _moved(row: Mapping[str, Any], factors: Mapping[str, float], share: float | None) -> dict[str, Any]:
+    wider = 1.0 + max(0.0, (share or 0.0) - USUAL_UNLIKENESS)
+    found = {**row, "unlikeness": share}
+    fast = slow = 0.0
+    for name, (p50, p10, p90) in tables.TIME_COLUMNS.items():
+        predicted = row[p50]
+        if predicted is None or not np.isfinite(predicted):
+            found[tables.INTERVAL_FACTORS[name]] = None
+            continue
+        factor = factors[name] * wider
+        fast = max(fast, predicted * (row[p10] / predicted) ** factor)
+        slow = max(slow, predicted * (row[p90] / predicted) ** factor)
+        found |= {p10: fast, p90: slow, tables.INTERVAL_FACTORS[name]: factors[name]}
+    return found
