@@ -24,7 +24,7 @@ from athlete_assets.store.local import LocalStore
 from athlete_assets.store.repair import Damage, damage_of, mend
 from athlete_assets.tables import Table
 
-RECORDS = (tables.PREDICTIONS, tables.INFERENCE_LOG, tables.PREDICTION_OUTCOMES)
+RECORDS = (tables.PREDICTIONS, tables.INFERENCE_LOG)
 """What was said at its time: no run can make these rows again, so a rebuild keeps them."""
 
 
@@ -49,7 +49,7 @@ def rebuild(name: str, settings: Settings) -> int:
     """
     table = table_named(name)
     store = LocalStore(settings)
-    if table in RECORDS:
+    if table in (*RECORDS, tables.PREDICTION_OUTCOMES):  # an outcome keeps the day from which it was known
         kept = store.carry_over(table)
         say(f"{'.'.join(table.path)}: {kept} rows kept in the columns of the contract")
         return 0
