@@ -110,6 +110,7 @@ class Settings(BaseModel):
     drift_psi: float = Field(
         0.25, gt=0, description="population stability index of a feature; above it the check warns of drift"
     )
+    drift_days: int = Field(7, ge=1, description="days of drift without a break after which a training is asked for")
 
     # maintenance
     maintenance_cron: str = Field("30 3 * * 0", description="cron, in time_zone, of the weekly maintenance")

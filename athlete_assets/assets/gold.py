@@ -1,8 +1,8 @@
 """The gold tables as assets: predictions of each day, and the summary of the newest."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timezone
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
@@ -90,11 +90,12 @@ def predictions_asset(settings: Settings) -> dg.AssetsDefinition:
         known = interval_calibration.known_outcomes(store)
         seen = distributions.of_version(champion, settings)
         inputs: pd.DataFrame | None = None
+        said: Sequence[Mapping[str, Any]] = ()
         written, logged = list[Written](), list[Written]()
         for days in commit_windows(context, store, window):
             asked = scoring.evenings(store.read(tables.ROLLING, days))
             times = scoring.scored(features, champion, asked, MODELS["time_estimator"])
-            times = interval_calibration.calibrated(times, known, seen)
+            times = interval_calibration.calibrated(times, known, seen.columns)
             scored = {
                 name: scoring.scored(features, serving, asked, MODELS[name]) if serving else None
                 for name, serving in others.items()
@@ -113,15 +114,17 @@ def predictions_asset(settings: Settings) -> dg.AssetsDefinition:
             rows = with_history(rows, stored, is_new)
             written.append(store.replace(tables.PREDICTIONS, store.frame(tables.PREDICTIONS, rows), days))
             logged.append(store.append(tables.INFERENCE_LOG, store.frame(tables.INFERENCE_LOG, log)))
-            inputs = times.features
+            inputs, said = times.features, times.outputs
         if inputs is None:  # a run of checks alone
             last_day = scoring.evenings(store.read(tables.ROLLING, Days(window.last, window.last)))
-            inputs = scoring.scored(features, champion, last_day, MODELS["time_estimator"]).features
+            times = scoring.scored(features, champion, last_day, MODELS["time_estimator"])
+            inputs, said = times.features, times.outputs
         stands = store.read(tables.PREDICTIONS, window)
+        drifted, histograms = drift.drift(inputs, said, seen, window.last, settings)
         outcomes = [
             checks.times_ordered(stands),
             reconciliation.one_row_an_athlete(store.read(tables.ROLLING, window), stands),
-            drift.drift(inputs, seen, settings),
+            drifted,
             anomalies.row_count_stable(written, settings),
         ]
         if settings.today in window:
@@ -134,6 +137,7 @@ def predictions_asset(settings: Settings) -> dg.AssetsDefinition:
             written=written,
             outcomes=outcomes,
             model_version=champion.version,
+            **histograms,
         )
         yield materialize_result(store, tables.INFERENCE_LOG, window, written=logged)
 

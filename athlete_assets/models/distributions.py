@@ -7,10 +7,11 @@ training values (Siddiqi, Credit Risk Scorecards, 2006: below 0.1 stable, above 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,14 +20,22 @@ from athlete_assets.models import registry
 from athlete_assets.models.registry import Serving
 from athlete_assets.settings import Settings
 
+if TYPE_CHECKING:
+    import pandas as pd
+
 Floats = NDArray[np.float64]
 
 ARTIFACT = "drift/training_distributions.json"
 """Of a version's MLflow run."""
+PREDICTED = "prediction "
+"""Before the name of an output among the columns of a training."""
+ROWS_PREDICTED = 1_000
+"""Rows of a training, about, whose predictions are kept as a distribution: their reasons take time."""
 BINS = 10
 SHIFTED = 0.25
 LEAST_SHARE = 1e-4
-"""An empty bin counts as this share, or one athlete more or less would make the index infinite."""
+"""An empty bin counts as this share, or one athlete more or less would make the index infinite; of few values it counts
+as half of one, and never as more than was expected."""
 LEAST_VALUES = 100
 """Fewer scored values than this say nothing about a distribution of ten bins."""
 
@@ -46,38 +55,73 @@ def distribution(values: Floats, bins: int = BINS) -> Distribution:
     return Distribution(tuple(map(float, edges)), tuple(map(float, _shares(values, edges))))
 
 
+def shares_of(reference: Distribution, values: Floats) -> Floats:
+    """The share of the values in each of the reference's bins, unknown values last."""
+    return _shares(values, np.array(reference.edges))
+
+
 def stability_index(reference: Distribution, values: Floats) -> float:
     """PSI of the values against the reference: 0 for the same distribution."""
     expected = np.maximum(reference.shares, LEAST_SHARE)
-    actual = np.maximum(_shares(values, np.array(reference.edges)), LEAST_SHARE)
+    actual = shares_of(reference, values)
+    actual = np.where(actual > 0, actual, np.minimum(expected, max(LEAST_SHARE, 0.5 / max(1, len(values)))))
     return float(np.sum((actual - expected) * np.log(actual / expected)))
 
 
-def shifted(references: Mapping[str, Distribution], columns: Mapping[str, Floats]) -> dict[str, float]:
-    """PSI of each column that has a reference and at least LEAST_VALUES values, largest first."""
+def shifted(
+    references: Mapping[str, Distribution], columns: Mapping[str, Floats], least: int = LEAST_VALUES
+) -> dict[str, float]:
+    """PSI of each column that has a reference and at least so many values, largest first."""
     found = {
         name: stability_index(references[name], values)
         for name, values in columns.items()
-        if name in references and len(values) >= LEAST_VALUES
+        if name in references and len(values) >= least
     }
     return dict(sorted(found.items(), key=lambda item: -item[1]))
 
 
-def to_json(references: Mapping[str, Distribution]) -> str:
-    return json.dumps({name: asdict(reference) for name, reference in references.items()}, indent=1)
+@dataclass(frozen=True)
+class TrainingSample:
+    """What a version saw in its training: its inputs and what it said of them, and of how many athletes they were."""
+
+    columns: Mapping[str, Distribution]
+    """By input, and by PREDICTED + output."""
+    athletes: int | None = None
+    """None where the version was stored before this was counted."""
+
+    @staticmethod
+    def of(rows: pd.DataFrame, inputs: Iterable[str], said: pd.DataFrame) -> TrainingSample:
+        """Of a training's rows; said: the model's outputs for them, of which those that are numbers count."""
+        columns = {name: distribution(rows[name].to_numpy(np.float64)) for name in inputs}
+        columns |= {name: distribution(values) for name, values in predicted(said).items()}
+        return TrainingSample(columns, int(rows["athlete_id"].nunique()))
 
 
-def from_json(text: str) -> dict[str, Distribution]:
-    return {
-        name: Distribution(tuple(value["edges"]), tuple(value["shares"])) for name, value in json.loads(text).items()
-    }
+def predicted(said: pd.DataFrame) -> dict[str, Floats]:
+    """The outputs of a model that are numbers, by PREDICTED + name."""
+    numbers = said.select_dtypes("number")
+    return {f"{PREDICTED}{name}": numbers[name].to_numpy(np.float64) for name in numbers.columns}
 
 
-def of_version(serving: Serving, settings: Settings) -> dict[str, Distribution]:
+def to_json(sample: TrainingSample) -> str:
+    columns = {name: asdict(reference) for name, reference in sample.columns.items()}
+    return json.dumps({"columns": columns, "athletes": sample.athletes}, indent=1)
+
+
+def from_json(text: str) -> TrainingSample:
+    """What `to_json` wrote, or a file from before it held more than the columns."""
+    found = json.loads(text)
+    columns, athletes = (found["columns"], found["athletes"]) if "athletes" in found else (found, None)
+    return TrainingSample(
+        {name: Distribution(tuple(value["edges"]), tuple(value["shares"])) for name, value in columns.items()}, athletes
+    )
+
+
+def of_version(serving: Serving, settings: Settings) -> TrainingSample:
     """What a serving version saw in its training; empty for one that was not trained (a formula)."""
     client = registry.client(settings)
     if ARTIFACT not in {file.path for file in client.list_artifacts(serving.run_id, str(Path(ARTIFACT).parent))}:
-        return {}
+        return TrainingSample({})
     with TemporaryDirectory() as scratch:
         return from_json(Path(client.download_artifacts(serving.run_id, ARTIFACT, scratch)).read_text())
 

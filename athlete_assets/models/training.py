@@ -163,7 +163,9 @@ def train(spec: ModelSpec, training: Training, options: Options) -> Trained:
         mlflow.log_dict(judgement.figures, "evaluation.json")
         for name, figure in judgement.plots.items():
             mlflow.log_figure(figure, f"plots/{name}.png")
-        seen = {name: distributions.distribution(train[name].to_numpy(float)) for name in spec.inputs}
+        few = train.iloc[:: max(1, len(train) // distributions.ROWS_PREDICTED)]
+        said = spec.pyfunc(fitted).predict(None, few[list(spec.inputs)].astype(float))
+        seen = distributions.TrainingSample.of(train, spec.inputs, said)
         mlflow.log_text(distributions.to_json(seen), distributions.ARTIFACT)
         rows = training.store.read(spec.labels).select("athlete_id", spec.evening, spec.label)
         version = training.registered(spec, lambda: spec.pyfunc(fitted), rows, spec.label, spec.features)

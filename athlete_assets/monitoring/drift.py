@@ -1,43 +1,102 @@
-"""Drift: how far the features that are scored lie from those that the serving model was trained on."""
+"""Drift: how far what is scored, and what is said of it, lie from the serving version's training."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from datetime import date
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from athlete_assets.models import distributions
-from athlete_assets.models.distributions import Distribution
+from athlete_assets.models.distributions import Distribution, TrainingSample
+from athlete_assets.monitoring import charts
 from athlete_assets.monitoring.checks import Check, CheckOutcome
 from athlete_assets.settings import Settings
 
 if TYPE_CHECKING:
     import pandas as pd
 
+Floats = NDArray[np.float64]
+
+FEWEST = 20
+"""Athletes below which a day's values are not held against a training's."""
+CONFIDENCE = 0.95
+FEWEST_OF_TRAINING = 0.5
+"""Of as many athletes as the training had: with fewer the scored are others than those that it was made for."""
+SHOWN = 2
+"""Histograms, of the columns that lie farthest."""
+NULLS_SHIFTED = 0.1
+"""A share of unknown values that grew by more is named."""
+DAY = "day"
+"""The day that a verdict is of, among its numbers."""
 
 DRIFT = Check(
     "drift",
-    "The features that were scored are distributed as in the training: none has a population stability index (PSI) "
-    "above the limit.",
+    "What was scored, and what was predicted, is distributed as in the serving version's training: no population "
+    "stability index (PSI) is above the limit by more than chance, and the scored athletes are at least half as many.",
     severity="warning",
     blocking=False,
 )
 
 
-def drift(inputs: pd.DataFrame, references: Mapping[str, Distribution], settings: Settings) -> CheckOutcome:
-    """Whether an input is distributed otherwise than in training, by ATHLETE_DRIFT_PSI; passes, and says so, where
-    nothing can be judged.
+def drift(
+    inputs: pd.DataFrame,
+    said: Sequence[Mapping[str, Any]],
+    seen: TrainingSample,
+    day: date,
+    settings: Settings,
+) -> tuple[CheckOutcome, dict[str, Any]]:
+    """Whether a column is distributed otherwise than in training, and histograms of the farthest as metadata.
+
+    inputs, said: the model's inputs and outputs, a row an evening. A column has shifted where its PSI exceeds
+    ATHLETE_DRIFT_PSI by more than a sample of that size does by chance. Passes, and says so, where nothing can be
+    judged.
     """
-    found = distributions.shifted(references, {name: inputs[name].to_numpy(np.float64) for name in inputs.columns})
-    if not found:
-        why = f"{len(inputs)} athletes are too few" if references else "the formula serves, and was not trained"
-        return DRIFT.outcome(True, f"Not judged: {why}.", {})
-    far = sorted((name for name in found if found[name] > settings.drift_psi), key=lambda name: -found[name])
-    listed = f": {', '.join(f'{name} {found[name]:.2f}' for name in far[:5])}" if far else ""
-    more = f" and {len(far) - 5} more" if len(far) > 5 else ""
-    return DRIFT.outcome(
-        not far,
-        f"{len(far)} of {len(found)} features have a PSI above {settings.drift_psi:g}{listed}{more}.",
-        {f"psi {name}": round(index, 4) for name, index in found.items()},
-    )
+    import pandas as pd
+
+    columns = {name: inputs[name].to_numpy(np.float64) for name in inputs.columns}
+    columns |= distributions.predicted(pd.DataFrame(list(said)))
+    if not seen.columns:
+        return DRIFT.outcome(True, "Not judged: the formula serves, and was not trained.", {DAY: str(day)}), {}
+    if len(inputs) < FEWEST:
+        return DRIFT.outcome(True, f"Not judged: {len(inputs)} athletes are too few.", {DAY: str(day)}), {}
+    found = distributions.shifted(seen.columns, columns, least=FEWEST)
+    excess = {name: index - by_chance(seen.columns[name], len(inputs)) for name, index in found.items()}
+    far = sorted((name for name in excess if excess[name] > settings.drift_psi), key=lambda name: -excess[name])
+    nulls = {name: _nulls_added(seen.columns[name], columns[name]) for name in found}
+    emptier = sorted((name for name in nulls if nulls[name] > NULLS_SHIFTED), key=lambda name: -nulls[name])
+    few = seen.athletes is not None and len(inputs) < FEWEST_OF_TRAINING * seen.athletes
+    sentence = f"{len(far)} of {len(found)} features and predictions lie beyond a PSI of {settings.drift_psi:g}"
+    sentence += f": {_listed(far, found)}." if far else "."
+    if emptier:
+        sentence += f" More often unknown than in training: {_listed(emptier, nulls, '+{:.0%}')}."
+    if few:
+        sentence += f" {len(inputs)} evenings were scored; the training had {seen.athletes} athletes."
+    numbers: dict[str, float | int | str] = {f"psi {name}": round(index, 4) for name, index in found.items()}
+    numbers |= {f"nulls added {name}": round(nulls[name], 4) for name in emptier}
+    numbers |= {DAY: str(day), "rows": len(inputs), "athletes_in_training": seen.athletes or "unknown"}
+    worst = sorted(found, key=lambda name: -excess[name])[:SHOWN]
+    shown = {"drift": charts.drift_histograms({name: (seen.columns[name], columns[name]) for name in worst})}
+    return DRIFT.outcome(not far and not few, sentence, numbers), shown
+
+
+def by_chance(reference: Distribution, count: int) -> float:
+    """What the PSI of `count` values of the reference itself exceeds in 5 of 100 samples.
+
+    count times the index has a chi-square distribution with a degree of freedom fewer than bins (Yurdakul, 2018).
+    """
+    from scipy.stats import chi2
+
+    bins = sum(share > 0 for share in reference.shares)
+    return float(chi2.ppf(CONFIDENCE, max(1, bins - 1))) / count
+
+
+def _nulls_added(reference: Distribution, values: Floats) -> float:
+    return float(1 - np.isfinite(values).mean()) - reference.shares[-1]
+
+
+def _listed(names: Sequence[str], values: Mapping[str, float], form: str = "{:.2f}") -> str:
+    more = f" and {len(names) - 5} more" if len(names) > 5 else ""
+    return ", ".join(f"{name} {form.format(values[name])}" for name in names[:5]) + more

@@ -11,6 +11,7 @@ from athlete_assets.assets.builder import asset_key
 from athlete_assets.assets.freshness import FRESHNESS_JOB, deadline_cron, training_cron
 from athlete_assets.days import ONE_DAY, Days
 from athlete_assets.orchestration.jobs import DAILY_JOB, TRAINING_JOB
+from athlete_assets.orchestration.lasting_drift import drifting
 from athlete_assets.orchestration.maintenance import maintenance_schedule
 from athlete_assets.orchestration.run_tags import CAUSE, RANGE_END, RANGE_START
 from athlete_assets.settings import Settings
@@ -46,6 +47,23 @@ def schedules(settings: Settings) -> list[dg.ScheduleDefinition]:
         default_status=dg.DefaultScheduleStatus.RUNNING,
         description="Trains the models anew; a candidate serves only if it is better.",
     )
+
+    @dg.schedule(
+        name="when_drift_lasts",
+        cron_schedule=deadline_cron(settings),
+        execution_timezone=settings.time_zone,
+        job_name=TRAINING_JOB,
+        default_status=dg.DefaultScheduleStatus.RUNNING,
+        description=f"Trains before Monday where the drift check has failed for {settings.drift_days} days without a "
+        "break (ATHLETE_DRIFT_DAYS): once, however long it then goes on.",
+    )
+    def when_drift_lasts(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg.SkipReason:
+        days = drifting(context.instance)
+        if days is None or len(days) < settings.drift_days:
+            lasted = f"{len(days)} of {settings.drift_days} days" if days else "not now"
+            return dg.SkipReason(f"drift: {lasted}")
+        return dg.RunRequest(run_key=f"drift since {days.first}", tags={CAUSE: "when_drift_lasts"})
+
     at_the_deadline = dg.ScheduleDefinition(
         name="at_the_deadline",
         job_name=FRESHNESS_JOB,
@@ -54,7 +72,7 @@ def schedules(settings: Settings) -> list[dg.ScheduleDefinition]:
         default_status=dg.DefaultScheduleStatus.RUNNING,
         description="Looks whether the daily schedule's partitions are there, and whether silver still grows.",
     )
-    return [every_day, every_week, at_the_deadline, maintenance_schedule(settings)]
+    return [every_day, every_week, when_drift_lasts, at_the_deadline, maintenance_schedule(settings)]
 
 
 def _first_missing(instance: dg.DagsterInstance, today: date) -> date:

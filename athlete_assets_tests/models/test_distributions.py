@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from athlete_assets.models import distributions
-from athlete_assets.models.distributions import Distribution
+from athlete_assets.models.distributions import Distribution, TrainingSample
 
 
 def test_the_index_is_that_of_the_formula() -> None:
@@ -47,5 +48,13 @@ def test_a_constant_and_an_empty_column_have_a_distribution() -> None:
 
 
 def test_references_survive_json() -> None:
-    references = {"a": distributions.distribution(np.arange(1000.0))}
-    assert distributions.from_json(distributions.to_json(references)) == references
+    rows = pd.DataFrame({"athlete_id": ["ann", "bob"] * 500, "a": np.arange(1000.0)})
+    said = pd.DataFrame({"seconds": np.arange(1000.0), "served_by": "model"})
+    sample = TrainingSample.of(rows, ["a"], said)
+    assert (set(sample.columns), sample.athletes) == ({"a", "prediction seconds"}, 2)
+    assert distributions.from_json(distributions.to_json(sample)) == sample
+
+
+def test_a_file_of_an_earlier_release_still_says_what_was_seen() -> None:
+    text = '{"a": {"edges": [1.0], "shares": [0.5, 0.5, 0.0]}}'
+    assert distributions.from_json(text) == TrainingSample({"a": Distribution((1.0,), (0.5, 0.5, 0.0))}, None)

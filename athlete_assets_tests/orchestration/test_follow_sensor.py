@@ -138,6 +138,7 @@ def test_schedules_run_at_the_hour_and_in_the_zone_of_the_settings() -> None:
     assert told == {
         "every_day": ("30 5 * * *", "Europe/Berlin"),
         "every_week": ("30 6 * * 1", "Europe/Berlin"),
+        "when_drift_lasts": ("30 7 * * *", "Europe/Berlin"),
         "at_the_deadline": ("35 7 * * *", "Europe/Berlin"),
         "every_week_maintenance": ("30 3 * * 0", "Europe/Berlin"),
     }
