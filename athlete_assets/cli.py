@@ -125,6 +125,13 @@ def _export(options: argparse.Namespace, settings: Settings) -> int:
     return 0
 
 
+def _report(options: argparse.Namespace, settings: Settings) -> int:
+    from athlete_assets import commands
+
+    _of_the_local_deployment(settings)
+    return commands.write_report(settings, options.athlete, options.open)
+
+
 def _ui(options: argparse.Namespace, settings: Settings) -> int:
     from athlete_assets import commands
 
@@ -275,6 +282,10 @@ def parser() -> argparse.ArgumentParser:
     export.add_argument("--athlete", metavar="ID", help="the rows of one athlete")
     export.add_argument("--out", type=_path, metavar="FILE", help="a file; without it the terminal")
     export.set_defaults(command=_export)
+    report = commands.add_parser("report", help="write the HTML pages whose numbers changed, and say where they are")
+    report.add_argument("--athlete", metavar="ID", help="tell of this athlete's page in place of the coach's")
+    report.add_argument("--open", action="store_true", help="open it in the browser")
+    report.set_defaults(command=_report)
     maintain = commands.add_parser("maintain", help="compact tables; remove old versions, runs and models")
     maintain.set_defaults(command=_maintain)
     bricks = commands.add_parser("databricks", help="set a Databricks workspace up, and try everything that it needs")

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import difflib
 import json
 import os
 import socket
 import sys
 import time
+import webbrowser
+from contextlib import nullcontext
 from datetime import date
 from pathlib import Path
 
@@ -17,10 +20,12 @@ from athlete_assets.assets.builder import asset_key
 from athlete_assets.assets.models import model_key
 from athlete_assets.deployments.in_process import executed
 from athlete_assets.deployments.instance import prepare_dagster_home
+from athlete_assets.deployments.pages_server import shown
 from athlete_assets.deployments.run_launcher import end_lost_runs
 from athlete_assets.deployments.ui import Heartbeats, serve
 from athlete_assets.errors import AthleteAssetsError, InputError, StoreError
 from athlete_assets.gold import export
+from athlete_assets.gold.pages import site
 from athlete_assets.gold.report import athletes_in, summary_text
 from athlete_assets.gold.status import TERMS, status_text
 from athlete_assets.models.specs import MODELS
@@ -34,6 +39,7 @@ from athlete_assets.silver import import_log, imports, landing, ownership, plan,
 from athlete_assets.store.local import LocalStore
 
 UNREADABLE_SHOWN = 50
+NEAREST = 5
 
 
 def import_file(path: Path, settings: Settings, athlete: str | None, drop_missing: bool = False) -> None:
@@ -251,7 +257,7 @@ def steps(settings: Settings) -> list[tuple[str, list[dg.AssetKey], tuple[str, s
         ("weekly features", _keys(*tables.WEEKLY_TABLES), weeks),
         ("labels", _keys(*tables.LABELS), None),
         ("models", [model_key(spec) for spec in MODELS.values()], None),
-        ("predictions and summary", _keys(*GOLD_TABLES), (days[1], days[1])),
+        ("predictions, summary and pages", _keys(*GOLD_TABLES), (days[1], days[1])),
     ]
 
 
@@ -289,6 +295,9 @@ def print_summary(settings: Settings, athlete: str | None = None) -> None:
         say(status_text(store, ids[0]))
     elif ids:
         say(f"\nOne athlete in full:  athlete-assets status --athlete ID   (terms: {TERMS})")
+    folder = site.folder_of(settings)
+    if folder and (folder / site.INDEX).is_file():
+        say(f"\nThe pages:  {(folder / site.INDEX).as_uri()}   (athlete-assets report --open)")
     say("\nOpen the Dagster UI with:  athlete-assets ui (or make ui)   (then look at http://127.0.0.1:3000)")
 
 
@@ -329,6 +338,25 @@ def export_table(name: str, format: export.Format, athlete: str | None, out: Pat
     say(f"{len(data)} bytes written to {out}")
 
 
+def write_report(settings: Settings, athlete: str | None, open_it: bool) -> int:
+    """Writes the pages whose numbers changed, and says, or opens, the address of the coach's or of an athlete's."""
+    store = LocalStore(settings)
+    if athlete is not None:
+        known = store.rows(tables.METRICS_SUMMARY, ["athlete_id"])["athlete_id"].to_pylist()
+        if athlete not in known:
+            near = difflib.get_close_matches(athlete, known, n=NEAREST, cutoff=0.4) or sorted(known)[:NEAREST]
+            raise InputError(f"there is no page of {athlete!r}; the nearest ids: {', '.join(near) or 'there is none'}")
+    if not store.exists(tables.METRICS_SUMMARY):
+        raise AthleteAssetsError(f"there is nothing to show in {settings.home} yet: make run fills it")
+    pages = site.write_pages(store, settings)
+    page = pages.index if athlete is None else pages.athletes[athlete]
+    say(f"{pages.rendered} of {len(pages.athletes)} athletes' pages had changed and were written to {pages.folder}")
+    say(page.as_uri())
+    if open_it and not webbrowser.open(page.as_uri()):
+        say("No browser was found here; open the address by hand.")
+    return 0
+
+
 def judge_models(runs: Path, train_runs: Path | None, out: Path | None, settings: Settings) -> None:
     """Evaluates the models on files of runs, prints the tables, and writes the figures as JSON where asked to."""
     from athlete_assets.models.backtest import evaluate
@@ -360,6 +388,8 @@ def forget_athlete(athlete: str, retrain: bool, settings: Settings) -> int:
             say(f"  {version}")
         if not retrain:
             say("  --retrain trains the models anew.")
+    if done.has_pages and not done.left:
+        site.write_pages(LocalStore(settings), settings)  # the coach's page, without the athlete
     if done.left:
         say(f"The id still stands in {len(done.left)} places below {settings.home}:")
         for place in done.left[:SHOWN]:
@@ -423,7 +453,12 @@ def open_ui(settings: Settings, port: int) -> int:
             for sentence in end_lost_runs(instance):
                 say(sentence)
         heartbeats = Heartbeats(instance, say)
-        return serve([sys.executable, "-m", "dagster", *arguments], environment, heartbeats.look)
+        folder = site.folder_of(settings)
+        with shown(folder, port + 1) if folder and not settings.reports_url else nullcontext() as address:
+            if address:
+                environment["ATHLETE_REPORTS_URL"] = address
+                say(f"The pages: {address}/{site.INDEX}")
+            return serve([sys.executable, "-m", "dagster", *arguments], environment, heartbeats.look)
 
 
 def say(line: str) -> None:

@@ -11,6 +11,7 @@ from athlete_assets.assets.freshness import freshness_checks, unfinished_write_c
 from athlete_assets.assets.gold import gold_assets
 from athlete_assets.assets.models import model_assets, model_key
 from athlete_assets.assets.monitoring import monitoring_assets
+from athlete_assets.assets.pages import page_assets
 from athlete_assets.assets.silver import silver_assets
 from athlete_assets.assets.silver_content import content_checks
 from athlete_assets.forgetting.workspace import forget_jobs
@@ -39,6 +40,7 @@ def build(settings: Settings) -> dg.Definitions:
             *model_assets(settings),
             *gold_assets(settings),
             *monitoring_assets(settings),
+            *page_assets(settings),
         ],
         asset_checks=[freshness_checks(settings), unfinished_write_checks(settings), content_checks(settings)],
         jobs=[*jobs(settings), *forget_jobs(settings)],

@@ -62,6 +62,19 @@ class Settings(BaseModel):
         "", description="catalog of Dagster+ branch deployments, which never write the tables of `catalog`"
     )
 
+    # pages
+    reports: Path | None = Field(
+        None,
+        description="folder of the HTML pages; default: reports in home. On Databricks a volume's path; without it no "
+        "page is written there",
+    )
+    reports_url: str = Field(
+        "",
+        description="address at which a browser finds that folder, for the links from assets; default: where "
+        "`athlete-assets ui` shows it",
+    )
+    language: Literal["en", "pt"] = Field("en", description="of the HTML pages: English or Portuguese")
+
     # time
     start_date: date = Field(
         date(2010, 1, 4), description="first partition, a Monday; earlier activities are rejected by name"
@@ -259,6 +272,11 @@ class Settings(BaseModel):
     def _home_folder(cls, value: Path) -> Path:
         return _expanded(value)
 
+    @field_validator("reports")
+    @classmethod
+    def _reports_folder(cls, value: Path | None) -> Path | None:
+        return value and _expanded(value).resolve()
+
     @field_validator("start_date")
     @classmethod
     def _start_on_monday(cls, value: date) -> date:
@@ -302,6 +320,12 @@ class Settings(BaseModel):
     def today(self) -> date:
         """The last day that exists: ATHLETE_AS_OF, else today in the time zone."""
         return self.as_of or datetime.now(self.zone).date()
+
+    @property
+    def pages_address(self) -> str:
+        """The address of the folder of pages for links; empty where none is known."""
+        is_own_machine = self.deployment == "local" and "ui_url" not in self.model_fields_set
+        return self.reports_url.rstrip("/") or ("http://127.0.0.1:3001" if is_own_machine else "")
 
     @property
     def mlflow_tracking_uri(self) -> str:

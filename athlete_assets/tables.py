@@ -982,6 +982,22 @@ LOAD_ROOM = Table(
     cadence=Cadence.SUMMARY,
 )
 
+ATHLETE_PAGES = Table(
+    "gold",
+    "athlete_pages",
+    "One row an athlete: the HTML page that shows the other tables, which lies in ATHLETE_REPORTS. A page is written "
+    "again where its content_hash changed.",
+    (
+        _ATHLETE,
+        Column("page", STRING, "Its file, below the folder of the pages.", nullable=False),
+        Column("content_hash", STRING, "SHA-256 of what the page shows, and of how.", nullable=False),
+        Column("bytes", BIGINT, "Its size.", "B", nullable=False, low=0),
+        Column("as_of_date", TIMESTAMP, "The newest day that it shows.", nullable=False),
+    ),
+    keys=("athlete_id",),
+    cadence=Cadence.SUMMARY,
+)
+
 # ----------------------------------------------------------------------------------------------------- monitoring
 
 INFERENCE_LOG = Table(

@@ -72,6 +72,12 @@ def table_spec(table: Table, settings: Settings, **attributes: Any) -> dg.AssetS
     )
 
 
+def page_link(settings: Settings, page: str = "index.html") -> dict[str, Any]:
+    """Metadata that links a page of `gold.pages`; none where no address is known at which a browser finds it."""
+    address = settings.pages_address
+    return {"page": dg.MetadataValue.url(f"{address}/{page}")} if address else {}
+
+
 def column_schema(table: Table) -> dg.TableSchema:
     return dg.TableSchema(
         columns=[

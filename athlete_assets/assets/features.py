@@ -25,6 +25,8 @@ from athlete_assets.silver import quality
 from athlete_assets.store.base import Written
 from athlete_assets.tables import Table
 
+NEWEST_STATE = ("ctl_42d", "atl_7d", "tsb", "ramp_rate_7d", "acwr", "total_distance_30d_km", "is_overtraining_risk")
+
 
 def feature_assets(settings: Settings) -> list[dg.AssetsDefinition]:
     """activity_features (with the rejects), athlete_daily_, _weekly_, _rolling_ and _performance_features."""
@@ -221,7 +223,9 @@ def rolling_asset(settings: Settings) -> dg.AssetsDefinition:
         ]
         if settings.today in window:
             load = charts.training_load(store.read(tables.ROLLING), window.last)
-            charts.attach(context, tables.ROLLING, window, {"training_load": load})
+            today = store.read(tables.ROLLING, Days(window.last, window.last))
+            newest = charts.newest(today, NEWEST_STATE, by="ctl_42d")
+            charts.attach(context, tables.ROLLING, window, {"training_load": load, "newest": newest})
         yield materialize_result(store, tables.ROLLING, window, written=written, outcomes=outcomes)
 
     return athlete_rolling_features

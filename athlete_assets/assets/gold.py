@@ -14,6 +14,7 @@ from athlete_assets.assets.builder import (
     commit_windows,
     is_materializing,
     materialize_result,
+    page_link,
     store_of,
     table_asset,
     table_spec,
@@ -42,6 +43,8 @@ SCORED_FROM = [
     *(model_key(spec) for spec in SERVING),
 ]
 SUMMARISED = (tables.ACTIVITY, tables.DAILY, tables.ROLLING, tables.PERFORMANCE, tables.STRAVA_ATHLETE)
+NEWEST_PREDICTIONS = ("predicted_5k_s", "predicted_10k_s", "p10_10k_s", "p90_10k_s", "served_by", "p_disruption_14d")
+NEWEST_SUMMARY = ("fitness_ctl", "form_tsb", "distance_28d_km", "best_10k_s", "last_activity_date")
 
 
 def gold_assets(settings: Settings) -> list[dg.AssetsDefinition]:
@@ -55,7 +58,7 @@ def predictions_asset(settings: Settings) -> dg.AssetsDefinition:
     @table_asset(
         settings,
         [
-            table_spec(tables.PREDICTIONS, settings, deps=SCORED_FROM),
+            table_spec(tables.PREDICTIONS, settings, deps=SCORED_FROM, metadata=page_link(settings)),
             table_spec(tables.INFERENCE_LOG, settings, deps=SCORED_FROM),
         ],
         checks=[
@@ -129,7 +132,9 @@ def predictions_asset(settings: Settings) -> dg.AssetsDefinition:
         ]
         if settings.today in window:
             fan = charts.prediction_fan(stands, window.last)
-            charts.attach(context, tables.PREDICTIONS, window, {"prediction_fan": fan})
+            today = store.read(tables.PREDICTIONS, Days(window.last, window.last))
+            newest = charts.newest(today, NEWEST_PREDICTIONS, by="p_disruption_14d")
+            charts.attach(context, tables.PREDICTIONS, window, {"prediction_fan": fan, "newest": newest})
         yield materialize_result(
             store,
             tables.PREDICTIONS,
@@ -154,6 +159,7 @@ def metrics_summary_asset(settings: Settings) -> dg.AssetsDefinition:
                 tables.METRICS_SUMMARY,
                 settings,
                 deps=[asset_key(table) for table in (*SUMMARISED, tables.STRAVA_BEST_EFFORT)],
+                metadata=page_link(settings),
             )
         ],
         checks=check_specs(tables.METRICS_SUMMARY, (*checks.CONTRACT_CHECKS, anomalies.ROW_COUNT_STABLE)),
@@ -167,7 +173,9 @@ def metrics_summary_asset(settings: Settings) -> dg.AssetsDefinition:
             rows = metrics_summary(activities, daily, rolling, performance, athletes, efforts)
             written.append(store.replace(tables.METRICS_SUMMARY, rows))
         stable = anomalies.row_count_stable(written, settings)
-        yield materialize_result(store, tables.METRICS_SUMMARY, written=written, outcomes=[stable])
+        newest = charts.newest(store.read(tables.METRICS_SUMMARY), NEWEST_SUMMARY, by="fitness_ctl")
+        shown: dict[str, Any] = {"newest": newest} if newest else {}
+        yield materialize_result(store, tables.METRICS_SUMMARY, written=written, outcomes=[stable], **shown)
 
     return athlete_metrics_summary
 

@@ -20,6 +20,7 @@ from athlete_assets.assets.builder import (
     check_specs,
     is_materializing,
     materialize_result,
+    page_link,
     results_of,
     store_of,
     store_retries,
@@ -109,6 +110,7 @@ def _model_asset(spec: ModelSpec, settings: Settings) -> dg.AssetsDefinition:
         code_version=code_version(trained_model, settings),
         metadata={
             "registered_model": registry.model_name(spec.name, settings),
+            **page_link(settings, f"models/{spec.name}.html"),
             **code_references(trained_model, settings),
         },
         required_resource_keys={STORE, FEATURE_STORE, STEP_LAUNCHER, PIPES, "mlflow"},

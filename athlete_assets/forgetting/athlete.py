@@ -7,6 +7,7 @@ listed, and can be trained anew), and what was sent out of the home, such as ale
 from __future__ import annotations
 
 import difflib
+import hashlib
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ from athlete_assets.errors import AthleteAssetsError, InputError
 from athlete_assets.forgetting import files, proof
 from athlete_assets.forgetting.occurrences import Wanted
 from athlete_assets.forgetting.trained import TrainedWith, mark, trained_with
+from athlete_assets.gold.pages.site import remove_page
 from athlete_assets.settings import HOME_FILE, Settings
 from athlete_assets.silver import landing
 from athlete_assets.store.delta_folder import DeltaFolder
@@ -52,6 +54,8 @@ class Forgotten:
     rows: dict[str, int]
     versions: list[TrainedWith]
     left: list[str]
+    has_pages: bool
+    """Whether the athlete had a page, so that the coach's page, which went with it, has to be written anew."""
 
 
 def forget(athlete: str, settings: Settings, say: Callable[[str], None] = lambda line: None) -> Forgotten:
@@ -77,8 +81,9 @@ def forget(athlete: str, settings: Settings, say: Callable[[str], None] = lambda
         say("Goes on where an earlier call ended.")
 
     with landing.landing_lock(store):  # an import meanwhile would compare with rows that are being taken out
+        pages = remove_page(hashlib.sha256(athlete.encode()).hexdigest(), settings)
         rows = _taken_out(wanted, versions, settings, say)
-    return Forgotten(rows, versions, prove(wanted, home))
+    return Forgotten(rows, versions, prove(wanted, home), has_pages=pages > 0)
 
 
 def _taken_out(

@@ -15,6 +15,7 @@ from pydantic import Field
 from athlete_assets import tables
 from athlete_assets.assets.builder import OP_LAUNCHER, STORE
 from athlete_assets.errors import InputError
+from athlete_assets.gold.pages.site import remove_page
 from athlete_assets.settings import Settings
 from athlete_assets.store.sql import quoted
 
@@ -66,6 +67,7 @@ def forget_jobs(settings: Settings) -> list[dg.JobDefinition]:
 
 def erase(store: "UnityCatalogStore", digest: str) -> dict[str, int]:
     """Deletes the athlete's rows from all tables but silver, then the files of their earlier versions; rows by table.
+    The athlete's page goes, and the coach's until it is written anew.
 
     Raises InputError for what is no digest, and while silver holds the athlete: the rows would be computed again. May
     be killed anywhere, and be called again.
@@ -93,4 +95,5 @@ def erase(store: "UnityCatalogStore", digest: str) -> dict[str, int]:
             store.spark.sql(f"VACUUM {name}")
         finally:
             store.spark.sql(f"ALTER TABLE {name} UNSET TBLPROPERTIES IF EXISTS ('{RETENTION}')")
+    remove_page(digest, store.settings)
     return rows

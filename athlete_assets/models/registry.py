@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -60,6 +61,7 @@ def quietly() -> Iterator[None]:
 def client(settings: Settings) -> MlflowClient:
     from mlflow import MlflowClient
 
+    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")  # a bar for each file of a few kB
     return MlflowClient(settings.mlflow_tracking_uri, settings.mlflow_registry_uri)
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from athlete_assets import tables
 from athlete_assets.errors import AthleteAssetsError
-from athlete_assets.models import distributions, promotion, registry, splits
+from athlete_assets.models import distributions, model_card, promotion, registry, splits
 from athlete_assets.models.model_spec import Candidate, FeatureColumns, Judgement, ModelSpec, Options
 from athlete_assets.models.promotion import Decision
 from athlete_assets.models.registry import Serving
@@ -160,7 +160,8 @@ def train(spec: ModelSpec, training: Training, options: Options) -> Trained:
         mlflow.log_params({**options.model_dump(), "labels": len(train), "holdout": judgement.rows})
         mlflow.log_metrics(dict(judgement.metrics))
         mlflow.log_text(judgement.text, "evaluation.txt")
-        mlflow.log_dict(judgement.figures, "evaluation.json")
+        mlflow.log_dict(judgement.figures, model_card.EVALUATION)
+        mlflow.log_dict(model_card.label_facts(spec, train, holdout), model_card.LABELS)
         for name, figure in judgement.plots.items():
             mlflow.log_figure(figure, f"plots/{name}.png")
         few = train.iloc[:: max(1, len(train) // distributions.ROWS_PREDICTED)]
@@ -170,6 +171,8 @@ def train(spec: ModelSpec, training: Training, options: Options) -> Trained:
         rows = training.store.read(spec.labels).select("athlete_id", spec.evening, spec.label)
         version = training.registered(spec, lambda: spec.pyfunc(fitted), rows, spec.label, spec.features)
         promotion.apply(spec.name, version, judgement.decision, training.settings)
+        # the run's metrics count as they stand: its card is read from them
+        model_card.describe(spec, version, training.settings)
         return Trained(version, run.info.run_id, judgement)
 
 
@@ -192,6 +195,7 @@ def serve_formula(spec: ModelSpec, training: Training) -> None:
         version = training.registered(spec, lambda: formula.pyfunc(found), evenings, "label", formula.features)
     decision = Decision(True, ("the formula serves until a learned model beats it",))
     promotion.apply(spec.name, version, decision, settings, kind=promotion.FORMULA)
+    model_card.describe(spec, version, settings)
 
 
 def _delta_versions(store: Store, read: tuple[tables.Table, ...]) -> dict[str, str]:

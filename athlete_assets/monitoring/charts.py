@@ -8,7 +8,7 @@ from __future__ import annotations
 import base64
 import io
 from collections.abc import Mapping, Sequence
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
@@ -33,6 +33,8 @@ ATHLETES = 3
 """Athletes on one chart, those with the highest fitness."""
 LOAD_DAYS = 180
 WEEKS = 26
+NEWEST_ATHLETES = 20
+"""Athletes in a table of newest values."""
 WIDTH, ROW_HEIGHT, DPI = 7.2, 1.9, 80
 COLOURS = 48
 FITNESS, FATIGUE, FORM, VOLUME = "#2a6f97", "#e07a5f", "#8d99ae", "#3a86a8"
@@ -181,6 +183,32 @@ def reject_reasons(rejects: DataFrame) -> dg.TableMetadataValue:
     columns = [dg.TableColumn("rule", "string"), dg.TableColumn("rows", "int")]
     columns.append(dg.TableColumn("for this rule alone", "int"))
     return dg.MetadataValue.table(records, schema=dg.TableSchema(columns=columns))
+
+
+def newest(rows: DataFrame, columns: Sequence[str], by: str) -> dg.TableMetadataValue | None:
+    """The newest values of NEWEST_ATHLETES athletes, those first that have the highest `by`. rows: of one day."""
+    chosen = rows.select("athlete_id", *columns).orderBy(F.desc(by), "athlete_id").limit(NEWEST_ATHLETES)
+    records = []
+    for row in sorted(chosen.toArrow().to_pylist(), key=lambda row: (row[by] is None, -(row[by] or 0))):
+        records.append(dg.TableRecord({name: _said(value) for name, value in row.items()}))
+    return table(records) if records else None
+
+
+def table(records: Sequence[dg.TableRecord]) -> dg.TableMetadataValue:
+    """The records as a table in the UI; each has the names of the first."""
+    columns = [dg.TableColumn(name) for name in (records[0].data if records else ())]
+    return dg.MetadataValue.table(list(records), schema=dg.TableSchema(columns=columns))
+
+
+def _said(value: Any) -> str | int | float | bool:
+    """A value as a table of the UI takes it."""
+    if isinstance(value, datetime):
+        return str(value.date())
+    if isinstance(value, list):
+        return ", ".join(map(str, value))
+    if isinstance(value, float):
+        return round(value, 2)
+    return "unknown" if value is None else value
 
 
 def attach(context: dg.AssetExecutionContext, table: tables.Table, days: Days, charts: Mapping[str, Any]) -> None:

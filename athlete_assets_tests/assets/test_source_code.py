@@ -87,10 +87,11 @@ def test_checks_and_charts_decide_no_row(package: Path) -> None:
 
 def test_a_setting_counts_for_what_reads_it_and_a_place_for_nothing(tmp_path: Path) -> None:
     before = versions(Settings())
-    limited = {"athlete_rolling_features", "athlete_projection", "athlete_load_room"}
+    limited = {"athlete_rolling_features", "athlete_projection", "athlete_load_room", "athlete_pages"}
     assert changed(before, versions(Settings(acwr_risk=1.4))) == limited
     assert "activity_features" in changed(before, versions(Settings(max_run_speed_mps=7.0)))
-    assert changed(before, versions(Settings(home=tmp_path, catalog="other"))) == set()
+    elsewhere = Settings(home=tmp_path, catalog="other", reports=tmp_path, reports_url="x")
+    assert changed(before, versions(elsewhere)) == set()
 
 
 def test_a_column_counts_for_its_own_table() -> None:

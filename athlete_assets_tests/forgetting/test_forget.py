@@ -30,6 +30,7 @@ from athlete_assets.forgetting import athlete, files, trained
 from athlete_assets.forgetting.athlete import MARKER, RunsInWork, forget, tables_below
 from athlete_assets.forgetting.occurrences import Wanted
 from athlete_assets.forgetting.proof import in_bytes, offenders
+from athlete_assets.gold.pages.site import page_name
 from athlete_assets.models import labels, promotion, registry
 from athlete_assets.settings import Settings
 from athlete_assets.silver.changes import Position
@@ -124,6 +125,11 @@ def full(tmp_path_factory: pytest.TempPathFactory, sail: Any) -> Path:
             instance.report_runless_asset_event(dg.AssetMaterialization(["gold", "x"], metadata=chart))
     (home / "dagster" / "storage").mkdir(exist_ok=True)
     (home / "dagster" / "storage" / "run.err").write_text(f"42 rows of {GONE}\n41 rows of {LONGER}\n")
+    pages = home / "reports" / "athletes"
+    pages.mkdir(parents=True)
+    for who in (GONE, LONGER):
+        (pages / page_name(who)).write_text(f"<h1>{who}</h1>")
+    (home / "reports" / "index.html").write_text(f"{GONE}, {LONGER}")
     (home / "settings.env").write_text(f"ATHLETE_TIME_ZONE=UTC\nATHLETE_ALERT_EMAIL_TO={GONE}@example.org\n")
     return home
 
@@ -168,6 +174,8 @@ def test_every_trace_goes_and_everybody_else_stays(home: Settings) -> None:
     before = content(home)
     done = forget(GONE, home)
     assert done.left == []
+    assert done.has_pages
+    assert [page.name for page in (home.home / "reports").rglob("*.html")] == [page_name(LONGER)]
     assert holds(home.home) == []
     assert content(home) == before
     assert done.rows["feature_store.activity_features"] == 40
