@@ -724,8 +724,8 @@ PERFORMANCE = Table(
 RACE_EFFORTS = Table(
     "feature_store",
     "race_efforts",
-    "Runs that were efforts over a distance, chosen by effort and never by their own result: what the time estimator "
-    "learns from and is judged by.",
+    "Runs that were efforts over a distance: races, runs at a high heart rate, and the fastest of several tries. What "
+    "the time estimator learns from and is judged by.",
     (
         _ATHLETE,
         _key("activity_id", BIGINT, "The activity."),
@@ -744,12 +744,17 @@ RACE_EFFORTS = Table(
             "effort",
             STRING,
             "Why it counts: race (marked by the athlete), heart_rate (top decile at the distance), block_best (best of "
-            "at least 3 tries in 60 days).",
+            "at least 3 tries in 60 days: chosen by its result).",
             nullable=False,
         ),
         Column("tier", INT, "1 race, 2 heart_rate, 3 block_best: the most certain reason.", nullable=False),
         Column("weight", DOUBLE, "Weight in training.", "1", nullable=False, low=0, high=1),
         Column("avg_hr", DOUBLE, "Mean heart rate.", "bpm"),
+        Column(
+            "left_out",
+            STRING,
+            "Why it is not learned from, though it judges: slower_than_usual, too_fast, long_pause; else null.",
+        ),
         _month("activity_date"),
     ),
     keys=("athlete_id", "activity_id"),

@@ -83,7 +83,7 @@ def predictions(wide: pd.DataFrame, corrections: dict[str, Correction]) -> dict[
 
 def measured(store: Store) -> dict[str, Correction]:
     """By distance, how the home's hard efforts ended against Riegel, as known on the evening before them."""
-    efforts = store.read(tables.RACE_EFFORTS)
+    efforts = store.read(tables.RACE_EFFORTS).where("left_out is null")
     known = store.read(tables.PERFORMANCE)
     known = known.select("athlete_id", known["as_of_date"].alias("lookup_timestamp"), *INPUTS)
     frame = efforts.join(known, ["athlete_id", "lookup_timestamp"], how="inner").toPandas()

@@ -1,12 +1,15 @@
 """What the models learn from: efforts over a distance, and disruptions of training.
 
-An effort is chosen by how hard it was, never by how close it came to a prediction or to the athlete's best ever:
-choosing by the result makes every model look perfect. Both tables are functions of all history (an athlete's top
-decile of heart rate needs it) and are replaced whole.
+An effort is a race that the athlete marked, a run at a heart rate that says how hard it was, or, where neither is
+known, the fastest of several tries. The first two are chosen by effort; the third is chosen by its result, which
+flatters every prediction of it, so figures are given for each tier. No run is chosen by how close it came to a
+prediction. Both tables are functions of all history (an athlete's top decile of heart rate needs it) and are replaced
+whole.
 """
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -34,6 +37,16 @@ WEIGHTS = {RACE: 1.0, HEART_RATE: 0.7, BLOCK_BEST: 0.7}
 TOP_HEART_RATE_SHARE, HEART_RATE_MIN_RUNS = 0.10, 10
 BLOCK_DAYS, BLOCK_MIN_TRIES = 60, 3
 
+SLOWER, TOO_FAST, LONG_PAUSE = "slower_than_usual", "too_fast", "long_pause"
+USUAL_DAYS, USUAL_MIN_RUNS = 90, 5
+"""A label is held against the athlete's median run of so many days before and after it. The days after it choose what
+is learned from, and are in no feature."""
+TOO_FAST_SHARE = 1.35
+"""Times as fast as the median run: a ride that was recorded as a run looks like this. A race that the athlete marked
+is believed however fast it was."""
+LONG_PAUSE_SHARE = 0.20
+"""Elapsed over moving time of a marked race from which a watch was left running."""
+
 DISRUPTION_DAYS, WITHIN_DAYS = 7, 14
 TRAINING_DAYS, MIN_ACTIVE_DAYS = 28, 4
 RECOVERY_DAYS = 14
@@ -50,8 +63,12 @@ def race_efforts(activities: DataFrame) -> DataFrame:
     EFFORT_DISTANCES_M is an effort where the athlete marked it as a race; or its mean heart rate is in the athlete's
     top decile at that distance (of at least HEART_RATE_MIN_RUNS); or it is the fastest of at least BLOCK_MIN_TRIES in
     its block of BLOCK_DAYS, unless its heart rate was below the athlete's median at that distance. Speeds above a world
-    record's are left out. Time is elapsed time for a race where it is known, else moving time, scaled to the distance
-    by Riegel.
+    record's, and sessions with rests, are no efforts at all. Time is elapsed time for a race where it is known, else
+    moving time, scaled to the distance by Riegel.
+
+    `left_out` says why an effort is not learned from: it was slower than the athlete's median run of the 90 days
+    before and after it (SLOWER), or so much faster that it was none (TOO_FAST), or the clock of a race ran on through a
+    LONG_PAUSE. It judges all the same.
     """
     runs = activities.where(
         (F.col("sport_type") == "Run")
@@ -74,6 +91,7 @@ def bucket_efforts(bucket: pa.Table) -> pa.Table:
     """RACE_EFFORTS rows of a bucket's runs."""
     runs = bucket.to_pandas().sort_values(["athlete_id", "day", "activity_id"], ignore_index=True)
     runs = runs[vdot(runs["metres"], runs["moving_s"]) <= HIGHEST_VDOT]
+    runs = _with_lead(runs)
     names = np.array(list(tables.EFFORT_DISTANCES_M))
     targets = np.array(list(tables.EFFORT_DISTANCES_M.values()))
     share = runs["metres"].to_numpy()[:, None] / targets
@@ -93,8 +111,33 @@ def bucket_efforts(bucket: pa.Table) -> pa.Table:
     is_best = (block.rank(method="first") == 1) & (block.transform("count") >= BLOCK_MIN_TRIES)
     is_best &= ~(runs["bpm"] < heart_rates.transform("median"))
     effort = np.select([runs["is_race"].astype(bool), is_top, is_best], [RACE, HEART_RATE, BLOCK_BEST], default="")
-    runs = runs.assign(effort=effort)[effort != ""]
+    runs = runs.assign(effort=effort, left_out=_left_out(runs, effort == RACE))[effort != ""]
     return _efforts_table(runs)
+
+
+def _with_lead(runs: pd.DataFrame) -> pd.DataFrame:
+    """The runs with `lead`: how far their logarithm of speed lies above that of the athlete's median run of USUAL_DAYS
+    before and after, as equivalents over 10 km; NaN where fewer than USUAL_MIN_RUNS say what is usual."""
+    import pandas as pd
+
+    if runs.empty:
+        return runs.assign(lead=[])
+    day = runs["day"].to_numpy(np.int64) - runs["day"].min()
+    # all athletes on one clock, a microsecond a day, and so far apart that no window reaches from one to the next
+    apart = int(day.max()) + 2 * USUAL_DAYS + 1
+    clock = pd.to_datetime(day + apart * runs["athlete_id"].factorize()[0], unit="us")
+    own = pd.Series(np.log(riegel(runs["metres"], runs["moving_s"], 10_000.0)), index=clock)
+    usual = own.rolling(f"{2 * USUAL_DAYS}us", center=True, closed="both", min_periods=USUAL_MIN_RUNS).median()
+    return runs.assign(lead=(usual - own).to_numpy())
+
+
+def _left_out(runs: pd.DataFrame, is_race: NDArray[np.bool_]) -> NDArray[Any]:
+    """Why each run is not learned from; None where it is."""
+    lead = runs["lead"].to_numpy(np.float64)
+    is_too_fast = ~is_race & (lead > math.log(TOO_FAST_SHARE))
+    is_paused = runs["effort_s"].to_numpy() > runs["moving_s"].to_numpy() * (1 + LONG_PAUSE_SHARE)
+    why = np.select([is_too_fast, is_paused, lead < 0], [TOO_FAST, LONG_PAUSE, SLOWER], default="")
+    return np.where(why == "", None, why.astype(object))
 
 
 def _efforts_table(runs: pd.DataFrame) -> pa.Table:
@@ -113,6 +156,7 @@ def _efforts_table(runs: pd.DataFrame) -> pa.Table:
         "tier": pa.array(runs["effort"].map(TIERS).astype("int32"), pa.int32()),
         "weight": pa.array(runs["effort"].map(WEIGHTS).astype("float64"), pa.float64()),
         "avg_hr": pa.array(bpm, mask=np.isnan(bpm)),
+        "left_out": pa.array(runs["left_out"], pa.string()),
         "month": _months(day),
     }
     return pa.table({name: made[name] for name in tables.RACE_EFFORTS.column_names})

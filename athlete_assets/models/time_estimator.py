@@ -193,9 +193,10 @@ class TimeEstimator:
 def fit(labelled: pd.DataFrame, options: TimeEstimatorOptions = DEFAULTS) -> TimeEstimator:
     """Fits on labelled rows (RACE_EFFORTS columns with INPUTS as known on the evening before).
 
-    Rows without a recent effort cannot be learned from and are left out. Raises TooLittleToLearnFrom.
+    Rows without a recent effort cannot be learned from, and those with a `left_out` reason are not. Raises
+    TooLittleToLearnFrom.
     """
-    usable = usable_rows(labelled, options)
+    usable = learned_from(usable_rows(labelled, options))
     log_ratio = log_ratios_of(usable)
     estimator = _without_offsets(usable, log_ratio, options)
     estimator.offsets = _offsets(usable, log_ratio, options)
@@ -249,7 +250,10 @@ def _standardised(matrix: pd.DataFrame, centre: Floats, scale: Floats) -> tuple[
 
 
 def usable_rows(labelled: pd.DataFrame, options: TimeEstimatorOptions = DEFAULTS) -> pd.DataFrame:
-    """The rows that have a baseline; raises TooLittleToLearnFrom that says what is missing."""
+    """The rows that have a baseline; raises TooLittleToLearnFrom that says what is missing.
+
+    Those with a `left_out` reason are among them: they judge, though they teach nothing.
+    """
     if labelled.empty:
         raise TooLittleToLearnFrom("there is not one effort to learn from: no race, hard run or block best was found")
     inputs = labelled[list(INPUTS)].astype(np.float64)
@@ -259,13 +263,21 @@ def usable_rows(labelled: pd.DataFrame, options: TimeEstimatorOptions = DEFAULTS
             "materialise it for them first"
         )
     usable = labelled[inputs["recent_effort_time_s"].notna()].reset_index(drop=True)
-    known = usable[usable["distance"].isin(DISTANCES)]
+    taught = learned_from(usable)
+    known = taught[taught["distance"].isin(DISTANCES)]
     if len(known) < options.min_labels or known["athlete_id"].nunique() < options.min_athletes:
         raise TooLittleToLearnFrom(
             f"{len(known)} labels of {known['athlete_id'].nunique()} athletes with features; "
             f"at least {options.min_labels} of {options.min_athletes} are needed"
         )
     return usable
+
+
+def learned_from(labelled: pd.DataFrame) -> pd.DataFrame:
+    """The rows without a `left_out` reason; all where the table was written before it had reasons."""
+    if "left_out" not in labelled:
+        return labelled
+    return labelled[labelled["left_out"].isna()].reset_index(drop=True)
 
 
 def log_ratios_of(usable: pd.DataFrame) -> Floats:

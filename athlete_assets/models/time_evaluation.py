@@ -93,6 +93,7 @@ def scored(train: pd.DataFrame, test: pd.DataFrame, estimator: time_estimator.Ti
     columns = {MODEL: times[:, 1], "p10": times[:, 0], "p90": times[:, 2], "is_model": is_model}
     for name, predict in _PREDICTORS.items():
         columns[name] = predict(test)
+    train = time_estimator.learned_from(train)
     for name, corrected in ((BEST_180D, BEST_180D_CORRECTED), (RECENT, RECENT_CORRECTED)):
         misses = np.log(train["time_s"].to_numpy(np.float64) / _PREDICTORS[name](train))
         bias = _medians(train, misses)

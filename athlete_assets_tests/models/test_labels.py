@@ -87,6 +87,40 @@ def test_a_training_run_with_a_long_pause_is_no_effort(sail: SparkSession) -> No
     assert efforts(sail, runs, elapsed_time_min=elapsed)["activity_id"].tolist() == [0]
 
 
+def test_what_was_no_effort_is_not_learned_from_and_says_why(sail: SparkSession) -> None:
+    """60 min is usual over 10 km. Three hard runs: 61 min is slower, 44.4 a ride (60 / 44.4 = 1.351), 44.5 a run.
+
+    Of the races, one in 44 min is believed, and one whose clock ran 61 min for 50 of moving had a pause (1.22).
+    """
+    usual = [Activity("a", day(6 * n), minutes=60.0) for n in range(25)]
+    hard = [Activity("a", day(70 + n), minutes=time) for n, time in enumerate([61.0, 44.4, 44.5])]
+    races = [Activity("a", day(80), minutes=44.0), Activity("a", day(81), minutes=50.0)]
+    rows = efforts(
+        sail,
+        [*usual, *hard, *races],
+        avg_hr=[140.0] * 25 + [170.0, 171.0, 172.0] + [None] * 2,
+        is_race=[False] * 28 + [True] * 2,
+        elapsed_time_min=[None] * 29 + [61.0],
+    )
+    assert rows.set_index("activity_id").loc[[25, 26, 27, 28, 29], "left_out"].tolist() == [
+        labels.SLOWER,
+        labels.TOO_FAST,
+        None,
+        None,
+        labels.LONG_PAUSE,
+    ]
+
+
+def test_usual_is_the_athletes_own_and_of_the_same_season(sail: SparkSession) -> None:
+    """A race in 50 min beside four runs in 40 (too few to say), the next athlete's 25, and 20 of the year before."""
+    beside = [Activity("a", day(400 + n), minutes=40.0) for n in range(3)]
+    before = [Activity("a", day(n), minutes=40.0) for n in range(20)]
+    others = [Activity("b", day(400 + n), minutes=40.0) for n in range(25)]
+    runs = [Activity("a", day(404), minutes=50.0), *beside, *before, *others]
+    rows = efforts(sail, runs, is_race=[True] + [False] * (len(runs) - 1))
+    assert rows.set_index(["athlete_id", "activity_id"]).loc[("a", 0), "left_out"] is None
+
+
 @given(shuffled=st.permutations(range(12)))
 @settings(max_examples=5, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_the_order_of_rows_does_not_matter(sail: SparkSession, shuffled: list[int]) -> None:

@@ -9,7 +9,7 @@ from pyspark.sql import SparkSession
 from threadpoolctl import threadpool_info
 
 from athlete_assets import tables
-from athlete_assets.models import time_estimator, time_evaluation
+from athlete_assets.models import labels, time_estimator, time_evaluation
 from athlete_assets.models.specs.time_estimator import as_mlflow_model
 from athlete_assets.models.splits import FORWARD_CUTS, TooLittleToLearnFrom, athlete_folds
 from athlete_assets.models.time_estimator import TimeEstimatorOptions
@@ -159,6 +159,18 @@ def test_too_few_labels_are_named(cohort: pd.DataFrame) -> None:
         time_estimator.fit(cohort.head(50))
     with pytest.raises(TooLittleToLearnFrom, match="not one effort"):
         time_estimator.fit(cohort.head(0))
+
+
+def test_what_is_left_out_teaches_nothing_and_judges(cohort: pd.DataFrame) -> None:
+    """Races in half the time, all with a reason: the estimator is the same as without them."""
+    usable = time_estimator.usable_rows(cohort)
+    wrong = usable.head(40).assign(time_s=usable["time_s"].head(40) / 2, left_out=labels.TOO_FAST)
+    both = pd.concat([wrong, usable], ignore_index=True)
+    found, expected = time_estimator.fit(both, QUICK), time_estimator.fit(usable, QUICK)
+    pd.testing.assert_frame_equal(found.predict(usable.head(20)), expected.predict(usable.head(20)))
+    assert len(time_estimator.usable_rows(both)) == len(both)
+    with pytest.raises(TooLittleToLearnFrom, match="0 labels of 0 athletes"):
+        time_estimator.usable_rows(cohort.assign(left_out=labels.SLOWER))
 
 
 def test_features_that_do_not_reach_the_labels_are_named(cohort: pd.DataFrame) -> None:
