@@ -146,11 +146,11 @@ class Settings(BaseModel):
     training_max_labels_for_folds: int = Field(
         20_000, ge=0, description="labels above which no training by folds of athletes is added: it would cost hours"
     )
-    time_estimator_min_holdout_10k: int = Field(
-        20, ge=1, description="judging efforts at 10 km below which a time estimator does not serve"
+    time_estimator_min_holdout: int = Field(
+        20, ge=1, description="judging efforts below which a time estimator trained at home does not serve"
     )
-    time_estimator_max_mae_10k_s: float = Field(
-        180.0, gt=0, description="s; mean absolute error at 10 km from which a time estimator does not serve"
+    population_line: str = Field(
+        "", description="file of a population line fitted elsewhere; empty: the one that the package ships"
     )
     overtraining_detector_max_auc: float = Field(
         0.9, gt=0.5, le=1, description="AUC above which leakage is the likelier explanation: does not serve"

@@ -803,7 +803,7 @@ PREDICTIONS = Table(
         _ATHLETE,
         _key("prediction_date", TIMESTAMP, "The day at whose end the prediction was made."),
         *_prediction_columns(),
-        Column("served_by", STRING, "model or baseline; null where there is nothing to predict from."),
+        Column("served_by", STRING, "model, population or baseline; null where there is nothing to predict from."),
         Column("model_version", STRING, "Version of the registered time_estimator that served."),
         Column(
             "p_disruption_14d",
@@ -1043,7 +1043,7 @@ PREDICTION_OUTCOMES = Table(
         Column("p90_s", DOUBLE, "Slow end of it.", "s"),
         Column("error_pct", DOUBLE, "Predicted less run, over run; positive is predicted too slow.", "%"),
         Column("in_interval", BOOLEAN, "The time run lies in the predicted interval."),
-        Column("served_by", STRING, "model or baseline.", nullable=False),
+        Column("served_by", STRING, "model, population or baseline.", nullable=False),
         Column("model_version", STRING, "Version of the registered time_estimator."),
         Column("tier", INT, "Of the effort: 1 race, 2 hard by heart rate, 3 best of a block of 60 days."),
         Column(

@@ -62,20 +62,22 @@ def test_late_new_and_deleted_rows_of_silver_end_in_the_tables_of_a_full_rebuild
 
 def test_a_row_of_today_reaches_the_predictions_of_its_athlete(live: Live) -> None:
     store, version = live.store, live.store.version(tables.PREDICTIONS)
-    committed = time.monotonic()
-    land(live, run("sim_000001", 9_000_101, TODAY, km=10.0, minutes=41.0))
 
-    def predicted() -> Any:
-        if store.version(tables.PREDICTIONS) == version:
-            return None
+    def stored() -> float:
         rows = store.delta(tables.PREDICTIONS).to_pyarrow_table().to_pandas()
         mine = rows[(rows["athlete_id"] == "sim_000001") & (rows["prediction_date"] == midnight(TODAY))]
-        return mine["predicted_10k_s"].item()
+        return float(mine["predicted_10k_s"].item())
 
+    def predicted() -> Any:
+        return None if store.version(tables.PREDICTIONS) == version else stored()
+
+    before = stored()
+    committed = time.monotonic()
+    land(live, run("sim_000001", 9_000_101, TODAY, km=10.0, minutes=41.0))
     seconds = live.wait(predicted, "a prediction")
     print(f"from committed row to prediction: {time.monotonic() - committed:.1f} s")
-    # 41:00 with the correction that 64 runners needed, x e^0.037; before the run 45:40 were predicted
-    assert seconds == pytest.approx(2_552.7, rel=0.01)
+    # the formula alone said 45:40 before the run; a best of 41:00 makes every prediction of the athlete's faster
+    assert 0.9 * 2_460 < seconds < 0.98 * before
     live.settle()
 
 

@@ -23,9 +23,9 @@ from athlete_assets.assets.models import model_key
 from athlete_assets.days import Days
 from athlete_assets.gold import interval_calibration, scoring
 from athlete_assets.gold.metrics_summary import metrics_summary
-from athlete_assets.gold.predictions import log_entries, predictions, unserved, with_history
+from athlete_assets.gold.predictions import log_entries, predictions, unserved, with_history, without_strangers
 from athlete_assets.gold.projection import load_room, projection
-from athlete_assets.models import distributions, registry
+from athlete_assets.models import distributions, population, promotion, registry
 from athlete_assets.models.specs import MODELS
 from athlete_assets.monitoring import anomalies, charts, checks, drift, reconciliation
 from athlete_assets.partitions import days_of
@@ -87,6 +87,8 @@ def predictions_asset(settings: Settings) -> dg.AssetsDefinition:
                 "materialise models/time_estimator first",
                 allow_retries=False,
             )
+        kind = promotion.fitted_on("time_estimator", champion.version, settings)
+        strangers = population.strangers(store.read(tables.ACTIVITY), kind) if kind else set()
         others = {spec.name: registry.serving(spec.name, settings) for spec in SERVING if spec.name != "time_estimator"}
         features: FeatureStore = context.resources.feature_store
         window = days_of(context)
@@ -98,6 +100,7 @@ def predictions_asset(settings: Settings) -> dg.AssetsDefinition:
         for days in commit_windows(context, store, window):
             asked = scoring.evenings(store.read(tables.ROLLING, days))
             times = scoring.scored(features, champion, asked, MODELS["time_estimator"])
+            times = without_strangers(times, strangers, kind)
             times = interval_calibration.calibrated(times, known, seen.columns)
             scored = {
                 name: scoring.scored(features, serving, asked, MODELS[name]) if serving else None

@@ -42,7 +42,7 @@ from athlete_assets.silver.rights import refuse_api_data
 from athlete_assets.store.base import Written
 
 GATE = "gate"
-GATE_DESCRIPTION = "The candidate beats the formulas and the present champion on the same holdout, and may serve."
+GATE_DESCRIPTION = "The candidate beats the strongest formula, no champion beats it on the same rows: it may serve."
 
 
 def model_key(spec: ModelSpec) -> dg.AssetKey:

@@ -37,7 +37,7 @@ def trained_with(athlete: str, store: LocalStore) -> Iterator[TrainedWith]:
     for spec in MODELS.values():
         name = registry.model_name(spec.name, settings)
         for found in client.search_model_versions(f"name = '{name}'"):
-            if found.tags.get(promotion.KIND) != promotion.LEARNED:
+            if found.tags.get(promotion.KIND) not in (promotion.LEARNED, promotion.POPULATION):
                 continue
             stated = client.get_run(str(found.run_id)).data.tags.get(f"delta_version.{spec.labels.name}", "")
             held = _held(athlete, store, spec.labels, int(stated)) if stated.isdigit() else None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import date, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,7 @@ import pyarrow.compute as pc
 from athlete_assets import tables
 from athlete_assets.days import midnight
 from athlete_assets.gold.scoring import Scored
+from athlete_assets.models import baseline, population
 from athlete_assets.models.model_spec import ModelSpec
 from athlete_assets.models.registry import Serving
 from athlete_assets.models.specs import MODELS
@@ -73,6 +75,21 @@ def with_history(rows: pa.Table, stored: pa.Table, is_new: pa.Array) -> pa.Table
     held = zip(*(stored[name].to_pylist() for name in tables.PREDICTIONS.keys), strict=True)
     kept = stored.filter(pa.array([key in standing for key in held], pa.bool_()))
     return pa.concat_tables([rows.filter(is_new), kept.select(rows.column_names).cast(rows.schema)])
+
+
+def without_strangers(times: Scored, strangers: set[str], kind: str | None) -> Scored:
+    """The times with the formula's for the athletes whose data is not of the kind that the champion was fitted on."""
+    athletes = times.states["athlete_id"].to_pylist()
+    at = [number for number, athlete in enumerate(athletes) if athlete in strangers]
+    if not at:
+        return times
+    formula = baseline.as_mlflow_model(population.shipped(population.other(kind)).formula)
+    served = formula.predict(None, times.features.iloc[at]).astype(object)
+    served = served.where(served.notna(), None).to_dict("records")
+    outputs = list(times.outputs)
+    for number, row in zip(at, served, strict=True):
+        outputs[number] = row
+    return replace(times, outputs=outputs)
 
 
 def _outputs(spec: ModelSpec, rows: Sequence[Mapping[str, Any]]) -> dict[str, pa.Array]:

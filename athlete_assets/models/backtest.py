@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -17,13 +17,22 @@ from athlete_assets import tables
 from athlete_assets.days import ONE_DAY, Days, monday_of
 from athlete_assets.errors import InputError
 from athlete_assets.features import activity, daily, performance, rolling
-from athlete_assets.models import detector_evaluation, labels, overtraining_detector, time_evaluation, training_set
+from athlete_assets.models import (
+    detector_evaluation,
+    labels,
+    overtraining_detector,
+    population,
+    time_evaluation,
+    training_set,
+)
 from athlete_assets.models.overtraining_detector import OvertrainingDetectorOptions
 from athlete_assets.models.splits import TooLittleToLearnFrom
 from athlete_assets.models.time_estimator import TimeEstimatorOptions
 from athlete_assets.settings import Settings
 from athlete_assets.silver import imports, landing, quality
+from athlete_assets.silver.imports import ImportedRuns
 from athlete_assets.silver.rights import refuse_api_data
+from athlete_assets.silver.simulator import SilverBatch
 from athlete_assets.store.local import LocalStore
 
 if TYPE_CHECKING:
@@ -75,9 +84,13 @@ def evaluate(
                 lambda: detector_evaluation.other_athletes(training.disruptions, scored.disruptions, risks), risks
             )
         }
+    if scored.summary["kind"] in (population.REAL, population.SIMULATED):
+        line = population.shipped(scored.summary["kind"])
+        parts["population_line_as_shipped"] = time_evaluation.by_population(scored.efforts, line)
+        report["population_line"] = line.figures
     report["time_estimator"] = {name: time_evaluation.figures(part) for name, part in parts.items()}
     report["goals"] = {
-        name: [vars(outcome) for outcome in time_evaluation.goal_outcomes(part, times)]
+        name: [vars(outcome) for outcome in time_evaluation.goal_outcomes(part)]
         for name, part in report["time_estimator"].items()
     }
     report["overtraining_detector"] = detector
@@ -95,6 +108,12 @@ def _detector(predicted: Callable[[], pd.DataFrame], options: OvertrainingDetect
 def as_text(report: dict[str, Any]) -> str:
     """The report as tables for people."""
     lines = []
+    if "population_line" in report:
+        made = report["population_line"]["athletes"]
+        lines += [
+            f"The population line was fitted on {made} athletes; where these are among them its figures flatter",
+            "",
+        ]
     for name, figures in report["time_estimator"].items():
         lines += [time_evaluation.as_text(f"Time estimator, {name.replace('_', ' ')}", figures), ""]
         for verdict in report["goals"][name]:
@@ -108,8 +127,14 @@ def as_text(report: dict[str, Any]) -> str:
 def labelled_file(runs: Path, settings: Settings, say: Callable[[str], None] = lambda line: None) -> Labelled:
     """Imports a file into a scratch home, builds the features that the models need, and joins the labels to them."""
     say(f"Reading {runs} ...")
-    imported = imports.read_runs(runs, settings)
-    days = calendar(imported.activities)
+    return labelled_runs([imports.read_runs(runs, settings)], settings, say)
+
+
+def labelled_runs(
+    batches: Sequence[ImportedRuns | SilverBatch], settings: Settings, say: Callable[[str], None] = lambda line: None
+) -> Labelled:
+    """The same of batches in the silver contract."""
+    days = calendar(pa.chunked_array([chunk for batch in batches for chunk in _days(batch).chunks]))
     with tempfile.TemporaryDirectory(prefix="athlete_evaluate_") as scratch:
         here = settings.model_copy(
             update={
@@ -120,7 +145,8 @@ def labelled_file(runs: Path, settings: Settings, say: Callable[[str], None] = l
             }
         )
         store = LocalStore(here)
-        landing.land(store, imported)
+        for batch in batches:
+            landing.land(store, batch)
         build_features(store, Days(monday_of(days.first), days.last), say)
         accepted = store.read(tables.ACTIVITY)
         refuse_api_data(accepted, "training", here)
@@ -131,7 +157,8 @@ def labelled_file(runs: Path, settings: Settings, say: Callable[[str], None] = l
             store.read(tables.DISRUPTIONS), store.read(tables.ROLLING), store.read(tables.PERFORMANCE)
         ).toPandas()
         summary = {
-            "activities": imported.activities.num_rows,
+            "activities": sum(batch.activities.num_rows for batch in batches),
+            "kind": population.kind_of(accepted) or "real and simulated",
             "accepted": accepted.count(),
             "athletes": accepted.select("athlete_id").distinct().count(),
             "first_day": str(days.first),
@@ -155,9 +182,13 @@ def _counts(efforts: pd.DataFrame) -> dict[str, dict[str, int]]:
     return counts
 
 
-def calendar(activities: pa.Table) -> Days:
-    """The first to the last day of the activities; later strays (a watch set to the wrong year) are in the future."""
-    days = pc.cast(activities["start_date_local"], pa.date32()).drop_null()
+def _days(batch: ImportedRuns | SilverBatch) -> pa.ChunkedArray:
+    return pc.cast(batch.activities["start_date_local"], pa.date32())
+
+
+def calendar(days: pa.ChunkedArray) -> Days:
+    """The first to the last of activities' days; later strays (a watch set to the wrong year) are in the future."""
+    days = days.drop_null()
     stamps = np.sort(days.to_numpy(zero_copy_only=False).astype("datetime64[D]"))
     stamps = stamps[stamps >= np.datetime64(FIRST_DAY)]
     if not len(stamps):

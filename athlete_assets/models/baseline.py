@@ -3,19 +3,21 @@
 It is an MLflow model like any other, with the same inputs and outputs as the learned one, so that what serves is
 decided by the registry's `champion` alias alone. Its Riegel is the learned model's own reference
 (`training_set.baseline_seconds`): the best effort of the last 60 days where there is one, else of 180, else of 365.
+Riegel's prediction is a personal best's: most runs and most races end slower. By how much is measured on the home's own
+efforts, and on the population's where they are few.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from athlete_assets import tables
-from athlete_assets.models import training_set
+from athlete_assets.models import population, training_set
 from athlete_assets.models.model_spec import Formula
+from athlete_assets.models.population import REAL, Correction
 from athlete_assets.tables import DISTANCES_M
 
 if TYPE_CHECKING:
@@ -27,31 +29,6 @@ INPUTS = ("recent_effort_distance_m", "recent_effort_time_s")
 QUANTILES = (0.1, 0.5, 0.9)
 LEAST_EFFORTS = 20
 """Efforts at a distance from which a home's own correction is measured."""
-
-
-@dataclass(frozen=True)
-class Correction:
-    """Quantiles of log(run time / Riegel time) at one distance: the prediction's shift, and its 80 % interval."""
-
-    log_p10: float
-    log_p50: float
-    log_p90: float
-    efforts: int
-    """How many of the home's efforts it rests on; 0 for the prior."""
-
-
-PRIOR = {
-    "5k": Correction(-0.076, 0.015, 0.191, 0),
-    "10k": Correction(-0.047, 0.037, 0.192, 0),
-    "half": Correction(-0.093, 0.003, 0.103, 0),
-    "marathon": Correction(-0.030, 0.040, 0.160, 0),
-}
-"""What serves a home with fewer efforts. Riegel's prediction is a personal best's: most runs and most races end slower.
-
-From 1,646 hard efforts of 64 real runners (537, 532 and 95 at the first three distances), each athlete with the same
-weight. At the marathon they have 7; there Vickers & Vertosick (BMC Sports Sci Med Rehabil 8:26, 2016) found half of
-recreational runners 10 min and more above Riegel.
-"""
 
 
 def correction_of(log_ratios: NDArray[np.float64], prior: Correction) -> Correction:
@@ -82,7 +59,11 @@ def predictions(wide: pd.DataFrame, corrections: dict[str, Correction]) -> dict[
 
 
 def measured(store: Store) -> dict[str, Correction]:
-    """By distance, how the home's hard efforts ended against Riegel, as known on the evening before them."""
+    """By distance, how the home's hard efforts ended against Riegel, as known on the evening before them.
+
+    Where they are few, how those of the population did; of real runners where the home's athletes are of both kinds.
+    """
+    prior = (population.of_home(store) or population.shipped(REAL)).formula
     efforts = store.read(tables.RACE_EFFORTS).where("left_out is null")
     known = store.read(tables.PERFORMANCE)
     known = known.select("athlete_id", known["as_of_date"].alias("lookup_timestamp"), *INPUTS)
@@ -90,7 +71,7 @@ def measured(store: Store) -> dict[str, Correction]:
     predicted = training_set.baseline_seconds(frame, frame["target_m"].to_numpy(np.float64))
     ratio = np.log(frame["time_s"].to_numpy(np.float64) / predicted)
     distance = frame["distance"].to_numpy()
-    return {name: correction_of(ratio[distance == name], PRIOR[name]) for name in DISTANCES_M}
+    return {name: correction_of(ratio[distance == name], prior[name]) for name in DISTANCES_M}
 
 
 def _params(corrections: dict[str, Correction]) -> dict[str, float]:

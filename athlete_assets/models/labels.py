@@ -137,7 +137,9 @@ def _left_out(runs: pd.DataFrame, is_race: NDArray[np.bool_]) -> NDArray[Any]:
     is_too_fast = ~is_race & (lead > math.log(TOO_FAST_SHARE))
     is_paused = runs["effort_s"].to_numpy() > runs["moving_s"].to_numpy() * (1 + LONG_PAUSE_SHARE)
     why = np.select([is_too_fast, is_paused, lead < 0], [TOO_FAST, LONG_PAUSE, SLOWER], default="")
-    return np.where(why == "", None, why.astype(object))
+    found: NDArray[Any] = why.astype(object)
+    found[why == ""] = None
+    return found
 
 
 def _efforts_table(runs: pd.DataFrame) -> pa.Table:

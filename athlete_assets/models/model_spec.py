@@ -68,7 +68,9 @@ class Candidate:
     usable: pd.DataFrame
     """All rows that can be learned from, those of the embargo included."""
     champion: Serving | None
-    """The learned model that serves now, if one does."""
+    """The model that serves now, if one does that is no formula."""
+    population: Any | None = None
+    """The model fitted elsewhere that may serve this home, if there is one."""
 
 
 @dataclass(frozen=True)
@@ -101,6 +103,22 @@ class Formula:
 
 
 @dataclass(frozen=True)
+class Elsewhere:
+    """A model fitted on other people's data that serves a home with too few labels, and that its own model leans on."""
+
+    of_home: Callable[[Store], Any | None]
+    """It; None where it must not serve the home's data."""
+    usable: Callable[[pd.DataFrame], pd.DataFrame]
+    """The labelled rows that it can be judged on; none may be enough."""
+    adapted: Callable[[Any, pd.DataFrame], Any]
+    """(it, the rows to fit on): the candidate, moved towards what the home's labels say."""
+    leaned_on: Callable[[pd.DataFrame, Any, Any], Any]
+    """(rows, options, it): the home's own model, as `fit`, but leaning on it where labels are few."""
+    fitted_on: Callable[[Any], str]
+    """The kind of data that it may serve."""
+
+
+@dataclass(frozen=True)
 class ModelSpec:
     """One registered model. To add one: a file in models/specs that defines SPEC, and its test."""
 
@@ -128,6 +146,7 @@ class ModelSpec:
     reference: FeatureColumns = field(default_factory=dict)
     """Looked up in training only: what the rivals of the model are computed from."""
     formula: Formula | None = None
+    elsewhere: Elsewhere | None = None
     in_gold: bool = True
     unserved: Mapping[str, str] = field(default_factory=dict)
     """Outputs that say why the others are null while no version serves."""

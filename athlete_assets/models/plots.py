@@ -79,7 +79,7 @@ def residual_by_history(scored: pd.DataFrame, methods: Sequence[str]) -> Figure:
 def feature_effect(estimator: TimeEstimator, rows: pd.DataFrame) -> Figure:
     """Mean absolute effect (TimeEstimator.effects) of the most important features on p50, as % of the time."""
     matrix = design_matrix(rows, list(rows["distance"]))[estimator.features]
-    effect = np.abs(estimator.effects(matrix)).mean(axis=0) * 100
+    effect = np.abs(estimator.effects(matrix, list(rows["distance"]))).mean(axis=0) * 100
     order = np.argsort(effect)[-MOST_FEATURES:]
     figure, axes = _figure("What moves the prediction", "mean absolute effect (% of the time)", "", height=5.5)
     axes.barh([matrix.columns[number] for number in order], effect[order])

@@ -17,7 +17,9 @@ from athlete_assets.settings import Settings
 
 STATUS, REASONS, KIND, PREVIOUS = "validation_status", "validation_reasons", "kind", "previous_champion"
 APPROVED, REJECTED = "approved", "rejected"
-LEARNED, FORMULA = "learned", "formula"
+LEARNED, POPULATION, FORMULA = "learned", "population", "formula"
+FITTED_ON = "fitted_on"
+"""Tag of a version that must serve no other kind of data than it was fitted on: real or simulated."""
 TAG_LENGTH = 1_000
 """Unity Catalog refuses longer tag values, MLflow's own registry those above 5,000."""
 
@@ -42,11 +44,15 @@ def decided(found: Sequence[tuple[bool, str]]) -> Decision:
     )
 
 
-def apply(model: str, version: str, decision: Decision, settings: Settings, kind: str = LEARNED) -> None:
+def apply(
+    model: str, version: str, decision: Decision, settings: Settings, kind: str = LEARNED, fitted_on: str | None = None
+) -> None:
     """Marks a registered version as challenger with the gate's verdict, and lets it serve where that is `approved`."""
     client, name = registry.client(settings), registry.model_name(model, settings)
     client.set_registered_model_alias(name, CHALLENGER, version)
     client.set_model_version_tag(name, version, KIND, kind)
+    if fitted_on:
+        client.set_model_version_tag(name, version, FITTED_ON, fitted_on)
     client.set_model_version_tag(name, version, STATUS, APPROVED if decision.approved else REJECTED)
     client.set_model_version_tag(name, version, REASONS, "\n".join(decision.reasons)[:TAG_LENGTH])
     if decision.approved:
@@ -71,9 +77,15 @@ def champion_version(model: str, settings: Settings) -> str | None:
 
 
 def kind_of(model: str, version: str, settings: Settings) -> str:
-    """`learned`, or `formula` for a version that says nothing else."""
+    """`learned` (from this home's labels), `population`, or `formula` for a version that says nothing else."""
     found = registry.client(settings).get_model_version(registry.model_name(model, settings), version)
     return str(found.tags.get(KIND, FORMULA))
+
+
+def fitted_on(model: str, version: str, settings: Settings) -> str | None:
+    """The only kind of data that the version may serve (real or simulated); None where it may serve any."""
+    found = registry.client(settings).get_model_version(registry.model_name(model, settings), version)
+    return found.tags.get(FITTED_ON)
 
 
 def rollback(model: str, settings: Settings) -> tuple[str, str]:

@@ -1,8 +1,9 @@
 """Why a prediction is what it is, in sentences that an athlete understands.
 
-SHAP values of the p50 model (those of its line: slope times distance from the mean) add up to its logarithm of run time
-over baseline; summed over a theme (volume, heart rate, runs over the distance, ...) and turned into seconds, they say
-what each side of the training did to the prediction.
+SHAP values of the p50 model (those of its line: slope times distance from the mean) add up to its logarithm of run
+time over baseline; summed over a theme (volume, heart rate, runs over the distance, ...) and turned into seconds at
+each race distance, they say what each side of the training did to the prediction. A population line that was moved
+towards the home's own efforts says that, too.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from athlete_assets import tables
 from athlete_assets.errors import ContractError
@@ -22,7 +24,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 DISTANCE = "10k"
-"""The distance that the reasons are given for: the one that most athletes have run."""
+"""The distance that a sentence names a time at: the one that most athletes have run."""
+OVER = {"5k": "5 km", "10k": "10 km", "half": "the half marathon", "marathon": "the marathon"}
 MOST = 3
 SMALLEST_EFFECT = 0.003
 """A theme that moves the time by less (0.3 %) is not worth a sentence."""
@@ -41,11 +44,12 @@ def _level(row: Row) -> str:
 
 
 def _same_distance(row: Row) -> str:
+    said = "What you have run at the distance itself"
     if _known(row, f"best_{DISTANCE}_60d_s"):
-        return f"Your fastest 10 km run of the last 60 days took {clock(row[f'best_{DISTANCE}_60d_s'])}"
+        return f"{said} (your fastest 10 km run of the last 60 days took {clock(row[f'best_{DISTANCE}_60d_s'])})"
     if _known(row, f"best_{DISTANCE}_365d_s"):
-        return f"Your fastest 10 km run of the last year took {clock(row[f'best_{DISTANCE}_365d_s'])}"
-    return "You have not run 10 km in the last year"
+        return f"{said} (your fastest 10 km run of the last year took {clock(row[f'best_{DISTANCE}_365d_s'])})"
+    return f"{said} (you have not run 10 km in the last year)"
 
 
 def _other_distances(row: Row) -> str:
@@ -89,6 +93,10 @@ def _effort(row: Row) -> str:
         f"Your best recent effort, {row['recent_effort_distance_m'] / 1000:.1f} km in "
         f"{clock(row['recent_effort_time_s'])}, was {row['recent_effort_age_days']:.0f} days ago"
     )
+
+
+def _own_efforts(row: Row) -> str:
+    return "Your own hard efforts so far, beside those of other runners with the same training"
 
 
 Theme = Callable[[Row], str]
@@ -160,27 +168,43 @@ def theme_of(feature: str) -> Theme:
 
 
 def top_reasons(estimator: TimeEstimator, wide: pd.DataFrame) -> list[list[str]]:
-    """For each row of `wide` (INPUTS) the themes that moved its 10 km time most, the largest first.
+    """For each row of `wide` (INPUTS) the themes that moved its times most, the largest first.
 
-    A row without a baseline, or one that nothing moved, has none. Each sentence ends with its effect.
+    A row without a baseline, or one that nothing moved, has none. Each sentence ends with its effect at each distance.
     """
     reasons: list[list[str]] = [[] for _ in range(len(wide))]
-    target = np.full(len(wide), tables.DISTANCES_M[DISTANCE])
-    baseline = baseline_seconds(wide, target)
-    known = np.flatnonzero(np.isfinite(baseline))
+    distances = list(tables.DISTANCES_M)
+    baseline = np.column_stack([baseline_seconds(wide, np.full(len(wide), tables.DISTANCES_M[n])) for n in distances])
+    known = np.flatnonzero(np.isfinite(baseline[:, 0]))
     if not len(known):
         return reasons
     rows = wide.iloc[known]
-    matrix = design_matrix(rows, [DISTANCE] * len(rows))[estimator.features]
-    themes = [theme_of(name) for name in matrix.columns]
-    names = list(dict.fromkeys(themes))
-    membership = np.array([[theme is name for name in names] for theme in themes], dtype=np.float64)
-    effects = estimator.effects(matrix) @ membership * estimator.trust[DISTANCE]
-    for number, (position, effect) in enumerate(zip(known, effects, strict=True)):
-        row = rows.iloc[number]
-        for theme in np.argsort(-np.abs(effect))[:MOST]:
-            if abs(effect[theme]) >= SMALLEST_EFFECT:
-                seconds = abs(baseline[position] * np.expm1(effect[theme]))
-                pace = "faster" if effect[theme] < 0 else "slower"
-                reasons[position].append(f"{names[theme](row)}: {clock(seconds)} {pace} over 10 km.")
+    # (rows, themes, distances)
+    effects = np.stack([_effects_of_themes(estimator, rows, name) for name in distances], axis=2)
+    for number, position in enumerate(known):
+        row, effect = rows.iloc[number], effects[number]
+        for theme in np.argsort(-np.abs(effect).mean(axis=1), kind="stable")[:MOST]:
+            said = [
+                f"{clock(abs(seconds))} {'faster' if seconds < 0 else 'slower'} over {OVER[name]}"
+                for name, seconds, share in zip(
+                    distances, baseline[position] * np.expm1(effect[theme]), effect[theme], strict=True
+                )
+                if abs(share) >= SMALLEST_EFFECT
+            ]
+            if said:
+                reasons[position].append(f"{_THEMES_IN_ORDER[theme](row)}: {', '.join(said)}.")
     return reasons
+
+
+_THEMES_IN_ORDER = (*FEATURES_OF_THEMES, _own_efforts)
+
+
+def _effects_of_themes(estimator: TimeEstimator, rows: pd.DataFrame, distance: str) -> NDArray[np.float64]:
+    """(rows, themes): what each theme adds to the logarithm of the time at a distance."""
+    named = [distance] * len(rows)
+    matrix = design_matrix(rows, named)[estimator.features]
+    themes = [theme_of(name) for name in matrix.columns]
+    membership = np.array([[theme is other for other in _THEMES_IN_ORDER] for theme in themes], dtype=np.float64)
+    effects: NDArray[np.float64] = estimator.effects(matrix, named) @ membership
+    effects[:, -1] = (estimator.shift or {}).get(distance, 0.0)
+    return effects

@@ -33,6 +33,8 @@ def newest(rows: pd.DataFrame, day: str, share: float, embargo_days: int) -> tup
     import pandas as pd
 
     days = rows[day]
+    if rows.empty:
+        return rows, rows
     cut = days.sort_values().iloc[int((1 - share) * len(rows))]
     train = rows[days < cut - pd.Timedelta(days=embargo_days)].reset_index(drop=True)
     return train, rows[days >= cut].reset_index(drop=True)

@@ -5,6 +5,9 @@ athlete of whom little is known gets the baseline. A robust ridge regression wei
 other, which is a sum and costs trees many splits; three CatBoost quantile models (p10, p50, p90) learn what it leaves
 over. The quantiles are sorted; the interval is then moved per distance by what it missed on athletes that it had not
 seen (conformalised quantile regression, Romano, Patterson & Candes, 2019).
+
+Where a home's labels at a distance are few, its model leans on the population line (`models/population.py`), or on the
+bias-corrected baseline where that must not serve. The population line alone is an estimator, too: one without trees.
 """
 
 from __future__ import annotations
@@ -18,6 +21,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from athlete_assets import tables
+from athlete_assets.models.labels import RACE
 from athlete_assets.models.model_spec import Options, setting
 from athlete_assets.models.splits import TooLittleToLearnFrom, athlete_folds
 from athlete_assets.models.training_set import INPUTS, baseline_seconds, design_matrix
@@ -31,12 +35,12 @@ Floats = NDArray[np.float64]
 DISTANCES = tuple(tables.DISTANCES_M)
 QUANTILES = (0.1, 0.5, 0.9)
 OUTPUTS = tuple(column for columns in tables.TIME_COLUMNS.values() for column in columns)
-MODEL, BASELINE = "model", "baseline"
+MODEL, POPULATION, BASELINE = "model", "population", "baseline"
 
 MIN_RUN_DAYS_90D = 5
 """An athlete with fewer is served by the baseline."""
 LABELS_TO_TRUST = 30
-"""Labels at a distance from which the model counts as much as the baseline: with n it counts n / (n + this)."""
+"""Labels at a distance from which a model counts as much as what it leans on: with n it counts n / (n + this)."""
 ATHLETE_POWER = 0.3
 """An athlete's labels weigh n^-0.3 each, so that one who runs every week does not drown the others."""
 CALIBRATION_FOLDS = 5
@@ -68,8 +72,8 @@ class TimeEstimatorOptions(Options):
     )
     min_labels: int = Field(default=100, ge=20, description="fewer teach a model their own noise")
     min_athletes: int = Field(default=5, ge=2, description="labels of fewer do not carry a model")
-    min_holdout_10k: int = setting("time_estimator_min_holdout_10k")
-    max_mae_10k_s: float = setting("time_estimator_max_mae_10k_s")
+    min_races: int = Field(default=200, ge=20, description="marked races from which other efforts teach nothing more")
+    min_holdout: int = setting("time_estimator_min_holdout")
     max_labels_for_folds: int = setting("training_max_labels_for_folds")
 
     @property
@@ -123,30 +127,59 @@ class TimeEstimator:
     bias: dict[str, float]
     """By distance, the median log ratio in training: what the bias-corrected baseline adds."""
     trust: dict[str, float]
-    """By distance, the share of the model against the bias-corrected baseline."""
+    """By distance, the share of the model against what it leans on; all where a distance is not named."""
     offsets: dict[str, tuple[float, float]]
     """By distance, how far the interval's fast and slow ends move outwards (negative: inwards)."""
     baseline_interval: dict[str, tuple[float, float]]
     """By distance, the baseline's p10 and p90 of the log ratio about its bias."""
     features: list[str] = field(default_factory=list)
+    name: str = MODEL
+    """What served_by says where it serves: model, or population."""
+    shift: dict[str, float] | None = None
+    """By distance, what the home's own efforts add to a population line."""
+    population: TimeEstimator | None = None
+    """What it leans on; None: the bias-corrected baseline."""
 
     def log_ratios(self, wide: pd.DataFrame, distances: Sequence[str]) -> Floats:
         """(rows, 3): p10, p50, p90 before conformal offsets, sorted."""
         matrix = design_matrix(wide, distances)[self.features]
-        trees = np.column_stack([self.models[quantile].predict(matrix) for quantile in QUANTILES])
-        raw = self.line.log_ratios(matrix)[:, None] + trees
+        raw = np.repeat(self.line.log_ratios(matrix)[:, None], len(QUANTILES), axis=1)
+        if self.models:
+            raw += np.column_stack([self.models[quantile].predict(matrix) for quantile in QUANTILES])
         trust = np.array([self.trust.get(name, 1.0) for name in distances])[:, None]
+        blended = trust * raw + (1 - trust) * self._leaned_on(wide, distances)
+        if self.shift:
+            blended += np.array([self.shift.get(name, 0.0) for name in distances])[:, None]
+        return np.sort(blended, axis=1)
+
+    def _leaned_on(self, wide: pd.DataFrame, distances: Sequence[str]) -> Floats:
+        """(rows, 3): what counts where labels are few."""
+        if self.population is not None:
+            return self.population.quantiles(wide, distances)
         bias = np.array([self.bias.get(name, 0.0) for name in distances])
         spread = np.array([self.baseline_interval.get(name, (-0.15, 0.15)) for name in distances])
-        baseline = np.column_stack([bias + spread[:, 0], bias, bias + spread[:, 1]])
-        return np.sort(trust * raw + (1 - trust) * baseline, axis=1)
+        return np.column_stack([bias + spread[:, 0], bias, bias + spread[:, 1]])
 
-    def effects(self, matrix: pd.DataFrame) -> Floats:
-        """(rows, features): what each feature of the design matrix adds to p50's log ratio, against its mean effect."""
-        from catboost import Pool
+    def quantiles(self, wide: pd.DataFrame, distances: Sequence[str]) -> Floats:
+        """(rows, 3): p10, p50, p90 of the log ratio with the conformal offsets."""
+        learned = self.log_ratios(wide, distances)
+        moved = np.array([self.offsets[name] for name in distances])
+        learned[:, 0] = np.minimum(learned[:, 0] - moved[:, 0], learned[:, 1])
+        learned[:, 2] = np.maximum(learned[:, 2] + moved[:, 1], learned[:, 1])
+        return learned
 
-        trees = self.models[0.5].get_feature_importance(Pool(matrix), type="ShapValues")[:, :-1]
-        effects: Floats = trees + self.line.effects(matrix) - self.line.usual
+    def effects(self, matrix: pd.DataFrame, distances: Sequence[str]) -> Floats:
+        """(rows, features): what each feature of the design matrix, seen from the distance named for its row, adds to
+        p50's log ratio, against its mean effect in training."""
+        effects: Floats = self.line.effects(matrix) - self.line.usual
+        if self.models:
+            from catboost import Pool
+
+            effects += self.models[0.5].get_feature_importance(Pool(matrix), type="ShapValues")[:, :-1]
+        trust = np.array([self.trust.get(name, 1.0) for name in distances])[:, None]
+        effects *= trust
+        if self.population is not None:
+            effects += (1 - trust) * self.population.effects(matrix[self.population.features], distances)
         return effects
 
     def times(self, wide: pd.DataFrame, distances: Sequence[str]) -> tuple[Floats, NDArray[np.bool_]]:
@@ -162,15 +195,11 @@ class TimeEstimator:
         logs = bias + np.column_stack([fallback[:, 0] * WIDER, np.zeros(len(wide)), fallback[:, 1] * WIDER])
         if is_model.any():
             chosen = [name for name, served in zip(distances, is_model, strict=True) if served]
-            learned = self.log_ratios(wide[is_model], chosen)
-            moved = np.array([self.offsets[name] for name in chosen])
-            learned[:, 0] = np.minimum(learned[:, 0] - moved[:, 0], learned[:, 1])
-            learned[:, 2] = np.maximum(learned[:, 2] + moved[:, 1], learned[:, 1])
-            logs[is_model] = learned
+            logs[is_model] = self.quantiles(wide[is_model], chosen)
         return baseline[:, None] * np.exp(logs), is_model
 
     def predict(self, wide: pd.DataFrame) -> pd.DataFrame:
-        """OUTPUTS in seconds and served_by (model | baseline | None), one row a row of `wide` (INPUTS).
+        """OUTPUTS in seconds and served_by (model | population | baseline | None), one row a row of `wide` (INPUTS).
 
         A longer distance never gets a shorter time, at any of the three quantiles.
         """
@@ -184,28 +213,34 @@ class TimeEstimator:
             predicted, fast, slow = tables.TIME_COLUMNS[name]
             columns |= {fast: times[:, number, 0], predicted: times[:, number, 1], slow: times[:, number, 2]}
         frame = pd.DataFrame({name: columns[name] for name in OUTPUTS}, index=wide.index)
-        served = np.where(scored[0][1], MODEL, BASELINE).astype(object)
+        served = np.where(scored[0][1], self.name, BASELINE).astype(object)
         served[~np.isfinite(times[:, 0, 1])] = None
         frame["served_by"] = served
         return frame
 
 
-def fit(labelled: pd.DataFrame, options: TimeEstimatorOptions = DEFAULTS) -> TimeEstimator:
+def fit(
+    labelled: pd.DataFrame, options: TimeEstimatorOptions = DEFAULTS, population: TimeEstimator | None = None
+) -> TimeEstimator:
     """Fits on labelled rows (RACE_EFFORTS columns with INPUTS as known on the evening before).
+
+    `population`: what it leans on where labels are few.
 
     Rows without a recent effort cannot be learned from, and those with a `left_out` reason are not. Raises
     TooLittleToLearnFrom.
     """
-    usable = learned_from(usable_rows(labelled, options))
-    log_ratio = log_ratios_of(usable)
-    estimator = _without_offsets(usable, log_ratio, options)
-    estimator.offsets = _offsets(usable, log_ratio, options)
+    usable = usable_rows(labelled, options)
+    taught = learned_from(usable)
+    estimator = _without_offsets(taught, log_ratios_of(taught), options, population)
+    estimator.offsets = _offsets(usable, options, population)
     return estimator
 
 
-def _without_offsets(usable: pd.DataFrame, log_ratio: Floats, options: TimeEstimatorOptions) -> TimeEstimator:
+def _without_offsets(
+    usable: pd.DataFrame, log_ratio: Floats, options: TimeEstimatorOptions, population: TimeEstimator | None
+) -> TimeEstimator:
     matrix = design_matrix(usable, list(usable["distance"]))
-    weight = _weights(usable)
+    weight = weights_of(usable)
     bias = _bias(usable, log_ratio)
     line = fit_line(matrix, log_ratio, weight, options.ridge_penalty)
     return TimeEstimator(
@@ -216,6 +251,7 @@ def _without_offsets(usable: pd.DataFrame, log_ratio: Floats, options: TimeEstim
         offsets={},
         baseline_interval=_baseline_interval(usable, log_ratio, bias),
         features=list(matrix.columns),
+        population=population,
     )
 
 
@@ -252,6 +288,7 @@ def _standardised(matrix: pd.DataFrame, centre: Floats, scale: Floats) -> tuple[
 def usable_rows(labelled: pd.DataFrame, options: TimeEstimatorOptions = DEFAULTS) -> pd.DataFrame:
     """The rows that have a baseline; raises TooLittleToLearnFrom that says what is missing.
 
+    Where the athletes marked enough races, these alone: other efforts are slower, and a race time is what is asked for.
     Those with a `left_out` reason are among them: they judge, though they teach nothing.
     """
     if labelled.empty:
@@ -262,7 +299,7 @@ def usable_rows(labelled: pd.DataFrame, options: TimeEstimatorOptions = DEFAULTS
             "all features of all labels are null: athlete_performance_features does not reach the labels' days; "
             "materialise it for them first"
         )
-    usable = labelled[inputs["recent_effort_time_s"].notna()].reset_index(drop=True)
+    usable = with_baseline(labelled)
     taught = learned_from(usable)
     known = taught[taught["distance"].isin(DISTANCES)]
     if len(known) < options.min_labels or known["athlete_id"].nunique() < options.min_athletes:
@@ -270,7 +307,15 @@ def usable_rows(labelled: pd.DataFrame, options: TimeEstimatorOptions = DEFAULTS
             f"{len(known)} labels of {known['athlete_id'].nunique()} athletes with features; "
             f"at least {options.min_labels} of {options.min_athletes} are needed"
         )
+    races = usable[usable["effort"] == RACE]
+    if len(races) >= options.min_races and races["athlete_id"].nunique() >= options.min_athletes:
+        return races.reset_index(drop=True)
     return usable
+
+
+def with_baseline(labelled: pd.DataFrame) -> pd.DataFrame:
+    """The rows of an athlete with a recent effort: without one nothing predicts."""
+    return labelled[labelled["recent_effort_time_s"].notna()].reset_index(drop=True)
 
 
 def learned_from(labelled: pd.DataFrame) -> pd.DataFrame:
@@ -290,7 +335,8 @@ def _count(rows: pd.DataFrame, name: str) -> int:
     return int((rows["distance"] == name).sum())
 
 
-def _weights(usable: pd.DataFrame) -> Floats:
+def weights_of(usable: pd.DataFrame) -> Floats:
+    """Of each label in a fit: its tier's, and less of an athlete with many."""
     labels = usable.groupby("athlete_id")["time_s"].transform("size").to_numpy(np.float64)
     weights: Floats = usable["weight"].to_numpy(np.float64) * labels**-ATHLETE_POWER
     return weights
@@ -332,26 +378,41 @@ def fit_quantiles(
     return models
 
 
-def _offsets(usable: pd.DataFrame, log_ratio: Floats, options: TimeEstimatorOptions) -> dict[str, tuple[float, float]]:
-    """How far each end of the interval has to move, per distance, from predictions of athletes left out of the fit."""
+def _offsets(
+    usable: pd.DataFrame, options: TimeEstimatorOptions, population: TimeEstimator | None
+) -> dict[str, tuple[float, float]]:
+    """How far each end of the interval has to move, per distance, from predictions of athletes left out of the fit.
+
+    Of all efforts: those that teach nothing happen, too, and the interval is to hold them.
+    """
+    log_ratio = log_ratios_of(usable)
     fold = athlete_folds(usable["athlete_id"].to_numpy(), CALIBRATION_FOLDS)
     unseen = np.full((len(usable), len(QUANTILES)), np.nan)
     for number in np.unique(fold):
-        held_out, rest = fold == number, usable[fold != number].reset_index(drop=True)
-        partial = _without_offsets(rest, log_ratio[fold != number], options)
+        held_out, rest = fold == number, learned_from(usable[fold != number])
+        partial = _without_offsets(rest.reset_index(drop=True), log_ratios_of(rest), options, population)
         unseen[held_out] = partial.log_ratios(usable[held_out], list(usable["distance"][held_out]))
-    misses = np.column_stack([unseen[:, 0] - log_ratio, log_ratio - unseen[:, 2]])
-    distance, day = usable["distance"].to_numpy(), usable["activity_date"].to_numpy()
-    everything = _moved(_newest(misses, day))
+    return offsets_of(usable, np.column_stack([unseen[:, 0] - log_ratio, log_ratio - unseen[:, 2]]))
+
+
+def offsets_of(
+    rows: pd.DataFrame, misses: Floats, newest_share: float = CALIBRATION_SHARE
+) -> dict[str, tuple[float, float]]:
+    """By effort distance, how far each end of the interval has to move outwards, from the newest share of the rows.
+
+    misses: (rows, 2), how far the time run lies beyond the fast and the slow end, in logarithm of time.
+    """
+    distance, day = rows["distance"].to_numpy(), rows["activity_date"].to_numpy()
+    everything = _moved(_newest(misses, day, newest_share))
     offsets = {}
     for name in tables.EFFORT_DISTANCES_M:
-        own = _newest(misses[distance == name], day[distance == name])
+        own = _newest(misses[distance == name], day[distance == name], newest_share)
         offsets[name] = _moved(own) if len(own) >= FEWEST_OF_A_DISTANCE else everything
     return offsets
 
 
-def _newest(misses: Floats, day: NDArray[Any]) -> Floats:
-    wanted = max(int(len(day) * CALIBRATION_SHARE), min(len(day), CALIBRATION_MIN))
+def _newest(misses: Floats, day: NDArray[Any], share: float) -> Floats:
+    wanted = max(int(len(day) * share), min(len(day), CALIBRATION_MIN))
     return misses[np.argsort(day, kind="stable")[len(day) - wanted :]]
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +13,7 @@ from athlete_assets.models import distributions, model_card, promotion, registry
 from athlete_assets.models.model_spec import Candidate, FeatureColumns, Judgement, ModelSpec, Options
 from athlete_assets.models.promotion import Decision
 from athlete_assets.models.registry import Serving
+from athlete_assets.models.splits import TooLittleToLearnFrom
 from athlete_assets.settings import Settings
 from athlete_assets.store.base import Store
 from athlete_assets.store.feature_store import FeatureStore
@@ -71,12 +72,16 @@ class Training:
         keys = ["athlete_id", spec.evening, *(["activity_id"] if "activity_id" in frame else [])]
         return frame.sort_values(keys, ignore_index=True)
 
+    def serving_kind(self, spec: ModelSpec) -> str | None:
+        """Kind of the version that serves: learned, population or formula; None where none does."""
+        version = promotion.champion_version(spec.name, self.settings)
+        return promotion.kind_of(spec.name, version, self.settings) if version else None
+
     def champion(self, spec: ModelSpec) -> Serving | None:
-        """The learned model that serves; None where a formula does, or nothing."""
-        found = registry.serving(spec.name, self.settings)
-        if found is None or promotion.kind_of(spec.name, found.version, self.settings) != promotion.LEARNED:
+        """The model that serves; None where a formula does, or nothing."""
+        if self.serving_kind(spec) in (None, promotion.FORMULA):
             return None
-        return found
+        return registry.serving(spec.name, self.settings)
 
     def registered(
         self, spec: ModelSpec, pyfunc: Callable[[], Any], rows: DataFrame, label: str, features: FeatureColumns
@@ -140,15 +145,55 @@ class Training:
 def train(spec: ModelSpec, training: Training, options: Options) -> Trained:
     """Fits, judges and registers a challenger in a nested MLflow run; the champion changes only where the gate opens.
 
-    Raises TooLittleToLearnFrom or FeaturesBehindLabels before anything is registered.
+    Where the home has too few labels, or its own challenger is turned away while no earlier one of its own serves, the
+    model fitted elsewhere is the next challenger, if the spec has one for this kind of data. Raises
+    TooLittleToLearnFrom or FeaturesBehindLabels before anything is registered.
     """
+    labelled = training.labelled(spec)
+    elsewhere = spec.elsewhere.of_home(training.store) if spec.elsewhere else None
+    try:
+        usable = spec.usable(labelled, options)
+        own = _challenged(spec, training, options, usable, elsewhere, promotion.LEARNED)
+    except TooLittleToLearnFrom as error:
+        if elsewhere is None or training.serving_kind(spec) == promotion.LEARNED:
+            raise
+        said: tuple[str, ...] = (f"the home trains none of its own: {error}",)
+    else:
+        if own.decision.approved or elsewhere is None or training.serving_kind(spec) == promotion.LEARNED:
+            return own
+        said = ("the home's own model does not serve yet", *own.decision.reasons, "the population's is tried")
+    assert spec.elsewhere is not None
+    rows = spec.elsewhere.usable(labelled)
+    return _challenged(spec, training, options, rows, elsewhere, promotion.POPULATION, said)
+
+
+def _challenged(
+    spec: ModelSpec,
+    training: Training,
+    options: Options,
+    usable: pd.DataFrame,
+    elsewhere: Any | None,
+    kind: str,
+    said: tuple[str, ...] = (),
+) -> Trained:
+    """One challenger: `kind` learned (fitted here) or population. `said`: what was said of an earlier one."""
     mlflow = training.mlflow
-    usable = spec.usable(training.labelled(spec), options)
     train, holdout = splits.newest(usable, spec.day, options.holdout_share, options.embargo_days)
-    fitted = spec.fit(train, options)
-    judgement = spec.judge(Candidate(fitted, train, holdout, usable, training.champion(spec)), options)
+    fitted: Any
+    if elsewhere is None or spec.elsewhere is None:
+        fitted = spec.fit(train, options)
+    elif kind == promotion.POPULATION:
+        fitted = spec.elsewhere.adapted(elsewhere, train)
+    else:
+        fitted = spec.elsewhere.leaned_on(train, options, elsewhere)
+    judgement = spec.judge(
+        Candidate(fitted, train, holdout, usable, training.champion(spec), population=elsewhere), options
+    )
+    judgement = replace(judgement, decision=replace(judgement.decision, reasons=(*said, *judgement.decision.reasons)))
     status = promotion.APPROVED if judgement.decision.approved else promotion.REJECTED
-    with mlflow.start_run(run_name=spec.name, nested=True) as run:
+    with mlflow.start_run(
+        run_name=spec.name if kind == promotion.LEARNED else f"{spec.name} ({kind})", nested=True
+    ) as run:
         mlflow.set_tags(
             {
                 "dagster_run_id": training.dagster_run_id,
@@ -161,28 +206,30 @@ def train(spec: ModelSpec, training: Training, options: Options) -> Trained:
         mlflow.log_metrics(dict(judgement.metrics))
         mlflow.log_text(judgement.text, "evaluation.txt")
         mlflow.log_dict(judgement.figures, model_card.EVALUATION)
-        mlflow.log_dict(model_card.label_facts(spec, train, holdout), model_card.LABELS)
+        if len(train) or len(holdout):
+            mlflow.log_dict(model_card.label_facts(spec, train, holdout), model_card.LABELS)
         for name, figure in judgement.plots.items():
             mlflow.log_figure(figure, f"plots/{name}.png")
-        few = train.iloc[:: max(1, len(train) // distributions.ROWS_PREDICTED)]
-        said = spec.pyfunc(fitted).predict(None, few[list(spec.inputs)].astype(float))
-        seen = distributions.TrainingSample.of(train, spec.inputs, said)
-        mlflow.log_text(distributions.to_json(seen), distributions.ARTIFACT)
+        if kind == promotion.LEARNED or len(train) >= distributions.LEAST_VALUES:
+            few = train.iloc[:: max(1, len(train) // distributions.ROWS_PREDICTED)]
+            told = spec.pyfunc(fitted).predict(None, few[list(spec.inputs)].astype(float))
+            seen = distributions.TrainingSample.of(train, spec.inputs, told)
+            mlflow.log_text(distributions.to_json(seen), distributions.ARTIFACT)
         rows = training.store.read(spec.labels).select("athlete_id", spec.evening, spec.label)
         version = training.registered(spec, lambda: spec.pyfunc(fitted), rows, spec.label, spec.features)
-        promotion.apply(spec.name, version, judgement.decision, training.settings)
+        fitted_on = spec.elsewhere.fitted_on(elsewhere) if spec.elsewhere and elsewhere is not None else None
+        promotion.apply(spec.name, version, judgement.decision, training.settings, kind, fitted_on=fitted_on)
         # the run's metrics count as they stand: its card is read from them
         model_card.describe(spec, version, training.settings)
         return Trained(version, run.info.run_id, judgement)
 
 
 def serve_formula(spec: ModelSpec, training: Training) -> None:
-    """Measures the model's formula anew, registers it and lets it serve, unless a learned version does."""
+    """Measures the model's formula anew, registers it and lets it serve, unless a version of another kind does."""
     from pyspark.sql import functions as F
 
     formula, settings, mlflow = spec.formula, training.settings, training.mlflow
-    serving = promotion.champion_version(spec.name, settings)
-    if formula is None or (serving and promotion.kind_of(spec.name, serving, settings) == promotion.LEARNED):
+    if formula is None or training.serving_kind(spec) in (promotion.LEARNED, promotion.POPULATION):
         return
     found = formula.measured(training.store)
     evenings = training.store.read(tables.ROLLING).select(

@@ -8,6 +8,7 @@ their role (the same distance, the next shorter, the next longer), as ratios to 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -112,3 +113,11 @@ def design_matrix(wide: pd.DataFrame, distances: Sequence[str]) -> pd.DataFrame:
     for days in (28, 90):
         columns[f"longest_run_{days}d_of_target"] = values[f"longest_run_{days}d_km"] * 1000 / target
     return pd.DataFrame(columns, index=wide.index)
+
+
+@lru_cache
+def feature_names() -> tuple[str, ...]:
+    """The columns of `design_matrix`, in order."""
+    import pandas as pd
+
+    return tuple(design_matrix(pd.DataFrame({name: [np.nan] for name in INPUTS}), ["10k"]).columns)

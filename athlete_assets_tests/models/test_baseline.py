@@ -12,10 +12,12 @@ import pytest
 from athlete_assets import tables
 from athlete_assets.days import midnight
 from athlete_assets.models import baseline
-from athlete_assets.models.baseline import LEAST_EFFORTS, PRIOR, Correction
+from athlete_assets.models.baseline import LEAST_EFFORTS
+from athlete_assets.models.population import REAL, SIMULATED, Correction, shipped
 from athlete_assets.store.local import LocalStore
 from athlete_assets_tests.rows import DAY, rows
 
+PRIOR = shipped(REAL).formula
 NONE = Correction(-0.1, 0.0, 0.1, 0)
 
 
@@ -63,15 +65,26 @@ def test_the_homes_efforts_are_held_against_what_was_known_on_the_evening_before
         {"as_of_date": day, "recent_effort_distance_m": 10_000.0, "recent_effort_time_s": 3_000.0} for day in evenings
     ]
     efforts = [
-        {"activity_id": number, "lookup_timestamp": day, "distance": "10k", "target_m": 10_000.0, "time_s": 3_300.0}
+        {
+            "activity_id": number,
+            "lookup_timestamp": day,
+            "distance": "10k",
+            "target_m": 10_000.0,
+            "time_s": 3_300.0,
+            "left_out": None,
+        }
         for number, day in enumerate(evenings)
     ]
     one = {**efforts[0], "activity_id": 99, "distance": "5k", "target_m": 5_000.0, "time_s": 1_200.0}
+    ride = {**efforts[0], "activity_id": 100, "time_s": 1_800.0, "left_out": "too_fast"}
     store.replace_arrow(tables.PERFORMANCE, rows(tables.PERFORMANCE, *known))
-    store.replace_arrow(tables.RACE_EFFORTS, rows(tables.RACE_EFFORTS, *efforts, one))
+    store.replace_arrow(tables.RACE_EFFORTS, rows(tables.RACE_EFFORTS, *efforts, one, ride))
+    store.replace_arrow(tables.ACTIVITY, rows(tables.ACTIVITY, {"source": "strava_export"}))
     found = baseline.measured(store)
     expected = pytest.approx(math.log(1.1), rel=1e-12)
     assert found["10k"] == Correction(expected, expected, expected, 25)
     assert {name: found[name] for name in ("5k", "half", "marathon")} == {
         name: PRIOR[name] for name in ("5k", "half", "marathon")
     }
+    store.replace_arrow(tables.ACTIVITY, rows(tables.ACTIVITY, {"source": "simulated"}))
+    assert baseline.measured(store)["5k"] == shipped(SIMULATED).formula["5k"]

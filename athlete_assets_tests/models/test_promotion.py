@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from athlete_assets.models import (
     baseline,
     detector_evaluation,
     labels,
+    population,
     promotion,
     reasons,
     registry,
@@ -70,7 +72,7 @@ def _tracking(settings: Settings) -> Iterator[Any]:
 
 
 def register_formula(mlflow: Any, settings: Settings) -> str:
-    corrections = {name: baseline.Correction(-0.1, 0.0, 0.1, 0) for name in tables.DISTANCES_M}
+    corrections = {name: population.Correction(-0.1, 0.0, 0.1, 0) for name in tables.DISTANCES_M}
     logged = mlflow.pyfunc.log_model(
         name="model",
         python_model=baseline.as_mlflow_model(corrections),
@@ -137,30 +139,67 @@ def test_a_registry_that_is_away_leaves_the_champion(
 # -------------------------------------------------------------------------------------------------------------- gate
 
 
-def holdout(model: float, formula: float, efforts: int = 40) -> pd.DataFrame:
-    """Efforts of 2400 s over 10 km; errors of model and formulas as shares."""
-    rows = pd.DataFrame({"time_s": [2_400.0] * efforts, "distance": "10k", "athlete_id": "a"})
-    columns = {time_evaluation.MODEL: 2_400 * (1 + model)}
-    columns |= dict.fromkeys(time_evaluation.FORMULAS, 2_400 * (1 + formula))
+def holdout(
+    model: float, formula: float, athletes: int = 8, spread: float = 0.0, distance: str = "10k"
+) -> pd.DataFrame:
+    """Five efforts of 2400 s of each athlete; errors of model and formulas as shares. `spread`: what is added to the
+    formulas' error of every other athlete, and taken from that of the next."""
+    number = np.repeat(np.arange(athletes), 5)
+    rows = pd.DataFrame({"time_s": 2_400.0, "distance": distance, "athlete_id": number.astype(str)})
+    rows["activity_date"] = pd.Timestamp("2024-01-01", tz="UTC") + pd.to_timedelta(np.arange(len(rows)) * 30, unit="D")
+    theirs = 2_400 * (1 + formula + np.where(number % 2, spread, -spread))
+    columns = {time_evaluation.MODEL: 2_400 * (1 + model), **dict.fromkeys(time_evaluation.FORMULAS, theirs)}
     return rows.assign(**columns)
 
 
+MAKING = {"athletes": 60, "below_strongest_formula": {"mean_ape_below": 0.2, "low": 0.1, "high": 0.3}}
+UNPROVED = {**MAKING, "below_strongest_formula": {"mean_ape_below": 0.1, "low": -0.1, "high": 0.3}}
+
+
 @pytest.mark.parametrize(
-    ("scored", "champion_error", "approved", "said"),
+    ("scored", "champion_error", "making", "approved", "said"),
     [
-        (holdout(0.05, 0.10), None, True, "mean APE 5.00% against 10.00% of riegel_corrected"),
-        (holdout(0.05, 0.05), None, False, "FAILED: mean APE 5.00% against 5.00% of riegel_corrected"),
-        (holdout(0.08, 0.10), None, False, "FAILED: 10 km MAE 192 s"),
-        (holdout(0.05, 0.10, efforts=19), None, False, "FAILED: only 19 efforts at 10 km"),
-        (holdout(0.05, 0.10), 0.04, False, "FAILED: mean APE 5.00% against 4.00% of champion"),
-        (holdout(0.05, 0.10), 0.06, True, "passed: mean APE 5.00% against 6.00% of champion"),
+        (
+            holdout(0.05, 0.10),
+            None,
+            None,
+            True,
+            "against 10.00% of riegel (the strongest formula) on 40 efforts of 8 athletes, +5.00 points",
+        ),
+        (holdout(0.30, 0.40), None, None, True, "passed"),  # 720 s off: how slow athletes are is not judged
+        (holdout(0.05, 0.10, distance="5k"), None, None, True, "passed"),
+        (holdout(0.05, 0.05), None, None, False, "FAILED: mean APE 5.00% against 5.00%"),
+        (holdout(0.05, 0.06, spread=0.05), None, None, False, "not enough to tell; about "),
+        (holdout(0.05, 0.10, athletes=3), None, None, False, "FAILED: only 15 efforts to judge by; 20 are needed"),
+        (holdout(0.05, 0.10, athletes=4), None, None, True, "by blocks of 60 days for there are few athletes"),
+        (holdout(0.05, 0.10), 0.04, None, False, "FAILED: mean APE 5.00% against 4.00%"),
+        (holdout(0.05, 0.10), 0.06, None, True, "passed: mean APE 5.00% against 6.00%"),
+        (holdout(0.05, 0.10), 0.05, None, True, "passed: mean APE 5.00% against 5.00%"),
+        (holdout(0.05, 0.05, athletes=1), None, MAKING, True, "the home's efforts do not speak against it"),
+        (holdout(0.10, 0.05, athletes=1), None, MAKING, False, "FAILED: the formula is nearer here"),
+        (holdout(0.05, 0.10, athletes=0), None, MAKING, True, "no effort of this home to judge by yet"),
+        (holdout(0.05, 0.10), None, UNPROVED, False, "FAILED: 10% [-10%, 30%] below the strongest formula on 60"),
     ],
 )
-def test_the_gate(scored: pd.DataFrame, champion_error: float | None, approved: bool, said: str) -> None:
-    champion = None if champion_error is None else np.full(len(scored), 2_400 * (1 + champion_error))
-    decision = time_evaluation.verdict(scored, champion, TimeEstimatorOptions())
+def test_the_gate(
+    scored: pd.DataFrame, champion_error: float | None, making: dict[str, Any] | None, approved: bool, said: str
+) -> None:
+    rivals = {} if champion_error is None else {CHAMPION: np.full(len(scored), 2_400 * (1 + champion_error))}
+    decision = time_evaluation.verdict(scored, rivals, TimeEstimatorOptions(), making)
     assert decision.approved == approved
-    assert any(said in reason for reason in decision.reasons)
+    assert any(said in reason for reason in decision.reasons), decision.reasons
+
+
+def test_the_number_of_efforts_needed_is_that_of_the_standard_error() -> None:
+    """Formulas' errors of 0 and 10 % by turns, the model's 4 %: 1 point better, -4 or +6 by athlete.
+
+    The standard error of a mean of 8 athletes is 5 / sqrt(8) = 1.768 points; 1.645 of it are 1 point at
+    40 x (1.645 x 1.768)^2 = 338 efforts. The bootstrap estimates it within a few percent.
+    """
+    found = time_evaluation.paired(rows := holdout(0.04, 0.05, spread=0.05), rows["riegel"].to_numpy())
+    assert found is not None
+    assert found.theirs - found.ours == pytest.approx(0.01)
+    assert found.needed == pytest.approx(338, rel=0.12)
 
 
 def test_an_auc_too_good_to_be_true_does_not_pass() -> None:
@@ -254,7 +293,8 @@ def test_the_champion_serves_gold_with_reasons_in_words(trained: tuple[LocalStor
     assert {row["p_disruption_reason"] for row in rows} == {NO_DETECTOR}
     said = [reason for row in rows for reason in row["top_reasons"]]
     assert said
-    assert all(reason.endswith((" faster over 10 km.", " slower over 10 km.")) for reason in said)
+    effect = r"\d+(:\d\d)+ (faster|slower) over (5 km|10 km|the half marathon|the marathon)"
+    assert all(re.search(rf": {effect}(, {effect})*\.$", reason) for reason in said), said
     assert all(len(row["top_reasons"]) <= reasons.MOST for row in rows)
 
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from athlete_assets import tables
-from athlete_assets.models import baseline, time_estimator, time_evaluation, training_set
-from athlete_assets.models.model_spec import ModelSpec
+from athlete_assets.models import baseline, population, time_estimator, time_evaluation, training_set
+from athlete_assets.models.model_spec import Elsewhere, ModelSpec
 from athlete_assets.models.reasons import top_reasons
-from athlete_assets.models.time_estimator import MODEL, TimeEstimator, TimeEstimatorOptions
+from athlete_assets.models.time_estimator import MODEL, POPULATION, TimeEstimator, TimeEstimatorOptions
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -27,7 +27,7 @@ def as_mlflow_model(estimator: TimeEstimator) -> Any:
             self, context: Any, model_input: pd.DataFrame, params: dict[str, Any] | None = None
         ) -> pd.DataFrame:
             frame = estimator.predict(model_input)
-            is_model = (frame["served_by"] == MODEL).to_numpy()
+            is_model = frame["served_by"].isin((MODEL, POPULATION)).to_numpy()
             reasons = iter(top_reasons(estimator, model_input[is_model]))
             lines = ["\n".join(next(reasons)) if served else None for served in is_model]
             frame["top_reasons"] = pd.Series(lines, frame.index, dtype=object)
@@ -52,4 +52,11 @@ SPEC = ModelSpec(
     pyfunc=as_mlflow_model,
     options=TimeEstimatorOptions,
     formula=baseline.FORMULA,
+    elsewhere=Elsewhere(
+        of_home=population.of_home,
+        usable=time_estimator.with_baseline,
+        adapted=lambda line, rows: line.moved(rows),
+        leaned_on=lambda rows, options, line: time_estimator.fit(rows, options, line.moved(rows)),
+        fitted_on=lambda line: line.fitted_on,
+    ),
 )
