@@ -8,6 +8,7 @@ from typing import Any
 
 import dagster as dg
 
+from athlete_assets.models.registry import quietly
 from athlete_assets.settings import Settings
 
 
@@ -21,16 +22,20 @@ def mlflow_resource(settings: Settings) -> dg.ResourceDefinition:
     @dg.resource(description="MLflow tracking (dagster-mlflow)")
     def mlflow(context: dg.InitResourceContext) -> Iterator[Any]:
         import mlflow
-        from dagster_mlflow import mlflow_tracking
+
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", dg.BetaWarning)  # chosen knowingly; its version is pinned
+            from dagster_mlflow import mlflow_tracking
 
         if settings.deployment == "local":
             settings.home.mkdir(parents=True, exist_ok=True)
         mlflow.set_registry_uri(settings.mlflow_registry_uri)
         mlflow.set_tracking_uri(settings.mlflow_tracking_uri)
         experiment = settings.mlflow_experiment
-        if settings.deployment == "local" and mlflow.get_experiment_by_name(experiment) is None:
-            artifacts = (settings.home.resolve() / "mlflow_artifacts").as_uri()
-            mlflow.create_experiment(experiment, artifact_location=artifacts)
+        with quietly():  # a new database is made at the first look
+            if settings.deployment == "local" and mlflow.get_experiment_by_name(experiment) is None:
+                artifacts = (settings.home.resolve() / "mlflow_artifacts").as_uri()
+                mlflow.create_experiment(experiment, artifact_location=artifacts)
         config = {
             "experiment_name": experiment,
             "mlflow_tracking_uri": settings.mlflow_tracking_uri,
@@ -38,7 +43,7 @@ def mlflow_resource(settings: Settings) -> dg.ResourceDefinition:
             "extra_tags": {},
         }
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", dg.BetaWarning)  # chosen knowingly; its version is pinned
+            warnings.simplefilter("ignore", dg.BetaWarning)
             tracking = mlflow_tracking.resource_fn(context.replace_config(config))  # type: ignore[call-arg]
             client = next(tracking)
         yield client
@@ -50,7 +55,9 @@ def mlflow_resource(settings: Settings) -> dg.ResourceDefinition:
 
 
 def _end_of_run(context: dg.HookContext, events: Any) -> Any:
-    from dagster_mlflow import end_mlflow_on_run_finished
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", dg.BetaWarning)
+        from dagster_mlflow import end_mlflow_on_run_finished
 
     return end_mlflow_on_run_finished.hook_fn(context, events)
 

@@ -46,15 +46,20 @@ class Serving:
 
 @contextmanager
 def quietly() -> Iterator[None]:
-    """Keeps mlflow's advice about type hints, pickles and input examples out of the run's log; errors still show."""
+    """Keeps mlflow's advice, and what it prints of each step of its own, out of the run's log; errors are raised."""
+    from mlflow.utils import logging_utils
+
     logger = logging.getLogger("mlflow")
     level = logger.level
     logger.setLevel(logging.ERROR)
+    stream, told = logging_utils.MLFLOW_LOGGING_STREAM, logging_utils.MLFLOW_LOGGING_STREAM.enabled
+    stream.enabled = False
     # recorded, not filtered: mlflow puts a filter of its own before all others
     with warnings.catch_warnings(record=True):
         try:
             yield
         finally:
+            stream.enabled = told
             logger.setLevel(level)
 
 

@@ -212,7 +212,8 @@ def _challenged(
             mlflow.log_figure(figure, f"plots/{name}.png")
         if kind == promotion.LEARNED or len(train) >= distributions.LEAST_VALUES:
             few = train.iloc[:: max(1, len(train) // distributions.ROWS_PREDICTED)]
-            told = spec.pyfunc(fitted).predict(None, few[list(spec.inputs)].astype(float))
+            with registry.quietly():
+                told = spec.pyfunc(fitted).predict(None, few[list(spec.inputs)].astype(float))
             seen = distributions.TrainingSample.of(train, spec.inputs, told)
             mlflow.log_text(distributions.to_json(seen), distributions.ARTIFACT)
         rows = training.store.read(spec.labels).select("athlete_id", spec.evening, spec.label)

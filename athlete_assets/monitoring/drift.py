@@ -25,6 +25,10 @@ FEWEST = 20
 CONFIDENCE = 0.95
 FEWEST_OF_TRAINING = 0.5
 """Of as many athletes as the training had: with fewer the scored are others than those that it was made for."""
+RAN_LATELY = "longest_run_28d_km"
+"""Known where the athlete ran in the last 28 days, as before every effort that a training learns from."""
+OF_THE_MOMENT = ("run_history_days", "recent_effort_age_days")
+"""Inputs that say when one asks and not who runs: histories grow by themselves, and a training asks before efforts."""
 SHOWN = 2
 """Histograms, of the columns that lie farthest."""
 NULLS_SHIFTED = 0.1
@@ -50,36 +54,42 @@ def drift(
 ) -> tuple[CheckOutcome, dict[str, Any]]:
     """Whether a column is distributed otherwise than in training, and histograms of the farthest as metadata.
 
-    inputs, said: the model's inputs and outputs, a row an evening. A column has shifted where its PSI exceeds
-    ATHLETE_DRIFT_PSI by more than a sample of that size does by chance. Passes, and says so, where nothing can be
-    judged.
+    inputs, said: the model's inputs and outputs, a row an evening. Evenings of those who rest for weeks are left out: a
+    training has none, and its home always has some. A column has shifted where its PSI exceeds ATHLETE_DRIFT_PSI by
+    more than a sample of that size does by chance. Passes, and says so, where nothing can be judged.
     """
     import pandas as pd
 
-    columns = {name: inputs[name].to_numpy(np.float64) for name in inputs.columns}
+    if RAN_LATELY in inputs:
+        ran = inputs[RAN_LATELY].notna().to_numpy()
+        inputs, said = inputs[ran], [one for one, counts in zip(said, ran, strict=True) if counts]
+    columns = {name: inputs[name].to_numpy(np.float64) for name in inputs.columns if name not in OF_THE_MOMENT}
     columns |= distributions.predicted(pd.DataFrame(list(said)))
     if not seen.columns:
         return DRIFT.outcome(True, "Not judged: the formula serves, and was not trained.", {DAY: str(day)}), {}
     if len(inputs) < FEWEST:
-        return DRIFT.outcome(True, f"Not judged: {len(inputs)} athletes are too few.", {DAY: str(day)}), {}
+        return DRIFT.outcome(
+            True, f"Not judged: {len(inputs)} athletes who ran lately are too few.", {DAY: str(day)}
+        ), {}
     found = distributions.shifted(seen.columns, columns, least=FEWEST)
     excess = {name: index - by_chance(seen.columns[name], len(inputs)) for name, index in found.items()}
     far = sorted((name for name in excess if excess[name] > settings.drift_psi), key=lambda name: -excess[name])
     nulls = {name: _nulls_added(seen.columns[name], columns[name]) for name in found}
     emptier = sorted((name for name in nulls if nulls[name] > NULLS_SHIFTED), key=lambda name: -nulls[name])
-    few = seen.athletes is not None and len(inputs) < FEWEST_OF_TRAINING * seen.athletes
+    fewer = seen.athletes is not None and len(inputs) < FEWEST_OF_TRAINING * seen.athletes
     sentence = f"{len(far)} of {len(found)} features and predictions lie beyond a PSI of {settings.drift_psi:g}"
     sentence += f": {_listed(far, found)}." if far else "."
     if emptier:
         sentence += f" More often unknown than in training: {_listed(emptier, nulls, '+{:.0%}')}."
-    if few:
+    if fewer:
         sentence += f" {len(inputs)} evenings were scored; the training had {seen.athletes} athletes."
     numbers: dict[str, float | int | str] = {f"psi {name}": round(index, 4) for name, index in found.items()}
     numbers |= {f"nulls added {name}": round(nulls[name], 4) for name in emptier}
     numbers |= {DAY: str(day), "rows": len(inputs), "athletes_in_training": seen.athletes or "unknown"}
     worst = sorted(found, key=lambda name: -excess[name])[:SHOWN]
-    shown = {"drift": charts.drift_histograms({name: (seen.columns[name], columns[name]) for name in worst})}
-    return DRIFT.outcome(not far and not few, sentence, numbers), shown
+    pictured = {name: (seen.columns[name], columns[name]) for name in worst}
+    shown = {"drift": charts.drift_histograms(pictured)} if pictured else {}
+    return DRIFT.outcome(not far and not fewer, sentence, numbers), shown
 
 
 def by_chance(reference: Distribution, count: int) -> float:

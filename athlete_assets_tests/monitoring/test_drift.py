@@ -69,8 +69,25 @@ def test_far_fewer_athletes_than_in_training_are_a_drift() -> None:
     assert "149 evenings were scored; the training had 300 athletes" in outcome.sentence
 
 
-def test_chance_in_a_small_home_is_not_drift() -> None:
+def test_who_rests_for_weeks_is_not_held_against_a_training() -> None:
+    ran = values(60).assign(longest_run_28d_km=12.0)
+    idle = values(40, shift=9).assign(longest_run_28d_km=np.nan)
+    outcome, _ = judged(pd.concat([ran, idle]), outputs(60) + outputs(40, 5000))
+    assert outcome.passed, outcome.sentence
+    assert outcome.numbers["rows"] == 60
+
+
+def test_a_history_that_grows_is_no_drift() -> None:
+    trained = pd.DataFrame({"run_history_days": np.arange(300.0), "athlete_id": "a"})
+    seen = TrainingSample.of(trained, ["run_history_days"], pd.DataFrame())
+    outcome, _ = judged(pd.DataFrame({"run_history_days": np.arange(300.0) + 365}), [], seen)
+    assert outcome.passed
+    assert "0 of 0" in outcome.sentence
+
+
+def test_chance_in_a_small_home_is_not_drift(monkeypatch: pytest.MonkeyPatch) -> None:
     """30 values of the training's own distribution: the plain PSI is mostly above 0.25, and 1 in 20 beyond chance."""
+    monkeypatch.setattr(drift.charts, "drift_histograms", lambda worst: worst)  # 40 drawings are not the point
     plain, alarms = [], 0
     for _ in range(40):
         outcome, _ = judged(values(30), [])
