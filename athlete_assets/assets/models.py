@@ -130,14 +130,19 @@ def _launchpad(spec: ModelSpec, settings: Settings) -> type[dg.Config]:
 
 
 def trained(spec: ModelSpec, run: Training, options: Options) -> dg.MaterializeResult:
-    """Trains, gates, and says what serves now. Too little data to learn from fails the gate, not the asset."""
+    """Trains, gates, and says what serves now.
+
+    Too little data to learn from fails the gate, not the asset, and only where a learned version serves: a home that
+    never had enough is as it should be.
+    """
     metadata: dict[str, Any] = {}
     reasons: tuple[str, ...]
     training.serve_formula(spec, run)
     try:
         found = training.train(spec, run, options)
     except TooLittleToLearnFrom as error:
-        approved, reasons = False, (f"no candidate: {error}",)
+        approved = run.serving_kind(spec) != promotion.LEARNED
+        reasons = (f"no candidate: {error}",)
     else:
         judgement = found.judgement
         approved, reasons = judgement.decision.approved, judgement.decision.reasons

@@ -19,14 +19,17 @@ QUIET_DAYS = 7
 def summary_text(store: LocalStore) -> str:
     """A few lines of text from the stored tables; an empty home gives one line that says so."""
     if not store.exists(tables.STRAVA_ACTIVITIES):
-        return f"There is nothing in {store.settings.home} yet: make run fills it."
+        return f"There is nothing in {store.settings.home} yet: athlete-assets run fills it."
     activities = store.rows(tables.STRAVA_ACTIVITIES, ["athlete_id"])
     rejects = store.rows(tables.REJECTS, ["reject_reasons"])
     accepted = store.rows(tables.ACTIVITY, ["athlete_id"])
     reasons = Counter(reason for row in rejects["reject_reasons"].to_pylist() for reason in row)
+    athletes = pc.count_distinct(activities["athlete_id"]).as_py()
+    waiting = activities.num_rows - accepted.num_rows - rejects.num_rows
     lines = [
-        f"{pc.count_distinct(activities['athlete_id']).as_py()} athletes, {activities.num_rows} silver activities: "
-        f"{accepted.num_rows} accepted, {rejects.num_rows} rejected.",
+        f"{athletes} athlete{'' if athletes == 1 else 's'}, {activities.num_rows} silver activities: "
+        f"{accepted.num_rows} accepted, {rejects.num_rows} rejected"
+        + (f", {waiting} not looked at yet: athlete-assets run." if waiting > 0 else "."),
     ]
     if reasons:
         lines.append("Rejected for: " + ", ".join(f"{reason} {count}" for reason, count in reasons.most_common()) + ".")

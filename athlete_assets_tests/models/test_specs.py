@@ -22,6 +22,7 @@ from athlete_assets.features.daily import daily_features
 from athlete_assets.models import labels, promotion, reasons, registry, splits
 from athlete_assets.models.model_spec import Candidate, Judgement, ModelSpec, Options
 from athlete_assets.models.specs import MODELS
+from athlete_assets.models.training import Training
 from athlete_assets.models.training_set import INPUTS, design_matrix
 from athlete_assets.settings import Settings
 from athlete_assets.store.local import LocalStore
@@ -154,11 +155,15 @@ def test_a_value_that_cannot_be_is_refused_before_anything_is_read(home: Setting
     assert "greater than 0" in failure.error.to_string()  # type: ignore[union-attr]
 
 
-def test_too_little_fails_the_gate_and_not_the_asset(home: Settings) -> None:
+@pytest.mark.parametrize("served", [promotion.FORMULA, promotion.LEARNED])
+def test_too_little_fails_no_asset_and_the_gate_only_where_a_learned_model_serves(
+    home: Settings, monkeypatch: pytest.MonkeyPatch, served: str
+) -> None:
+    monkeypatch.setattr(Training, "serving_kind", lambda *_: served)
     result = materialise(home, SPEC, holdout_share=0.99)
     assert result.success
     (gate,) = result.get_asset_check_evaluations()
-    assert (gate.passed, gate.description) == (False, "no candidate: 0 efforts")
+    assert (gate.passed, gate.description) == (served == promotion.FORMULA, "no candidate: 0 efforts")
 
 
 # --------------------------------------------------------------------------------------------------------- forgotten
