@@ -55,9 +55,11 @@ def _fill_silver(options: argparse.Namespace, settings: Settings) -> None:
     from athlete_assets import commands
 
     _of_the_local_deployment(settings)
-    if options.export is not None:
-        commands.import_file(options.export, settings, options.athlete, options.drop_missing)
-    else:
+    files = [*options.files, *([options.export] if options.export is not None else [])]
+    for file in files:
+        # what one import learned of this home (its zone, its first day) holds for the next
+        commands.import_file(file, Settings.load(), options.athlete, options.drop_missing)
+    if not files:
         commands.simulate_cohort(options.athletes, options.years, options.seed, settings)
 
 
@@ -241,8 +243,9 @@ def parser() -> argparse.ArgumentParser:
 
     run = commands.add_parser("run", help="fill silver, then materialise every asset and print a summary")
     silver_source(run)
-    run.set_defaults(command=_run)
+    run.set_defaults(command=_run, files=[])
     importer = commands.add_parser("import", help="fill silver only: a file, or a simulated cohort")
+    importer.add_argument("files", nargs="*", type=_path, metavar="FILE", help="as --export takes one; several in turn")
     silver_source(importer)
     importer.set_defaults(command=_import)
     status = commands.add_parser("status", help="print the summary of what is there, or all about one athlete")

@@ -14,7 +14,9 @@ import dagster as dg
 import pytest
 
 from athlete_assets import cli
+from athlete_assets.gold.report import summary_text
 from athlete_assets.settings import Settings
+from athlete_assets.store.local import LocalStore
 
 Said = tuple[int, list[str]]
 """A command's exit code, and the lines that it wrote to stderr."""
@@ -89,6 +91,19 @@ def test_a_wrong_setting_gets_one_sentence(called: Callable[..., Said], settings
     code, (line,) = called("status", **settings)
     assert code == 2
     assert says in line
+
+
+def test_several_files_are_imported_in_turn_and_a_bad_one_is_named(called: Callable[..., Said], tmp_path: Path) -> None:
+    for name, start in (("a", 1), ("b", 2)):
+        lines = ["athlete_id,id,start_date,start_date_local,sport_type,distance,moving_time,elapsed_time"]
+        lines += [f"x,{start},2024-05-0{start}T08:00:00Z,2024-05-0{start}T08:00:00,Run,8000,2700,2700"]
+        (tmp_path / f"{name}.csv").write_text("\n".join(lines) + "\n")
+    (tmp_path / "c.csv").write_text("name,price\nflour,2.50\n")
+    code, (line,) = called("import", *(str(tmp_path / f"{name}.csv") for name in "abc"), ATHLETE_TIME_ZONE="UTC")
+    assert code == 2
+    assert "c.csv" in line
+    said = summary_text(LocalStore(Settings(home=tmp_path / "home")))
+    assert said.startswith("1 athlete, 2 silver activities: 0 accepted, 0 rejected, 2 not looked at yet")
 
 
 def test_a_zone_is_known_by_its_city() -> None:
