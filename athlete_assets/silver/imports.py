@@ -8,7 +8,7 @@ the silver contract's columns are ever taken.
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from pathlib import Path
@@ -176,7 +176,8 @@ def _recorded(
     measured = [each for each in outcomes if each.measures is not None]
     unreadable = [each for each in outcomes if each.reason is not None]
     if found.are_found_by_start:
-        of_activities = _found_by_start(measured, activities)
+        theirs = (known[each.digest] for each in outcomes if each.digest in known and each.measures is None)
+        of_activities = _found_by_start(measured, activities, frozenset().union(*theirs))
         if len(of_activities) < len(measured):
             notes.append(
                 f"{len(measured) - len(of_activities)} recordings are of no activity of the export, or of one that has "
@@ -204,8 +205,14 @@ def _recorded(
     return _Recorded(rows, offsets, (*notes, *told), tuple(named), count, zone)
 
 
-def _found_by_start(measured: Sequence[batch.Outcome], activities: pa.Table) -> list[batch.Outcome]:
-    """The recordings that begin with an activity and agree with it, each with its id; one an activity, the nearest."""
+def _found_by_start(
+    measured: Sequence[batch.Outcome], activities: pa.Table, recorded: Collection[int | None]
+) -> list[batch.Outcome]:
+    """The recordings that begin with an activity and agree with it, each with its id; one an activity, the nearest.
+
+    recorded: the activities whose recording among the same files is known already. They keep it: else a second upload
+    of one activity would take its place with each import, by turns.
+    """
     columns = ("start_date", "id", "distance", "elapsed_time")
     rows = zip(*(activities[name].to_pylist() for name in columns), strict=True)
     by_start = [(row[0].timestamp(), *row[1:]) for row in rows if row[0] is not None and row[1] is not None]
@@ -227,7 +234,7 @@ def _found_by_start(measured: Sequence[batch.Outcome], activities: pa.Table) -> 
     taken: dict[int, batch.Outcome] = {}
     used: set[str] = set()
     for _, number, digest, each in sorted(pairs, key=lambda pair: pair[:3]):
-        if number not in taken and digest not in used:
+        if number not in taken and number not in recorded and digest not in used:
             taken[number] = replace(each, file=replace(each.file, activity_id=number))
             used.add(digest)
     return list(taken.values())

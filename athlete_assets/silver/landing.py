@@ -165,6 +165,10 @@ def land_races(store: LocalStore, athlete: str, told: Sequence[Race]) -> dict[Ra
         missing = [race for race, (outcome, _) in done.items() if outcome == "entered"]
         rows = pa.concat_tables([changed, races.activity_rows(athlete, missing, now)])
         _merge(store, tables.STRAVA_ACTIVITIES, rows)
+        # an earlier file may have given another time, by which the race was missing then
+        found = [races.entered_id(athlete, race) for race, (outcome, _) in done.items() if outcome != "entered"]
+        if found:
+            _delete(store, tables.STRAVA_ACTIVITIES, athlete, "id", found)
         done |= {race: ("entered", races.entered_id(athlete, race)) for race in missing}
         _remember_races(store, athlete, done, now)
         _remember(store.settings, _first_of_history(rows, store.settings))

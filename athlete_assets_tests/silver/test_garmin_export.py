@@ -176,6 +176,18 @@ def test_an_export_is_read_once_and_leaves_nothing_behind(tmp_path: Path, monkey
         assert not file.is_file() or not any(word in file.read_bytes() for word in (OWNER.encode(), b"secret lake"))
 
 
+def test_of_an_activity_that_was_uploaded_twice_the_same_recording_stays(tmp_path: Path) -> None:
+    settings = Settings(home=tmp_path / "home", time_zone="UTC")
+    twice = {"901.fit": fit(SAMPLES), "902.fit": fit(SAMPLES[:-5], start=START + timedelta(seconds=1))}
+    path = garmin(tmp_path, summary(), uploads=twice)
+    digests = []
+    for _ in range(3):
+        commands.import_file(path, settings, None)
+        digests += LocalStore(settings).rows(tables.STRAVA_RECORDING)["digest"].to_pylist()
+    assert len(digests) == 3
+    assert len(set(digests)) == 1
+
+
 def test_a_triathlon_is_its_legs(tmp_path: Path) -> None:
     legs = [
         summary(2, activityType="open_water_swimming", parentId=1, distance=150_000.0),

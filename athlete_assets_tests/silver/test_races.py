@@ -123,6 +123,15 @@ def test_a_race_that_is_missing_is_entered_until_an_import_brings_it(store: Loca
     assert held(store) == {6: (0, "file"), 7: (1, "file")}
 
 
+def test_a_race_told_with_the_wrong_time_is_not_there_twice_once_it_is_found(store: LocalStore) -> None:
+    landing.land(store, runs(TEN, WARM_UP))
+    slow = Race(RACE.day, RACE.distance_m, 3_100.0)
+    assert landing.land_races(store, "a", [slow])[slow][0] == "entered"
+    assert len(held(store)) == 3
+    assert landing.land_races(store, "a", [RACE]) == {RACE: ("marked", 7)}
+    assert held(store) == {7: (1, "file"), 6: (None, "file")}
+
+
 def test_a_longer_run_of_the_day_may_hold_the_race_and_is_left_alone(store: LocalStore) -> None:
     landing.land(store, runs({**TEN, "distance": 14_000.0, "moving_time": 4_000.0, "elapsed_time": 4_300.0}))
     assert landing.land_races(store, "a", [RACE]) == {RACE: ("inside", 7)}
