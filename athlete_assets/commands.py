@@ -146,7 +146,7 @@ def set_plan(path: Path, athlete: str | None, settings: Settings) -> int:
     from athlete_assets import definitions
 
     store = LocalStore(settings)
-    athlete = plan.whose(store, athlete)
+    athlete = statements.athlete_of(store, athlete)
     rows = plan.read_plan(path, athlete)
     plan.write_plan(store, athlete, rows)
     days = [day.date() for day in rows["plan_date"].to_pylist()]
@@ -286,7 +286,7 @@ def print_summary(settings: Settings, athlete: str | None = None) -> None:
     """Prints athletes, activities, rejects, form and predicted times of what is stored; of one athlete all about it."""
     store = LocalStore(settings)
     if athlete is not None:
-        say(status_text(store, plan.whose(store, athlete)))
+        say(status_text(store, statements.athlete_of(store, athlete)))
         return
     say("")
     say(summary_text(store))
@@ -306,7 +306,7 @@ def print_predictions(athlete: str | None, day: date | None, as_json: bool, sett
     from athlete_assets.gold.history import history, history_text
 
     store = LocalStore(settings)
-    found = history(store, plan.whose(store, athlete), day)
+    found = history(store, statements.athlete_of(store, athlete), day)
     say(json.dumps(found, indent=2) if as_json else history_text(found, day))
 
 
@@ -328,7 +328,7 @@ def export_table(name: str, format: export.Format, athlete: str | None, out: Pat
     if out is not None and not out.resolve().parent.is_dir():
         raise InputError(f"{out}: the folder {out.resolve().parent} does not exist; make it first")
     store = LocalStore(settings)
-    data = export.exported(store, name, format, athlete and plan.whose(store, athlete))
+    data = export.exported(store, name, format, athlete and statements.athlete_of(store, athlete))
     if out is None:
         sys.stdout.write(data.decode())
         return

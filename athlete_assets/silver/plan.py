@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import difflib
 from datetime import datetime, timezone
 from pathlib import Path
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from athlete_assets import tables
 from athlete_assets.errors import InputError
@@ -20,24 +18,6 @@ from athlete_assets.store.sql import delta_literal
 COLUMNS = ("date", "load", "minutes", "race")
 MOST_LOAD, MOST_MINUTES = 1000.0, 2880.0
 """Of one day: 1,000 TSS are ten hours at threshold."""
-
-
-def whose(store: LocalStore, athlete: str | None) -> str:
-    """The athlete who is meant: the given one, or the home's only one. Raises InputError where that is not certain."""
-    known = sorted(
-        pc.unique(store.rows(tables.STRAVA_ACTIVITIES, ["athlete_id"])["athlete_id"]).drop_null().to_pylist()
-    )
-    if athlete is None and len(known) == 1:
-        return str(known[0])
-    if athlete is None:
-        raise InputError(f"{len(known)} athletes are in {store.settings.home}: say which with --athlete ID")
-    if athlete not in known:
-        near = difflib.get_close_matches(athlete, known, n=5, cutoff=0.4) or known[:5]
-        raise InputError(
-            f"there is no athlete {athlete!r} in {store.settings.home}; the nearest ids: "
-            f"{', '.join(near) or 'there is none at all'}"
-        )
-    return athlete
 
 
 def read_plan(path: Path, athlete: str) -> pa.Table:

@@ -21,6 +21,7 @@ from athlete_assets import tables
 from athlete_assets.days import midnight
 from athlete_assets.errors import InputError
 from athlete_assets.silver import landing
+from athlete_assets.silver.readers.strava_words import SEXES, folded
 from athlete_assets.store.arrow import arrow_schema
 from athlete_assets.store.local import LocalStore
 
@@ -31,7 +32,6 @@ NEAREST = 5
 MILE_KM = 1.609344
 PACE_MIN_KM = (2.0, 15.0)
 AGES = (5, 110)
-SEXES = {"f": "F", "female": "F", "woman": "F", "w": "F", "m": "M", "male": "M", "man": "M"}
 ZONE_METHODS = {"max-hr": "max_hr", "reserve": "hr_reserve", "hr-reserve": "hr_reserve", "threshold-hr": "threshold_hr"}
 ZONE_BOUNDS = ("zone_2_from_bpm", "zone_3_from_bpm", "zone_4_from_bpm", "zone_5_from_bpm")
 BOUNDS_BPM = (60.0, 230.0)
@@ -113,9 +113,9 @@ def _birth_year(text: str, today: date) -> Values:
 
 
 def _sex(text: str, today: date) -> Values:
-    if text.strip().lower() not in SEXES:
+    if folded(text) not in SEXES:
         raise ValueError("F or M")
-    return {"sex": SEXES[text.strip().lower()]}
+    return {"sex": SEXES[folded(text)]}
 
 
 def _zones(text: str, today: date) -> Values:

@@ -12,7 +12,6 @@ from athlete_assets.days import midnight
 from athlete_assets.errors import InputError
 from athlete_assets.silver import plan
 from athlete_assets.store.local import LocalStore
-from athlete_assets_tests.rows import rows
 
 
 def given(folder: Path, text: str) -> Path:
@@ -53,17 +52,6 @@ def test_what_cannot_be_read_is_named(tmp_path: Path, text: str, says: str) -> N
     assert says in str(raised.value)
     with pytest.raises(InputError, match="cannot be read"):
         plan.read_plan(tmp_path / "none.csv", "ann")
-
-
-def test_whose_plan_it_is(store: LocalStore) -> None:
-    store.replace_arrow(tables.STRAVA_ACTIVITIES, rows(tables.STRAVA_ACTIVITIES, {"athlete_id": "ann", "id": 1}))
-    assert plan.whose(store, None) == "ann"
-    with pytest.raises(InputError, match=r"there is no athlete 'anne'.*nearest ids: ann"):
-        plan.whose(store, "anne")
-    two = rows(tables.STRAVA_ACTIVITIES, *({"athlete_id": athlete, "id": 1} for athlete in ("ann", "bob")))
-    store.replace_arrow(tables.STRAVA_ACTIVITIES, two)
-    with pytest.raises(InputError, match=r"2 athletes are in .*--athlete ID"):
-        plan.whose(store, None)
 
 
 def test_a_plan_replaces_the_athletes_earlier_one_in_one_commit(store: LocalStore, tmp_path: Path) -> None:

@@ -79,6 +79,7 @@ def test_stating_again_changes_that_day_alone_and_the_same_again_changes_nothing
         ("threshold_pace=5:00/km", "threshold_pace_min_km", 5.0),
         ("max-hr=187bpm", "max_hr_bpm", 187.0),
         ("sex=Female", "sex", "F"),
+        ("sex=Männlich", "sex", "M"),
         ("load=heart-rate", "load_preference", "heart_rate"),
         ("zones=120,140,155,170", "zone_4_from_bpm", 155.0),
         ("zones=max-hr", "zone_method", "max_hr"),

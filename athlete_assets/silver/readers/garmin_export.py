@@ -25,7 +25,8 @@ from athlete_assets.errors import InputError
 from athlete_assets.settings import Settings
 from athlete_assets.silver.readers.protocol import Found, Match, Owner, Part
 from athlete_assets.silver.readers.source_file import SourceFile
-from athlete_assets.silver.readers.strava_export import DEFAULT_ATHLETE, RACE, SEXES
+from athlete_assets.silver.readers.strava_export import DEFAULT_ATHLETE, RACE
+from athlete_assets.silver.readers.strava_words import SEXES, folded
 from athlete_assets.silver.recordings.batch import RecordingFile
 from athlete_assets.silver.sports import strava_sport
 from athlete_assets.silver.zones import zone_of_file
@@ -144,7 +145,7 @@ def _sex(file: SourceFile) -> str | None:
         profile = json.loads(file.inside(found[0], PROFILE, DEEPEST).text)
     except (ValueError, RecursionError):
         return None
-    return SEXES.get(str(profile.get("gender", "")).strip().casefold()) if isinstance(profile, dict) else None
+    return SEXES.get(folded(str(profile.get("gender", "")))) if isinstance(profile, dict) else None
 
 
 def _recordings(file: SourceFile) -> Iterator[RecordingFile]:

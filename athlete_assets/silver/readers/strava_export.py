@@ -26,7 +26,7 @@ from athlete_assets.settings import Settings
 from athlete_assets.silver.readers.csv_text import Cells, CsvTable, enumerated, integers, numbers, shown
 from athlete_assets.silver.readers.protocol import Found, Match, Owner, Part
 from athlete_assets.silver.readers.source_file import SourceFile, of_no_known_kind
-from athlete_assets.silver.readers.strava_words import ENGLISH, HEADERS, MONTHS, REQUIRED, SNAKE, SPORTS, folded
+from athlete_assets.silver.readers.strava_words import ENGLISH, HEADERS, MONTHS, REQUIRED, SEXES, SNAKE, SPORTS, folded
 from athlete_assets.silver.recordings.batch import RecordingFile
 from athlete_assets.silver.recordings.formats import FILE_NAME
 from athlete_assets.silver.zones import zone_of_file
@@ -36,13 +36,6 @@ SOURCE = "strava_export"
 EXPORT_MEMBER = "activities.csv"
 PROFILE_MEMBER = "profile.csv"
 PROFILE_SEX = ("sex", "gender", "sexo", "geschlecht", "sexe", "sesso", "genere", "genero", "geslacht")
-SEXES = {
-    **dict.fromkeys(["f", "w", "female", "woman", "weiblich", "frau", "femme", "donna", "femmina", "vrouw"], "F"),
-    **dict.fromkeys(["feminino", "femenino", "feminin", "mulher", "mujer", "vrouwelijk"], "F"),
-    **dict.fromkeys(["m", "male", "man", "mannlich", "mann", "homme", "uomo", "maschio", "homem", "hombre"], "M"),
-    **dict.fromkeys(["masculino", "masculin", "mannelijk"], "M"),
-}
-"""What profile.csv says, in the languages of the export; other words leave the sex unknown."""
 DEFAULT_ATHLETE = "me"
 ENGLISH_HEADERS = dict(
     zip(REQUIRED, ("Activity ID", "Activity Date", "Activity Type", "Elapsed Time", "Distance"), strict=True)

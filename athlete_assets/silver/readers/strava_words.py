@@ -17,6 +17,14 @@ def folded(text: str) -> str:
     return re.sub(r"\s+", " ", text.replace(".", " ")).strip()
 
 
+SEXES = {
+    **dict.fromkeys(["f", "w", "female", "woman", "weiblich", "frau", "femme", "donna", "femmina", "vrouw"], "F"),
+    **dict.fromkeys(["feminino", "femenino", "feminin", "mulher", "mujer", "vrouwelijk"], "F"),
+    **dict.fromkeys(["m", "male", "man", "mannlich", "mann", "homme", "uomo", "maschio", "homem", "hombre"], "M"),
+    **dict.fromkeys(["masculino", "masculin", "mannelijk"], "M"),
+}
+"""What profiles say, and people of themselves; `folded`. Other words leave the sex unknown."""
+
 REQUIRED = ("id", "date", "sport", "elapsed_time", "distance")
 """The fields without which a file is not an export."""
 
