@@ -38,15 +38,16 @@ def affected_days(
         for athlete, days in touched.days.items()
         if athlete is not None and min(days) + timedelta(days=reach) < today
     }
-    asked = {*far, *(athlete for athlete, day in touched.restated.items() if day is None or day <= today)}
+    in_force = {athlete: day for athlete, day in touched.restated.items() if day is None or day <= today}
+    asked = {*far, *in_force}
     known = known_days(asked) if asked else {}
     for athlete, days in far.items():
         near = {day + n * ONE_DAY for day in days for n in range(quality.CONTEXT_DAYS + 1)}
         first_that_stays = min((day for day in known.get(athlete, []) if day not in near), default=today)
         if min(days) < first_that_stays:
             windows.append(Days(min(days), first_that_stays))
-    for athlete, day in touched.restated.items():
-        if athlete in asked and known.get(athlete):
+    for athlete, day in in_force.items():
+        if known.get(athlete):
             windows.append(Days(max(day or known[athlete][0], known[athlete][0]), today))
     if touched.outside and not windows:
         windows.append(Days(today, today))

@@ -329,6 +329,9 @@ def test_a_dated_statement_affects_the_days_from_its_own_on(store: LocalStore) -
     assert affected(store, {}, known, restated={"a": date(2024, 1, 2)}) == [f"2024-01-02..{AS_OF}"]
     assert affected(store, {}, known, restated={"a": date(2021, 1, 2)}) == [f"2022-02-02..{AS_OF}"]
     assert affected(store, {}, known, restated={"a": date(2025, 1, 2)}) == []
+    # of an athlete who has a late row, too
+    late = {"a": ["2023-03-03"]}
+    assert affected(store, late, known, restated={"a": date(2025, 1, 2)}) == affected(store, late, known)
 
 
 def test_windows_stay_inside_the_calendar_and_are_joined(store: LocalStore) -> None:
