@@ -27,10 +27,11 @@ def prediction_outcomes(
 
     efforts: RACE_EFFORTS, log: INFERENCE_LOG, recorded: the table as it stands, activities: ACTIVITY rows. An effort
     without a prediction at its distance in the MOST_DAYS_BEFORE days before it has no row. A time run that was
-    corrected since is taken over.
+    corrected since is taken over; one over another distance is not what was predicted.
     """
-    run = efforts.select(*EFFORT, F.col("time_s").alias("now_s"), F.col("tier").alias("now_tier"))
-    kept = recorded.join(activities.select(*EFFORT), list(EFFORT), how="left_semi").join(run, list(EFFORT), how="left")
+    run = efforts.select(*EFFORT, "distance", F.col("time_s").alias("now_s"), F.col("tier").alias("now_tier"))
+    there = recorded.join(activities.select(*EFFORT), list(EFFORT), how="left_semi")
+    kept = there.join(run, [*EFFORT, "distance"], how="left")
     kept = kept.select(
         *(name for name in tables.PREDICTION_OUTCOMES.column_names if name not in ("run_s", "tier", "known_on")),
         F.coalesce("now_s", "run_s").alias("run_s"),

@@ -89,6 +89,8 @@ def test_a_recorded_outcome_stands_as_long_as_its_activity(sail: SparkSession) -
     assert (corrected["run_s"], corrected["error_pct"], corrected["in_interval"]) == (2000.0, pytest.approx(30), False)
     assert (corrected["known_on"], corrected["predicted_s"]) == (midnight(DAY), 2600.0)
     assert found(sail, [], nearer, [recorded], gone=True) == []
+    # its length was corrected: a time over 5 km is not held against what was said of 10
+    assert found(sail, [effort(distance="5k", seconds=1200.0)], nearer, [recorded]) == [recorded]
 
 
 def test_an_outcome_of_an_earlier_release_is_known_from_now_on(sail: SparkSession) -> None:
