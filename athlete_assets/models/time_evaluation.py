@@ -212,16 +212,21 @@ class Paired:
     theirs: float
     low: float
     high: float
-    """90 % interval of theirs - ours, by resampling athletes; of fewer than CLUSTERS, their blocks of 60 days."""
+    """90 % interval of theirs - ours, by resampling athletes; of fewer than CLUSTERS, their blocks of 60 days; without
+    ends where all efforts are of one block, of which nothing is sure."""
     needed: int | None
-    """Efforts like these from which such a difference could be told from none; None where the model is not nearer."""
+    """Efforts like these from which such a difference could be told from none; None where the model is not nearer, and
+    where nobody knows."""
 
     def words(self, rival: str) -> str:
-        drawn = "" if self.athletes >= CLUSTERS else ", by blocks of 60 days for there are few athletes"
+        bound = f" [{100 * self.low:+.2f}, {100 * self.high:+.2f}]"
+        if not np.isfinite(self.low):
+            bound = ", which may be chance: all are of one athlete and 60 days"
+        elif self.athletes < CLUSTERS:
+            bound += ", by blocks of 60 days for there are few athletes"
         return (
             f"mean APE {self.ours:.2%} against {self.theirs:.2%} of {rival} on {self.efforts} efforts of "
-            f"{self.athletes} athletes, {100 * (self.theirs - self.ours):+.2f} points better "
-            f"[{100 * self.low:+.2f}, {100 * self.high:+.2f}]{drawn}"
+            f"{self.athletes} athletes, {100 * (self.theirs - self.ours):+.2f} points better{bound}"
         )
 
 
@@ -234,6 +239,8 @@ def paired(rows: pd.DataFrame, theirs: NDArray[np.float64]) -> Paired | None:
     rows, run = rows[both], run[both]
     error, other = np.abs(ours[both] / run - 1), np.abs(theirs[both] / run - 1)
     athletes = int(rows["athlete_id"].nunique())
+    if len(np.unique(_clusters(rows))) == 1:
+        return Paired(len(run), athletes, float(error.mean()), float(other.mean()), -np.inf, np.inf, None)
     drawn = _drawn(rows, np.column_stack([other - error, np.ones(len(run))]))
     means = drawn[:, 0] / drawn[:, 1]
     better, spread = float((other - error).mean()), float(means.std())
@@ -250,15 +257,20 @@ def paired(rows: pd.DataFrame, theirs: NDArray[np.float64]) -> Paired | None:
 
 def _drawn(rows: pd.DataFrame, values: NDArray[np.float64]) -> NDArray[np.float64]:
     """(BOOTSTRAPS, columns): sums of the values over athletes drawn with all their rows."""
-    cluster = rows["athlete_id"].to_numpy(dtype=str)
-    if len(np.unique(cluster)) < CLUSTERS:
-        day = rows["activity_date"].to_numpy(dtype="datetime64[s]").astype("datetime64[D]").astype(np.int64)
-        cluster = np.char.add(cluster, np.char.add(" ", (day // BLOCK_DAYS).astype(str)))
-    index = np.unique(cluster, return_inverse=True)[1]
+    index = np.unique(_clusters(rows), return_inverse=True)[1]
     sums = np.column_stack([np.bincount(index, column) for column in values.T])
     random = np.random.default_rng(0)
     result: NDArray[np.float64] = sums[random.integers(0, len(sums), (BOOTSTRAPS, len(sums)))].sum(axis=1)
     return result
+
+
+def _clusters(rows: pd.DataFrame) -> NDArray[Any]:
+    """What is drawn as one: the athlete; of fewer than CLUSTERS, their blocks of BLOCK_DAYS."""
+    cluster = rows["athlete_id"].to_numpy(dtype=str)
+    if len(np.unique(cluster)) < CLUSTERS:
+        day = rows["activity_date"].to_numpy(dtype="datetime64[s]").astype("datetime64[D]").astype(np.int64)
+        cluster = np.char.add(cluster, np.char.add(" ", (day // BLOCK_DAYS).astype(str)))
+    return cluster
 
 
 def strongest_formula(rows: pd.DataFrame) -> str:
@@ -470,21 +482,23 @@ def as_text(title: str, report: dict[str, Any]) -> str:
                     f"{name if method == MODEL else '':10}{method:26}{errors['n']:6d}{errors['mae_s']:9.0f}"
                     f"{errors['median_ape']:12.1%}{errors['mean_ape']:10.1%}"
                 )
-        gains = ", ".join(
-            f"{below['mean_ape_below']:+.0%} [{below['low']:+.0%}, {below['high']:+.0%}] below {method}"
-            for method, below in part["against"].items()
-            if below["mean_ape_below"] is not None
-        )
+        gains = ", ".join(_below(its, method) for method, its in part["against"].items())
         lines.append(
             f"{'':10}{part['athletes']} athletes; 80 % interval holds {part['coverage']:.0%}, "
             f"width {part['width']:.0%} of the time; {gains}"
         )
         for group, its in part["groups"].items():
             if its["n"]:
-                below = its["strongest"]
                 lines.append(
                     f"{'':10}{group:14}{its['n']:6d} efforts of {its['athletes']} athletes: MAE {its['mae_s']:.0f} s, "
-                    f"mean APE {its['mean_ape']:.1%}, {below['mean_ape_below']:+.0%} [{below['low']:+.0%}, "
-                    f"{below['high']:+.0%}] below {part['strongest']['formula']}, interval holds {its['coverage']:.0%}"
+                    f"mean APE {its['mean_ape']:.1%}, {_below(its['strongest'], part['strongest']['formula'])}, "
+                    f"interval holds {its['coverage']:.0%}"
                 )
     return "\n".join(lines)
+
+
+def _below(gain: Mapping[str, float | None], method: str) -> str:
+    """A formula may predict none of a few efforts: those of an athlete without another in 180 days."""
+    if gain["mean_ape_below"] is None:
+        return f"{method} predicts none"
+    return f"{gain['mean_ape_below']:+.0%} [{gain['low']:+.0%}, {gain['high']:+.0%}] below {method}"

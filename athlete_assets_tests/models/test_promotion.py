@@ -177,6 +177,7 @@ UNPROVED = {**MAKING, "below_strongest_formula": {"mean_ape_below": 0.1, "low": 
         (holdout(0.05, 0.10), 0.05, None, True, "passed: mean APE 5.00% against 5.00%"),
         (holdout(0.05, 0.05, athletes=1), None, MAKING, True, "the home's efforts do not speak against it"),
         (holdout(0.10, 0.05, athletes=1), None, MAKING, False, "FAILED: the formula is nearer here"),
+        (holdout(0.10, 0.05, athletes=1).head(1), None, MAKING, True, "may be chance: all are of one athlete"),
         (holdout(0.05, 0.10, athletes=0), None, MAKING, True, "no effort of this home to judge by yet"),
         (holdout(0.05, 0.10), None, UNPROVED, False, "FAILED: 10% [-10%, 30%] below the strongest formula on 60"),
     ],

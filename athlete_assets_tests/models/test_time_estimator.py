@@ -185,9 +185,9 @@ def test_features_that_do_not_reach_the_labels_are_named(cohort: pd.DataFrame) -
 # -------------------------------------------------------------------------------------------------------- figures
 
 
-def test_figures_by_hand() -> None:
-    """Two runs of 1000 s: predicted 1100 and 950 by the model (APE 10 % and 5 %), 1200 and 900 by the others."""
-    rows = pd.DataFrame(
+def two_runs() -> pd.DataFrame:
+    """Of 1000 s: predicted 1100 and 950 by the model (APE 10 % and 5 %), 1200 and 900 by the others."""
+    return pd.DataFrame(
         {
             "athlete_id": ["a", "b"],
             "activity_date": pd.Timestamp("2024-01-01", tz="UTC"),
@@ -201,7 +201,10 @@ def test_figures_by_hand() -> None:
             "is_model": True,
         }
     ).assign(**{method: [1_200.0, 900.0] for method in time_evaluation.FORMULAS})
-    report = time_evaluation.figures(rows)["10k"]
+
+
+def test_figures_by_hand() -> None:
+    report = time_evaluation.figures(two_runs())["10k"]
     assert report["methods"]["model"] == {
         "n": 2,
         "mae_s": pytest.approx(75.0),
@@ -216,6 +219,13 @@ def test_figures_by_hand() -> None:
     assert errors == {"by effort": (1, 100.0), "by result": (1, 50.0), "learned from": (1, 100.0)}
     goal_outcomes = {verdict.name: verdict.met for verdict in time_evaluation.goal_outcomes({"10k": report})}
     assert goal_outcomes == {"beats_formula_10k": True, "coverage_10k": False, "mae_10k": True}
+
+
+def test_a_group_of_whom_the_strongest_formula_knows_nothing_is_told_without_it() -> None:
+    """The run by effort is of an athlete without another effort in 180 days."""
+    rows = two_runs().assign(riegel=[np.nan, 990.0])
+    text = time_evaluation.as_text("holdout", time_evaluation.figures(rows))
+    assert "1 efforts of 1 athletes: MAE 100 s, mean APE 10.0%, riegel predicts none, interval holds 100%" in text
 
 
 def test_each_athlete_has_reasons_of_his_own_one_a_line(
