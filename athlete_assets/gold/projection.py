@@ -82,8 +82,9 @@ _HISTORY_DAYS = max(HISTORY_FOR_ACWR_DAYS, HABIT_DAYS, RATE_DAYS)
 
 def _inputs(daily: DataFrame, rolling: DataFrame, plans: DataFrame) -> dict[str, tuple[DataFrame, dict[str, str]]]:
     """The rows that a bucket needs: the states of the last two weeks, the loads of _HISTORY_DAYS, and the plans."""
-    newest = rolling.agg(F.max("as_of_date").alias("day")).collect()[0]["day"]
-    today = newest.date() if newest else date(1970, 1, 1)  # without a state nothing follows
+    # as a number: a collected timestamp is told in the machine's time zone, and is yesterday's west of Greenwich
+    newest = rolling.agg(F.max(F.unix_date(F.to_date("as_of_date"))).alias("day")).collect()[0]["day"]
+    today = date(1970, 1, 1) + timedelta(days=newest or 0)  # without a state nothing follows
     states = rolling.where(within(tables.ROLLING, Days(today - timedelta(days=2 * RAMP_DAYS), today)))
     loads = daily.where(within(tables.DAILY, Days(today - timedelta(days=_HISTORY_DAYS - 1), today)))
     plans = plans.withColumnRenamed("moving_time_min", "planned_min")

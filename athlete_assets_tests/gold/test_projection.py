@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Mapping, Sequence
 from datetime import date, timedelta
 from typing import Any
@@ -193,6 +194,18 @@ def test_no_day_is_left_to_taper_before_a_race_of_tomorrow(sail: SparkSession) -
     found = room(sail, daily_table(LOADS), plan(sail, {1: {"is_race": True}}))
     assert found["race_date"] == midnight(TODAY + timedelta(days=1))
     assert found["taper_load_tss"] is None
+
+
+def test_today_is_the_features_newest_day_west_of_greenwich_too(
+    sail: SparkSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TZ", "America/Sao_Paulo")
+    time.tzset()
+    try:
+        assert room(sail, daily_table(LOADS))["as_of_date"] == midnight(TODAY)
+    finally:
+        monkeypatch.undo()
+        time.tzset()
 
 
 def test_athletes_are_islands_and_an_empty_home_has_no_rows(spark: SparkSession) -> None:
