@@ -63,7 +63,7 @@ def _form(summary: pa.Table, predictions: pa.Table) -> list[str]:
             spans = "  ".join(_span(times, name) for name in known)
             lines.append(f"  {'':<12} {spans}  [{times['served_by']}]")
         else:
-            lines.append(f"  {'':<12} no prediction: no run of at least 3 km in the last 180 days")
+            lines.append(f"  {'':<12} no prediction: no run of at least 3 km in the last year")
     if len(athletes) > SHOWN_ATHLETES:
         lines.append(f"  ... and {len(athletes) - SHOWN_ATHLETES} more in gold.athlete_metrics_summary.")
     return lines

@@ -66,7 +66,7 @@ def drift(
     columns = {name: inputs[name].to_numpy(np.float64) for name in inputs.columns if name not in OF_THE_MOMENT}
     columns |= distributions.predicted(pd.DataFrame(list(said)))
     if not seen.columns:
-        return DRIFT.outcome(True, "Not judged: the formula serves, and was not trained.", {DAY: str(day)}), {}
+        return DRIFT.outcome(True, "Not judged: what serves was not trained here.", {DAY: str(day)}), {}
     if len(inputs) < FEWEST:
         return DRIFT.outcome(
             True, f"Not judged: {len(inputs)} athletes who ran lately are too few.", {DAY: str(day)}

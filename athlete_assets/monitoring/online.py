@@ -112,7 +112,7 @@ def as_accurate_as_offline(rows: pd.DataFrame, promised: Mapping[str, float], ve
             f"{promised[name]:.1f} %{'' if holds else ', worse'}"
         )
     if not said:
-        why = f"no distance has {FEWEST} outcomes of version {version}" if promised else "the formula was not evaluated"
+        why = f"no distance has {FEWEST} outcomes of version {version}" if promised else "what serves was not evaluated"
         return AS_ACCURATE_AS_OFFLINE.outcome(True, f"Not judged: {why}.", {})
     return AS_ACCURATE_AS_OFFLINE.outcome(good, f"Mean error online: {'; '.join(said)}.", numbers)
 
