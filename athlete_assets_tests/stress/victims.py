@@ -130,8 +130,9 @@ class Victim:
         self.ended: str | None = None
 
     def hear(self, seconds: float) -> bool:
-        """Takes in what the victim says within the time; False where it said nothing."""
-        if not self.told.poll(max(0.0, seconds)):
+        """Takes in what the victim says within the time; False where it said nothing, or has said its last word: at a
+        pipe whose other end is gone there is always something to hear."""
+        if self.ended is not None or not self.told.poll(max(0.0, seconds)):
             return False
         try:
             kind, text = self.told.recv()
