@@ -2,7 +2,8 @@
 
 A logistic regression of five counts: how often the athlete was active of late, and how long ago the last run was. It
 measures how firmly a training habit holds, and nothing of load, heart rate or pace: gradient-boosted trees on 24 load
-and frequency features told disruptions of unseen athletes no better, and worse a year on (docs/models.md). A stop for whatever reason (a cold, a holiday, sore legs): never an injury, never a diagnosis. Where there is
+and frequency features told disruptions of unseen athletes no better, and worse a year on (docs/models.md). A
+stop for whatever reason (a cold, a holiday, sore legs): never an injury, never a diagnosis. Where there is
 too little to learn from, or too little known of an athlete, it abstains and says why.
 """
 
