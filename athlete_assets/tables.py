@@ -1126,6 +1126,8 @@ def _imports() -> Table:
 
 IMPORTS = _imports()
 """As RACES, of the local deployment alone."""
+LOCAL = (RACES, IMPORTS)
+"""Of no catalog but the local one, and so not among ALL: maintained, forgotten and repaired with the rest."""
 
 SILVER = by_cadence(Cadence.EXTERNAL)
 FEATURES = tuple(

@@ -56,7 +56,7 @@ def maintenance_job(settings: Settings) -> dg.JobDefinition:
     def compact_tables(context: dg.OpExecutionContext) -> None:
         store = store_of(context)
         records, failures = [], []
-        for table in tables.ALL:
+        for table in (*tables.ALL, *(tables.LOCAL if settings.deployment == "local" else ())):
             if not store.exists(table):
                 continue
             try:

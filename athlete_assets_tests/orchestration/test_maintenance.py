@@ -260,6 +260,7 @@ def test_the_job_reports_sizes_and_runs_every_week(settings: Settings, instance:
     store = LocalStore(settings)
     for number in range(3):
         write(store, day_of(number))
+    store.create(tables.IMPORTS)
     built = definitions.build(settings)
     result = built.resolve_job_def(MAINTENANCE_JOB).execute_in_process(instance=instance, raise_on_error=False)
     assert result.success
@@ -271,7 +272,7 @@ def test_the_job_reports_sizes_and_runs_every_week(settings: Settings, instance:
     }
     assert sizes["feature_store.athlete_daily_features"]["files before"] == 7
     assert sizes["feature_store.athlete_daily_features"]["files after"] == 4
-    assert {"Dagster", "temporary folders"} <= set(sizes)
+    assert {"Dagster", "temporary folders", "silver.imports"} <= set(sizes)
     schedule = built.resolve_schedule_def("every_week_maintenance")
     assert (schedule.cron_schedule, schedule.default_status) == ("30 3 * * 0", dg.DefaultScheduleStatus.RUNNING)
 
