@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 
 from deltalake import DeltaTable
 from deltalake.exceptions import CommitFailedError, DeltaError
 
 from athlete_assets.errors import StoreError
 from athlete_assets.store.base import Maintained, Size
-from athlete_assets.store.delta_folder import DeltaFolder
+from athlete_assets.store.delta_folder import DeltaFolder, HistoryGoneError
 
 LOG_RETENTION = "delta.logRetentionDuration"
 COMPACTED_BYTES = 128 * 1024**2
@@ -40,6 +41,7 @@ def maintain_delta(folder: DeltaFolder, keep_days: int) -> Maintained:
         if table.metadata().configuration.get(LOG_RETENTION) != retention:
             table.alter.set_table_properties({LOG_RETENTION: retention})
         # the log is read from the newest checkpoint on: entries before it may go once they are old enough
+        _keep_readable(folder, keep_days)
         table = folder.open()
         table.create_checkpoint()
         table.cleanup_metadata()
@@ -51,6 +53,23 @@ def maintain_delta(folder: DeltaFolder, keep_days: int) -> Maintained:
 def _vacuum(table: DeltaTable, keep_days: int, dry_run: bool) -> list[str]:
     hours = 24 * keep_days
     return table.vacuum(retention_hours=hours, dry_run=dry_run, enforce_retention_duration=False, full=True)
+
+
+def _keep_readable(folder: DeltaFolder, keep_days: int) -> None:
+    """Has a young checkpoint of the version that was the newest one `keep_days` ago.
+
+    Entries go by their own age: of a table that nobody wrote for long all of those before its last commit would, and
+    with them the version that held until yesterday.
+    """
+    since = time.time() - 24 * 3600 * keep_days
+    log = folder.path / "_delta_log"
+    commits = {int(file.stem): file for file in log.glob("*.json") if file.stem.isdigit()}
+    old = [version for version, file in commits.items() if file.stat().st_mtime <= since]
+    if old and max(old) < max(commits):
+        with suppress(HistoryGoneError):
+            folder.open(max(old)).create_checkpoint()
+            for file in log.glob(f"{max(old):020}.checkpoint*"):  # one that was there keeps its age
+                file.touch()
 
 
 def _remove_change_feed(folder: DeltaFolder, keep_days: int) -> None:

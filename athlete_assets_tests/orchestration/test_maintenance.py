@@ -87,6 +87,23 @@ def test_versions_within_the_retention_can_still_be_read_and_so_can_a_write_unde
     assert earlier.to_pyarrow_table().column("distance_km").to_pylist() == [5.0]
 
 
+def test_the_version_that_held_until_yesterday_stays_readable_however_old_it_is(tmp_path: Path) -> None:
+    store = LocalStore(Settings(home=tmp_path, keep_versions_days=7))
+    write(store, FIRST, 5.0)
+    store.maintain(tables.DAILY)
+    version = store.version(tables.DAILY)
+    long_ago = time.time() - 60 * 24 * 3600
+    for file in store.path(tables.DAILY).rglob("*"):
+        if file.is_file():
+            os.utime(file, (long_ago, long_ago))
+    write(store, FIRST, 6.0)
+    for _ in range(2):
+        store.maintain(tables.DAILY)
+    earlier = store.folder(tables.DAILY).rows(["distance_km"], version)
+    assert earlier["distance_km"].to_pylist() == [5.0]
+    assert [row["distance_km"] for row in stored(store)] == [6.0]
+
+
 def test_a_table_whose_log_is_damaged_loses_nothing(tmp_path: Path) -> None:
     """An empty newest commit reads as an empty table, all of whose files look unused."""
     store = LocalStore(Settings(home=tmp_path, keep_versions_days=0))
