@@ -3,14 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from uuid import uuid4
 
 import dagster as dg
+from dagster._core.remote_origin import (
+    ManagedGrpcPythonEnvCodeLocationOrigin,
+    RemoteJobOrigin,
+    RemoteRepositoryOrigin,
+)
+from dagster._core.types.loadable_target_origin import LoadableTargetOrigin
 
 from athlete_assets.deployments.run_launcher import end_lost_runs
 from athlete_assets.orchestration.progress import is_interrupt
 from athlete_assets.orchestration.run_tags import MAX_RETRIES, RANGE_END, RANGE_START
 from athlete_assets.orchestration.worker import worker_tags
+
+CODE_LOCATION = "athlete_assets.definitions"
+"""As `athlete-assets ui` loads it."""
 
 
 def executed(
@@ -28,6 +38,10 @@ def executed(
     with dg.DagsterInstance.get() as instance:
         for sentence in end_lost_runs(instance):
             say(f"  {sentence}")
+        # else the UI's first page, which lists runs by code location and job, says that there are none
+        instance.create_run_for_job = partial(  # type: ignore[method-assign]
+            instance.create_run_for_job, remote_job_origin=_origin(job.name)
+        )
         result = job.execute_in_process(
             instance=instance,
             run_id=run_id,
@@ -41,3 +55,9 @@ def executed(
     if not result.success:
         say(f"  failed; look at run {result.run_id} in the UI (athlete-assets ui)")
     return result
+
+
+def _origin(job_name: str) -> RemoteJobOrigin:
+    """Where a run of the job would come from if the UI had started it."""
+    location = ManagedGrpcPythonEnvCodeLocationOrigin(LoadableTargetOrigin(module_name=CODE_LOCATION), CODE_LOCATION)
+    return RemoteJobOrigin(RemoteRepositoryOrigin(location, "__repository__"), job_name)

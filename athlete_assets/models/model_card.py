@@ -6,6 +6,7 @@ The figures are read from the MLflow run that made the version, never computed a
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, timezone
@@ -100,9 +101,14 @@ def card(spec: ModelSpec, version: str, settings: Settings) -> ModelCard:
 
 
 def describe(spec: ModelSpec, version: str, settings: Settings) -> None:
-    """Writes the card into the registered version's description."""
-    text = as_markdown(card(spec, version, settings))[:LONGEST]
-    registry.client(settings).update_model_version(registry.model_name(spec.name, settings), version, description=text)
+    """Writes the card into the registered version's description. A registry that refuses it stops no training."""
+    from mlflow.exceptions import MlflowException
+
+    text, name = as_markdown(card(spec, version, settings))[:LONGEST], registry.model_name(spec.name, settings)
+    try:
+        registry.client(settings).update_model_version(name, version, description=text)
+    except MlflowException as error:
+        logging.getLogger(__name__).warning("%s version %s has no description: %s", name, version, error)
 
 
 def as_markdown(card: ModelCard) -> str:

@@ -126,6 +126,7 @@ class ModelRegistry:
             "GET model-versions/get": self._get_version,
             "GET model-versions/search": self._search,
             "POST model-versions/set-tag": self._tag,
+            "PATCH model-versions/update": self._describe,
             "POST model-versions/emit-lineage": self.read_lineage.append,
             "GET registered-models:is-databricks-sdk-models-artifact-repository-enabled": self._files_by_sdk,
         }.get(call)
@@ -221,6 +222,11 @@ class ModelRegistry:
         shown = [self._shown_version(model, version) for version in model.versions]
         return {"model_versions": [{key: one[key] for key in one if key not in hidden} for one in shown]}
 
+    def _describe(self, sent: dict[str, Any]) -> dict[str, Any]:
+        model, version = self._version(sent)
+        version.sent["description"] = sent["description"]
+        return {"model_version": self._shown_version(model, version)}
+
     def _tag(self, sent: dict[str, Any]) -> None:
         _, version = self._version(sent)
         if FORBIDDEN_IN_TAG_KEYS.search(sent["key"]):
@@ -242,6 +248,7 @@ class ModelRegistry:
             "creation_timestamp": version.created,
             "user_id": version.user,
             "source": version.sent["source"],
+            "description": version.sent.get("description", ""),
             "run_id": version.sent.get("run_id", ""),
             "status": version.status,
             "storage_location": f"uc-managed://{self.folder(model.name, version.number)}",

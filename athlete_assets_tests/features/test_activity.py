@@ -497,7 +497,8 @@ def test_both_engines_agree_on_random_rows(sail: SparkSession, apache_spark: Spa
     assert_equal(compute(apache_spark, *given, days), found)
     assert_promised(found)
     seen = found.to_pandas()
-    assert set(seen.threshold_source) == {"athlete", "critical_speed", "best_effort", "default"}
+    # an all-out effort of 20 to 60 min, which each of these athletes runs, is above critical speed
+    assert set(seen.threshold_source) == {"athlete", "best_effort", "default"}
     assert set(seen.load_method) == {"pace", "heart_rate", "none"}
     assert set(seen.hr_max_source.dropna()) == {"athlete", "observed", "age"}
     assert set(seen.hr_zone_method.dropna()) == {"splits", "average"}
