@@ -31,10 +31,16 @@ AS_LONG_AS_STDIN = """
 exec 3<&0
 "$@" < /dev/null &
 server=$!
-(cat <&3 > /dev/null; kill $server 2> /dev/null) &
+(
+  cat <&3 > /dev/null
+  kill $server 2> /dev/null
+  for second in 1 2 3 4 5 6 7 8 9 10; do sleep 1; kill -0 $server 2> /dev/null || exit; done
+  kill -9 $server 2> /dev/null
+) &
 wait $server
 """
-"""Runs a command that ends with the process at the other end of the pipe, however that one ends."""
+"""Runs a command that ends with the process at the other end of the pipe, however that one ends. Apache Spark sometimes
+hangs in what it does at its end, and would stay for ever."""
 NO_CALL_SITES = ("spark.python.sql.dataFrameDebugging.enabled", "false")
 """Else pyspark looks at the stack, and for a notebook, whenever a column expression is made: a third of the client's
 time in a step of few rows. (Apache Spark takes the setting at its start alone.)"""
