@@ -3,7 +3,7 @@
 # No Java: on Databricks Spark is the cluster's, and locally the engine is embedded.
 FROM python:3.12-slim AS build
 WORKDIR /src
-COPY pyproject.toml constraints.txt README.md ./
+COPY pyproject.toml constraints.txt README.md LICENSE ./
 COPY athlete_assets athlete_assets
 RUN python -m venv /opt/athlete-assets \
  && /opt/athlete-assets/bin/pip install --no-cache-dir -c constraints.txt ".[postgres,cloud]"
