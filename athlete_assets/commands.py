@@ -35,26 +35,34 @@ from athlete_assets.monitoring.delivery import Undelivered, deliver
 from athlete_assets.orchestration.maintenance import MAINTENANCE_JOB
 from athlete_assets.orchestration.run_requests import GOLD_TABLES
 from athlete_assets.settings import Settings
-from athlete_assets.silver import import_log, imports, landing, ownership, plan, races, simulator, statements
+from athlete_assets.silver import import_log, imports, landing, ownership, plan, races, sessions, simulator, statements
 from athlete_assets.store.local import LocalStore
 
 UNREADABLE_SHOWN = 50
+SESSIONS_SHOWN = 10
 NEAREST = 5
 
 
 def import_file(path: Path, settings: Settings, athlete: str | None, drop_missing: bool = False) -> None:
     """Reads a file of runs and merges it into silver; raises InputError before anything is written."""
     say(f"Reading {path} ...")
-    before = import_log.versions(LocalStore(settings))
     if races.is_races_file(path):
         return enter_races(path, settings, athlete)
+    if sessions.is_sessions_file(path):
+        return enter_sessions(path, settings, athlete)
     runs = imports.read_runs(path, settings, athlete, landing.held(LocalStore(settings)), say)
     if runs.time_zone:
         settings = settings.model_copy(update={"time_zone": runs.time_zone})
     store = LocalStore(settings)
     ownership.refuse_strangers(store, runs)
     gone = ownership.no_longer_there(store, runs)
-    report = landing.land(store, ownership.with_own_word(store, runs))
+    with import_log.noted(store, path.resolve().name) as done:
+        report = landing.land(store, ownership.with_own_word(store, runs))
+        if gone and drop_missing:
+            landing.delete(store, runs.activities["athlete_id"][0].as_py(), gone)
+        owners = {one for rows in (runs.activities, runs.athletes) for one in rows["athlete_id"].unique().to_pylist()}
+        done.athlete = next(iter(owners)) if len(owners) == 1 else None
+        done.read, done.new, done.changed = report.read, report.new, report.changed
     for note in runs.notes:
         say(f"  {note}")
     if report.read:
@@ -92,38 +100,27 @@ def import_file(path: Path, settings: Settings, athlete: str | None, drop_missin
             say(f"    and {len(runs.unreadable) - UNREADABLE_SHOWN} more")
 
     if gone:
-        athlete = runs.activities["athlete_id"][0].as_py()
         listed = ", ".join(map(str, gone[:10])) + (f" and {len(gone) - 10} more" if len(gone) > 10 else "")
         if drop_missing:
-            landing.delete(store, athlete, gone)
             say(f"  {len(gone)} activities of earlier imports were dropped, for this export lacks them: {listed}")
         else:
             say(
                 f"  {len(gone)} activities of the last export are no longer in this one, and stay: {listed}. If they "
                 "were deleted at the source, import again with --drop-missing"
             )
-    owners = {one for rows in (runs.activities, runs.athletes) for one in rows["athlete_id"].unique().to_pylist()}
-    _note_import(path, store, owners, before, report.read, report.new, report.changed)
+    _tell_number(done)
 
 
-def _note_import(
-    path: Path,
-    store: LocalStore,
-    owners: set[str | None],
-    before: import_log.Versions,
-    read: int,
-    new: int,
-    changed: int,
-) -> None:
-    athlete = next(iter(owners)) if len(owners) == 1 else None
-    number = import_log.note(store, path.resolve().name, athlete, before, read=read, new=new, changed=changed)
-    if number is not None:
-        say(f"  Import {number}; `athlete-assets undo` takes it back")
+def _tell_number(done: import_log.Noted) -> None:
+    if done.number is not None:
+        say(f"  Import {done.number}; `athlete-assets undo` takes it back")
 
 
 def list_imports(settings: Settings) -> None:
     """Prints each import with its number, file and counts."""
-    for row in import_log.imports(LocalStore(settings)):
+    store = LocalStore(settings)
+    import_log.complete(store)
+    for row in import_log.imports(store):
         undone = f", taken back {row['undone_at']:%Y-%m-%d %H:%M}" if row["undone_at"] else ""
         say(
             f"{row['import_number']:>4}  {row['imported_at']:%Y-%m-%d %H:%M}  {row['file_name']}: {row['activities']} "
@@ -163,9 +160,12 @@ def set_plan(path: Path, athlete: str | None, settings: Settings) -> int:
 def enter_races(path: Path, settings: Settings, athlete: str | None) -> None:
     """Marks the races of a file among the imported runs, and enters those that are missing."""
     store = LocalStore(settings)
-    before, told = import_log.versions(store), races.read_races(path, settings.today)
+    told = races.read_races(path, settings.today)
     athlete = statements.athlete_of(store, athlete)
-    done = landing.land_races(store, athlete, told)
+    with import_log.noted(store, path.resolve().name) as note:
+        done = landing.land_races(store, athlete, told)
+        counts = [sum(outcome == word for outcome, _ in done.values()) for word in ("entered", "marked")]
+        note.athlete, note.read, note.new, note.changed = athlete, len(done), *counts
     count = {word: sum(outcome == word for outcome, _ in done.values()) for word in ("marked", "entered")}
     say(f"  {len(done)} races: {count['marked']} are among the runs, {count['entered']} entered")
     for race, (outcome, number) in done.items():
@@ -174,20 +174,37 @@ def enter_races(path: Path, settings: Settings, athlete: str | None) -> None:
                 f"  {race.day}: run {number} is longer than {race.distance_m:g} m and may hold the race; nothing was "
                 "marked or entered"
             )
-    _note_import(path, store, {athlete}, before, len(done), count["entered"], count["marked"])
+    _tell_number(note)
+
+
+def enter_sessions(path: Path, settings: Settings, athlete: str | None) -> None:
+    """Has the sessions of a file count as the athlete says, and enters those that are missing."""
+    store = LocalStore(settings)
+    told = sessions.read_sessions(path, settings.today)
+    athlete = statements.athlete_of(store, athlete)
+    with import_log.noted(store, path.resolve().name) as note:
+        done = landing.land_sessions(store, athlete, told)
+        entered = sum(is_entered for _, _, is_entered in done)
+        note.athlete, note.read, note.new, note.changed = athlete, len(done), entered, len(done) - entered
+    say(f"  {len(done)} sessions: {len(done) - entered} are among the activities, {entered} entered")
+    _tell_number(note)
 
 
 def tell_or_state(words: list[str], settings: Settings) -> None:
-    """`athlete [ID] [set ... | unset ...]`: says what holds of the athlete, after what is to be stated or withdrawn."""
+    """`athlete [ID] [set ... | unset ... | session ...]`: says what holds of the athlete, after what is to be stated or
+    withdrawn."""
     store = LocalStore(settings)
     named, verb, rest = _taken_apart(words)
     athlete = statements.athlete_of(store, named)
-    if verb:
+    if verb == "session":
+        import_log.complete(store)
+        told = [sessions.session_of_words(rest, settings.today)]
+        ((session, which, is_entered),) = landing.land_sessions(store, athlete, told)
+        outcome = "entered" if is_entered else "stored"
+        say(f"{athlete}: {session.day} {which}: {outcome}. {_follows(session.day)}")
+    elif verb:
         since = (statements.state if verb == "set" else statements.withdraw)(store, athlete, rest)
-        say(
-            f"{athlete}: stored. What follows {f'on {since} and later' if since else 'on all days'} is computed again "
-            "by the sensor silver_changes (make ui), or with the next run"
-        )
+        say(f"{athlete}: stored. {_follows(since)}")
     held: set[str] = set()
     for said in statements.stated(store, athlete):
         until = "" if said.name not in held else "  (until then)"
@@ -196,11 +213,25 @@ def tell_or_state(words: list[str], settings: Settings) -> None:
     nothing = [name for name in statements.STATEMENTS if name not in held]
     if nothing:
         say(f"  not stated: {', '.join(nothing)}")
+    told_of = landing.stated_sessions(store, athlete)
+    if len(told_of) > SESSIONS_SHOWN:
+        say(f"  sessions told of: {len(told_of)}, the last of them:")
+    for row in told_of[-SESSIONS_SHOWN:]:
+        figures = " ".join(f"{name}={row[of]:g}" for name, of in sessions.FIGURES.items() if row[of] is not None)
+        minutes = f"{row['moving_time'] / 60:.0f} min{', entered' if row['is_entered'] else ''}"
+        say(f"  session          {figures:<14} {row['begins']:%Y-%m-%d %H:%M}, {minutes}")
+
+
+def _follows(since: date | None) -> str:
+    return (
+        f"What follows {f'on {since} and later' if since else 'on all days'} is computed again by the sensor "
+        "silver_changes (make ui), or with the next run"
+    )
 
 
 def _taken_apart(words: list[str]) -> tuple[str | None, str | None, list[str]]:
-    """ID, `set` or `unset`, and what follows. Raises InputError for words in another order."""
-    verbs = ("set", "unset")
+    """ID, `set`, `unset` or `session`, and what follows. Raises InputError for words in another order."""
+    verbs = ("set", "unset", "session")
     place = next((at for at, word in enumerate(words[:2]) if word in verbs), None)
     if place == 0 and len(words) > 1 and words[1] in verbs:
         place = 1  # an athlete by that name

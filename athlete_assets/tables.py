@@ -1103,6 +1103,31 @@ RACES = _athlete_race()
 """What the local deployment remembers beside silver's contract: no asset, and no upstream has it."""
 
 
+def _athlete_session() -> Table:
+    return Table(
+        "silver",
+        "athlete_session",
+        "The loads and exertions of single sessions that an athlete told of here.",
+        (
+            _ATHLETE,
+            _key("session_id", BIGINT, "The session; the activity's number where it was entered."),
+            Column("begins", LOCAL_TIMESTAMP, "When it begins on the athlete's clock; noon where nobody knows."),
+            Column("moving_time", DOUBLE, "How long it lasts.", "s"),
+            Column("sport_type", STRING, "Its sport, where the athlete said it.", required=False),
+            Column("own_load", DOUBLE, "Its load.", "TSS", required=False),
+            Column("perceived_exertion", DOUBLE, "How hard it was, 1 to 10.", required=False),
+            Column("is_entered", BOOLEAN, "The activity was entered, for no import had it."),
+            Column(INGESTED, TIMESTAMP, "When the row was written."),
+        ),
+        keys=("athlete_id", "session_id"),
+        cadence=Cadence.EXTERNAL,
+    )
+
+
+SESSIONS = _athlete_session()
+"""As RACES, of the local deployment alone."""
+
+
 def _imports() -> Table:
     return Table(
         "silver",
@@ -1126,7 +1151,7 @@ def _imports() -> Table:
 
 IMPORTS = _imports()
 """As RACES, of the local deployment alone."""
-LOCAL = (RACES, IMPORTS)
+LOCAL = (RACES, SESSIONS, IMPORTS)
 """Of no catalog but the local one, and so not among ALL: maintained, forgotten and repaired with the rest."""
 
 SILVER = by_cadence(Cadence.EXTERNAL)

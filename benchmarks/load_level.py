@@ -3,7 +3,7 @@
 RUNS is any file that `import` takes. Sums the load by pace of the runs whose heart rate is known, and the load of the
 same runs by heart rate (Banister; threshold at 85 % of the reserve above 60 bpm; the maximum as observed, else 1.06 x
 the athlete's 99.5th percentile of mean heart rates), which rests on no pace. --loads: a CSV with activity_id and load,
-as intervals.icu exports them, to compare with as well.
+as intervals.icu exports them, or Strava's activities.csv with its Training Load, to compare with as well.
 """
 
 from __future__ import annotations
@@ -39,7 +39,8 @@ def main() -> None:
         runs = features(arguments.runs, settings)
     runs = runs[runs["sport_type"].isin(tables.RUN_SPORTS) & (runs["load_method"] == "pace")]
     if arguments.loads:
-        both = runs.merge(pd.read_csv(arguments.loads)[["activity_id", "load"]], on="activity_id")
+        loads = pd.read_csv(arguments.loads).rename(columns={"Activity ID": "activity_id", "Training Load": "load"})
+        both = runs.merge(loads[["activity_id", "load"]], on="activity_id")
         tell("the given loads", both["estimated_tss"], both["load"])
     runs = runs[(runs["avg_hr"] > 90) & (runs["threshold_source"] != "default")]
     runs["by_heart_rate"] = by_heart_rate(runs)

@@ -24,7 +24,7 @@ from athlete_assets.forgetting.occurrences import Wanted
 from athlete_assets.forgetting.trained import TrainedWith, mark, trained_with
 from athlete_assets.gold.pages.site import remove_page
 from athlete_assets.settings import HOME_FILE, Settings
-from athlete_assets.silver import landing
+from athlete_assets.silver import import_log, landing
 from athlete_assets.store.delta_folder import DeltaFolder
 from athlete_assets.store.erasure import LOG, erase
 from athlete_assets.store.local import LocalStore
@@ -81,6 +81,7 @@ def forget(athlete: str, settings: Settings, say: Callable[[str], None] = lambda
         say("Goes on where an earlier call ended.")
 
     with landing.landing_lock(store):  # an import meanwhile would compare with rows that are being taken out
+        import_log.complete(store)
         pages = remove_page(hashlib.sha256(athlete.encode()).hexdigest(), settings)
         rows = _taken_out(wanted, versions, settings, say)
     return Forgotten(rows, versions, prove(wanted, home), has_pages=pages > 0)

@@ -1,6 +1,7 @@
 """Which imports a home has had, and the way back from the last one: `athlete-assets imports` and `undo`.
 
-An import notes the version of each table before and after it. To take it back, the rows by which the two differ become
+An import notes the version of each table before and after it; what notes it is written before the first row, so that
+an import that was killed can be taken back, too. To take it back, the rows by which the two differ become
 what they were; what was said, marked or imported otherwise stays. Two commits a table; a call that was killed is
 completed by the next.
 """
@@ -9,8 +10,11 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import datetime, timezone
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -25,10 +29,22 @@ from athlete_assets.store.local import LocalStore
 from athlete_assets.store.sql import delta_literal
 from athlete_assets.tables import Table
 
-BY_ACTIVITY = {**dict.fromkeys(tables.OF_ACTIVITIES, "activity_id"), tables.STRAVA_ACTIVITIES: "id"}
+BY_ACTIVITY = {
+    **dict.fromkeys(tables.OF_ACTIVITIES, "activity_id"),
+    tables.STRAVA_ACTIVITIES: "id",
+    tables.SESSIONS: "session_id",
+}
 """The tables whose rows are put back by activity, and the column that names it; the others' by athlete."""
-IMPORTED = (*tables.OF_ACTIVITIES, tables.STRAVA_ATHLETE, tables.RACES, tables.STRAVA_ACTIVITIES)
+IMPORTED = (
+    *tables.OF_ACTIVITIES,
+    tables.STRAVA_ATHLETE,
+    tables.RACES,
+    tables.SESSIONS,
+    tables.STRAVA_ACTIVITIES,
+)
 """What an import writes, in the order in which it is put back."""
+MARKER = "import_begun.json"
+"""Beside the tables while an import lands: which one, and where the tables stood before it."""
 
 Versions = Mapping[str, int | None]
 """By table name; None where there is no such table."""
@@ -39,27 +55,94 @@ def versions(store: LocalStore) -> Versions:
     return {table.name: store.version(table) for table in IMPORTED}
 
 
-def note(
-    store: LocalStore, file: str, athlete: str | None, before: Versions, *, read: int, new: int, changed: int
-) -> int | None:
-    """Notes an import that is done; its number, None where it changed nothing. athlete: None of several ones' file."""
-    after = versions(store)
-    if after == before:
-        return None
+@dataclass
+class Noted:
+    """What is told of an import, while it lands."""
+
+    athlete: str | None = None
+    """None of several ones' file."""
+    read: int = 0
+    new: int = 0
+    changed: int = 0
+    number: int | None = None
+    """When it is done; None where it changed nothing."""
+
+
+@contextmanager
+def noted(store: LocalStore, file: str) -> Iterator[Noted]:
+    """Around what an import writes: no other import lands meanwhile, and it is noted whatever ends it, a kill too."""
     with landing.landing_lock(store):
-        number = max((row["import_number"] for row in imports(store)), default=0) + 1
-        row = {
-            "import_number": number,
-            "athlete_id": athlete,
-            "file_name": re.sub(r"[^\s@]+@[^\s@]+", "(an address)", file),
-            "imported_at": datetime.now(timezone.utc),
-            "activities": read,
-            "activities_new": new,
-            "activities_changed": changed,
-            "versions": json.dumps({name: [before[name], after[name]] for name in after}),
-        }
-        _write(store, row)
-    return number
+        begun = begin(store, file)
+        told = Noted()
+        try:
+            yield told
+        except BaseException:
+            complete(store)
+            raise
+        if versions(store) != begun["versions"]:
+            _note(store, begun, told)
+            told.number = begun["number"]
+        _marker(store).unlink()
+
+
+def begin(store: LocalStore, file: str) -> dict[str, Any]:
+    """Writes down, under the caller's `landing_lock`, that an import begins to write, and where the tables stand."""
+    complete(store)
+    number = max((row["import_number"] for row in imports(store)), default=0) + 1
+    name = re.sub(r"[^\s@]+@[^\s@]+", "(an address)", file)
+    begun = {"number": number, "file": name, "versions": versions(store)}
+    partial = _marker(store).with_suffix(".partial")
+    partial.write_text(json.dumps(begun))
+    partial.replace(_marker(store))
+    return begun
+
+
+def complete(store: LocalStore) -> None:
+    """Notes an import that was killed after it wrote something, so that it can be taken back."""
+    marker = _marker(store)
+    with landing.landing_lock(store):
+        if not marker.is_file():
+            return
+        begun: dict[str, Any] = json.loads(marker.read_text())
+        known = any(row["import_number"] == begun["number"] for row in imports(store))
+        if not known and versions(store) != begun["versions"]:
+            _note(store, begun, _seen(store, begun["versions"]))
+        marker.unlink()
+
+
+def _seen(store: LocalStore, before: Versions) -> Noted:
+    """What an import did to the activities, by the tables alone."""
+    table = tables.STRAVA_ACTIVITIES
+    try:
+        change = _difference(store, table, (before.get(table.name), store.version(table)), {})
+    except InputError:
+        return Noted()
+    if change is None:
+        return Noted()
+    old, touched = change
+    keys = [set(zip(*(rows[name].to_pylist() for name in table.keys), strict=True)) for rows in (old, touched)]
+    owners = {athlete for athlete, _ in keys[1]}
+    new = len(keys[1] - keys[0])
+    return Noted(owners.pop() if len(owners) == 1 else None, len(keys[1]), new, len(keys[1]) - new)
+
+
+def _note(store: LocalStore, begun: Mapping[str, Any], told: Noted) -> None:
+    before, after = begun["versions"], versions(store)
+    row = {
+        "import_number": begun["number"],
+        "athlete_id": told.athlete,
+        "file_name": begun["file"],
+        "imported_at": datetime.now(timezone.utc),
+        "activities": told.read,
+        "activities_new": told.new,
+        "activities_changed": told.changed,
+        "versions": json.dumps({name: [before.get(name), after[name]] for name in after}),
+    }
+    _write(store, row)
+
+
+def _marker(store: LocalStore) -> Path:
+    return store.path(tables.IMPORTS).parent / MARKER
 
 
 def imports(store: LocalStore) -> list[dict[str, Any]]:
@@ -71,6 +154,7 @@ def undo(store: LocalStore) -> dict[str, Any]:
     """Takes the last import that is not taken back yet back; its row. Raises InputError where there is none, or its
     versions are no longer kept."""
     with landing.landing_lock(store):
+        complete(store)
         left = [row for row in imports(store) if row["undone_at"] is None]
         if not left:
             raise InputError(f"there is no import in {store.settings.home} to take back")
@@ -80,6 +164,7 @@ def undo(store: LocalStore) -> dict[str, Any]:
         for table, change in changes.items():
             if change is not None:
                 _put_back(store, table, *change)
+        landing.settle_sessions(store)
         _write(store, {**last, "undone_at": datetime.now(timezone.utc)})
     return last
 

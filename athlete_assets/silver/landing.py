@@ -10,11 +10,13 @@ of a few athletes skip the others' files.
 from __future__ import annotations
 
 import fcntl
+import threading
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, datetime, timezone
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -25,10 +27,11 @@ from athlete_assets import tables
 from athlete_assets.days import midnight, monday_of
 from athlete_assets.errors import ContractError, InputError
 from athlete_assets.settings import PREFIX, Settings
-from athlete_assets.silver import races
+from athlete_assets.silver import races, sessions
 from athlete_assets.silver.imports import Held
 from athlete_assets.silver.races import Race
 from athlete_assets.silver.recordings.measures import BEST_DISTANCES_M
+from athlete_assets.silver.sessions import Session
 from athlete_assets.store.arrow import arrow_schema, fitted
 from athlete_assets.store.delta_folder import DeltaFolder, span_sql
 from athlete_assets.store.local import LocalStore
@@ -124,10 +127,12 @@ def land(store: LocalStore, imported: SilverRows) -> LandingReport:
     _refuse_start_after(last_day, store.settings)
     with landing_lock(store):
         activities, found_races = _with_marks(store, activities)
+        activities, told = _with_sessions(store, activities)
         rows[tables.STRAVA_ACTIVITIES] = activities
         _drop_superseded(store, rows)
         written = {table: _merge(store, table, found) for table, found in rows.items()}
         _settle(store, found_races)
+        _settle_sessions(store, told)
         new, changed = written[tables.STRAVA_ACTIVITIES]
         read = imported.activities.num_rows
         return LandingReport(
@@ -260,6 +265,137 @@ def _settle(store: LocalStore, arrived: Mapping[str, Mapping[Race, int]]) -> Non
         _remember_races(store, athlete, done, datetime.now(timezone.utc))
 
 
+@dataclass(frozen=True)
+class _Told:
+    """What an import changes in the sessions that athletes told of."""
+
+    found: Sequence[dict[str, Any]] = ()
+    """Rows of silver.athlete_session that are known better now."""
+    arrived: Sequence[tuple[str, int]] = ()
+    """Entered activities (athlete, id) that imports have now."""
+    figures: Mapping[tuple[str, int], sessions.Row] = field(default_factory=dict)
+    """By activity (athlete, id) what is said of it; those that are stored lack it."""
+
+
+def land_sessions(store: LocalStore, athlete: str, said: Sequence[Session]) -> list[tuple[Session, str, bool]]:
+    """Writes what was said of the athlete's sessions, and enters those that are missing; of each which session it is,
+    and whether it was entered.
+
+    A session that was told of before keeps the figures that are not named now. Raises InputError, before anything is
+    written, where several or none of a day's sessions can be meant, or a load is more than the session can have been.
+    """
+    with landing_lock(store):
+        rows = store.rows(tables.STRAVA_ACTIVITIES)
+        rows = rows.filter(pc.equal(rows["athlete_id"], athlete))
+        matched = rows.select(sessions.MATCHED).to_pylist()
+        known, now = _remembered_sessions(store, [athlete]), datetime.now(timezone.utc)
+        done: dict[int, dict[str, Any]] = {}
+        figures: dict[tuple[str, int], sessions.Row] = {}
+        told: list[tuple[Session, str, bool]] = []
+        for each in said:
+            copies = sessions.the_one(each, matched)
+            number = sessions.session_id(athlete, each)
+            before = sessions.known_before(known, copies, number)
+            real = [copy for copy in copies if before is None or copy["id"] != before["session_id"]]
+            row = {**sessions.session_row(athlete, number, each, before, real), tables.INGESTED: now}
+            sessions.refuse_too_much(each, row, store.settings.max_tss_per_hour)
+            if row["session_id"] in done or any((athlete, copy["id"]) in figures for copy in real):
+                raise InputError(f"{each.where}{each}: is told of twice; keep one of the two")
+            done[row["session_id"]] = row
+            for copy in real:
+                said_of = {
+                    name: row[name] for name in sessions.COLUMNS if row[name] is not None or name in each.figures
+                }
+                figures[athlete, copy["id"]] = {**{name: copy[name] for name in sessions.COLUMNS}, **said_of}
+            described = sessions.described(real or sessions.activity_rows([row], now).to_pylist())
+            told.append((each, described, not real))
+        kept = [row for row in done.values() if any(row[name] is not None for name in sessions.COLUMNS)]
+        entered = sessions.activity_rows([row for row in kept if row["is_entered"]], now)
+        changed = rows.filter(pc.is_in(rows["id"], pa.array([number for _, number in figures], pa.int64())))
+        changed = sessions.with_figures(_stamped(changed, now), figures)
+        _merge(store, tables.STRAVA_ACTIVITIES, pa.concat_tables([changed, entered]))
+        _merge(store, tables.SESSIONS, pa.Table.from_pylist(kept, arrow_schema(tables.SESSIONS)))
+        withdrawn = [row["session_id"] for row in done.values() if row not in kept]
+        if withdrawn:
+            _delete(store, tables.STRAVA_ACTIVITIES, athlete, "id", withdrawn)
+            _delete(store, tables.SESSIONS, athlete, "session_id", withdrawn)
+        _remember(store.settings, _first_of_history(entered, store.settings))
+        return told
+
+
+def stated_sessions(store: LocalStore, athlete: str) -> list[dict[str, Any]]:
+    """Rows of silver.athlete_session, by day."""
+    return sorted(_remembered_sessions(store, [athlete]), key=lambda row: row["begins"])
+
+
+def settle_sessions(store: LocalStore) -> None:
+    """Has what was said of sessions stand in the activities again, under the caller's `landing_lock`: an import that
+    was taken back left rows as they were before it was said."""
+    if store.exists(tables.SESSIONS):
+        _settle_sessions(store, _told_by(store, store.rows(tables.STRAVA_ACTIVITIES).slice(0, 0)))
+
+
+def _remembered_sessions(store: LocalStore, athletes: Collection[str | None] | None) -> list[dict[str, Any]]:
+    """Of the athletes; None is all of them."""
+    if not store.exists(tables.SESSIONS):
+        return []
+    rows = store.rows(tables.SESSIONS).to_pylist()
+    return [row for row in rows if athletes is None or row["athlete_id"] in athletes]
+
+
+def _with_sessions(store: LocalStore, activities: pa.Table) -> tuple[pa.Table, _Told]:
+    """The activities with what athletes said of them, and what an import of them makes known of those sessions."""
+    if not activities.num_rows or not store.exists(tables.SESSIONS):
+        return activities, _Told()
+    told = _told_by(store, activities)
+    return sessions.with_figures(activities, told.figures).cast(activities.schema), told
+
+
+def _told_by(store: LocalStore, arriving: pa.Table) -> _Told:
+    """arriving: the activities of an import; without any, the sessions of all athletes are looked at."""
+    athletes = set(pc.unique(arriving["athlete_id"]).to_pylist()) if arriving.num_rows else None
+    remembered = _remembered_sessions(store, athletes)
+    if not remembered:
+        return _Told()
+    days = {(row["athlete_id"], row["begins"].date()) for row in remembered}
+    by_day: dict[tuple[str, date], dict[int, dict[str, Any]]] = {key: {} for key in days}
+    for rows in (store.rows(tables.STRAVA_ACTIVITIES), arriving):
+        local = rows["start_date_local"].cast(pa.timestamp("us")).cast(pa.date32())
+        near = rows.filter(pc.is_in(local, pa.array({day for _, day in days}, pa.date32())))
+        for row in near.select(["athlete_id", *sessions.MATCHED]).to_pylist():
+            of_day = by_day.get((row["athlete_id"], row["start_date_local"].date()))
+            if of_day is not None and row["id"] is not None:
+                of_day[row["id"]] = row
+    found, arrived = list[dict[str, Any]](), list[tuple[str, int]]()
+    figures: dict[tuple[str, int], sessions.Row] = {}
+    for row in remembered:
+        own = row["athlete_id"], row["session_id"]
+        of_day = by_day[row["athlete_id"], row["begins"].date()]
+        copies = sessions.copies_of(row, [each for each in of_day.values() if each["id"] != row["session_id"]])
+        if not copies:
+            continue
+        better = sessions.remembered(row, copies)
+        if better != row:
+            found.append(better)
+        if row["is_entered"]:
+            arrived.append(own)
+        figures |= {(row["athlete_id"], copy["id"]): sessions.figures_of(row) for copy in copies}
+    return _Told(found, arrived, figures)
+
+
+def _settle_sessions(store: LocalStore, told: _Told) -> None:
+    """Takes out the entered sessions that an import has brought, and remembers which activities they are."""
+    for athlete, number in told.arrived:
+        _delete(store, tables.STRAVA_ACTIVITIES, athlete, "id", [number])
+    if told.found:
+        _merge(store, tables.SESSIONS, pa.Table.from_pylist(told.found, arrow_schema(tables.SESSIONS)))
+    if told.figures:
+        rows = store.rows(tables.STRAVA_ACTIVITIES)
+        rows = rows.filter(pc.is_in(rows["id"], pa.array([number for _, number in told.figures], pa.int64())))
+        rows = sessions.with_figures(_stamped(rows, datetime.now(timezone.utc)), told.figures)
+        _merge(store, tables.STRAVA_ACTIVITIES, rows)
+
+
 def _by_table(imported: SilverRows) -> dict[Table, pa.Table]:
     """The rows in the order of their commits. A recording's row comes after what was made of the recording: its digest
     says that all of it is there. Optional tables come into being with their first row."""
@@ -355,14 +491,26 @@ def _delete(store: LocalStore, table: Table, athlete_id: str, key: str, numbers:
     return store.folder(table).delete(f"athlete_id = {delta_literal(athlete_id)} AND {key} IN ({chosen})")
 
 
+_locked = threading.local()
+
+
 @contextmanager
 def landing_lock(store: LocalStore) -> Iterator[None]:
-    """One landing at a time in a home: what is compared is still true when it is written."""
+    """One landing at a time in a home: what is compared is still true when it is written. Who holds it may take it
+    again."""
     folder = store.path(tables.STRAVA_ACTIVITIES).parent
+    held_here: set[Path] = _locked.__dict__.setdefault("folders", set())
+    if folder in held_here:
+        yield
+        return
     folder.mkdir(parents=True, exist_ok=True)
     with open(folder / ".landing.lock", "w") as handle:
         fcntl.flock(handle, fcntl.LOCK_EX)
-        yield
+        held_here.add(folder)
+        try:
+            yield
+        finally:
+            held_here.discard(folder)
 
 
 # ------------------------------------------------------------------------------------------------ what is different
@@ -404,9 +552,9 @@ def _of_same_athletes(folder: DeltaFolder, table: Table, rows: pa.Table) -> pa.T
     present = {field.name for field in folder.open().schema().fields}
     columns = ", ".join(name for name in schema.names if name in present)
     found = folder.query(f"SELECT {columns} FROM t WHERE {' OR '.join(wanted)}")
-    for field in schema:
-        if field.name not in present:
-            found = found.append_column(field, pa.nulls(found.num_rows, field.type))
+    for column in schema:
+        if column.name not in present:
+            found = found.append_column(column, pa.nulls(found.num_rows, column.type))
     found = found.select(schema.names).cast(schema)
     return found.filter(pc.is_in(found.column("athlete_id"), pc.unique(athletes)))
 

@@ -47,6 +47,9 @@ _SPELLINGS = {
 }
 _SPORTS = {spelling: sport for sport, spellings in _SPELLINGS.items() for spelling in spellings.split()}
 
+SPORTS = frozenset(_SPELLINGS)
+"""The sports that have a spelling here, in Strava's names."""
+
 _FAMILIES = {
     "run": "Run TrailRun VirtualRun",
     "walk": "Walk Hike Snowshoe",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import math
 
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 
 from athlete_assets.formulas import grade as grades
 from athlete_assets.formulas import training_load as load
+from athlete_assets_tests.conftest import shared_file
 from athlete_assets_tests.formulas.test_race_times import oracle
 
 
@@ -79,6 +81,21 @@ def test_heart_rate_load_of_elevate() -> None:
             assert at_threshold == pytest.approx(load.THRESHOLD_RESERVE, rel=1e-12)
             minutes = case["trimp"] / load.trimp(1, 0.7, *weights)
             assert math.floor(load.heart_rate_tss(minutes, 0.7, *weights)) == case["floor_expected"]
+
+
+def test_load_by_power_is_stravas_training_load() -> None:
+    """183 runs of a shared export, whose intensity is in whole per cent; its hours are those on the clock."""
+    with shared_file("data/strava_export_94_columns.csv").open(newline="") as file:
+        header, *rows = csv.reader(file)
+    # names that stand there twice: the later one is in metres and seconds
+    at = {name: place for place, name in enumerate(header)}
+    known = [row for row in rows if row[at["Training Load"]]]
+    names = ("Elapsed Time", "Weighted Average Power", "Intensity", "Training Load")
+    elapsed, power, intensity, stated = (np.array([float(row[at[name]]) for row in known]) for name in names)
+    ours = load.power_tss(elapsed / 3600, power, power / (intensity / 100))
+    assert len(known) == 183
+    assert ours.sum() / stated.sum() == pytest.approx(1.018, abs=0.001)
+    assert np.median(ours / stated) == pytest.approx(1.0, abs=0.005)
 
 
 def test_running_load_is_100_for_an_hour_at_threshold_and_falls_with_pace() -> None:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from athlete_assets import cli, tables
+from athlete_assets import cli, commands, tables
 from athlete_assets.errors import InputError
 from athlete_assets.forgetting.athlete import forget
 from athlete_assets.settings import Settings
-from athlete_assets.silver import import_log, statements
+from athlete_assets.silver import import_log, imports, landing, statements
 from athlete_assets.store.local import LocalStore
 from athlete_assets_tests.silver.exports import RUN, export
 
@@ -78,6 +80,76 @@ def test_races_statements_and_dropped_activities_come_back(
     for state in reversed(before):
         said(capsys, "undo")
         assert held(home) == state
+
+
+def test_an_import_that_was_killed_after_it_wrote_is_noted_by_the_next_command(
+    home: LocalStore, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    imported(tmp_path, "first.csv", export(RUN))
+    before = held(home)
+    (tmp_path / "second.csv").write_text(export({**RUN, "Average Heart Rate": "151.0"}, LATER))
+    with landing.landing_lock(home):  # and no more: what a kill leaves
+        import_log.begin(home, "second.csv")
+        landing.land(home, imports.read_runs(tmp_path / "second.csv", home.settings))
+    capsys.readouterr()
+    assert "second.csv: 2 activities, 1 new, 1 changed" in said(capsys, "imports").splitlines()[1]
+    said(capsys, "undo")
+    assert held(home) == before
+    with landing.landing_lock(home):
+        import_log.begin(home, "third.csv")  # killed before it wrote anything
+    assert len(said(capsys, "imports").splitlines()) == 2
+    assert not list(home.path(tables.IMPORTS).parent.glob("import_begun*"))
+
+
+def test_an_import_that_fails_after_it_wrote_is_noted(home: LocalStore, tmp_path: Path) -> None:
+    (tmp_path / "first.csv").write_text(export(RUN))
+    runs = imports.read_runs(tmp_path / "first.csv", home.settings)
+
+    def fail() -> None:
+        with import_log.noted(home, "first.csv"):
+            landing.land(home, runs)
+            raise OSError("the disk is full")
+
+    with pytest.raises(OSError, match="disk"):
+        fail()
+    assert [(row["file_name"], row["activities_new"]) for row in import_log.imports(home)] == [("first.csv", 1)]
+
+
+@pytest.mark.slow
+def test_a_killed_import_is_taken_back(home: LocalStore, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    imported(tmp_path, "first.csv", export(RUN))
+    before = held(home)
+    (tmp_path / "second.csv").write_text(export({**RUN, "Average Heart Rate": "151.0"}, LATER))
+    program = (
+        "import os\nfrom athlete_assets import cli\nfrom athlete_assets.silver import import_log\n"
+        "import_log._note = lambda *_: os.kill(os.getpid(), 9)\n"
+        f"cli.main(['import', '--export', {str(tmp_path / 'second.csv')!r}])\n"
+    )
+    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == -9
+    assert held(home) != before
+    said(capsys, "undo")
+    assert held(home) == before
+
+
+def test_two_imports_at_once_are_two_in_the_list(home: LocalStore, tmp_path: Path) -> None:
+    """The second lands while the first reads: each is taken back by itself."""
+    first, second = tmp_path / "first.csv", tmp_path / "second.csv"
+    first.write_text(export(RUN))
+    second.write_text(export(LATER))
+    read = imports.read_runs
+
+    def slowly(path: Path, *rest: Any) -> imports.ImportedRuns:
+        runs = read(path, *rest)
+        if path == first:
+            commands.import_file(second, home.settings, "me")
+        return runs
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(imports, "read_runs", slowly)
+        commands.import_file(first, home.settings, "me")
+    assert [row["file_name"] for row in import_log.imports(home)] == ["second.csv", "first.csv"]
+    import_log.undo(home)
+    assert home.rows(tables.STRAVA_ACTIVITIES)["id"].to_pylist() == [99]
 
 
 def test_what_is_no_longer_kept_is_said_and_changes_nothing(
