@@ -23,6 +23,7 @@ from athlete_assets.days import Days, midnight
 from athlete_assets.features.activity import activity_features, history_days
 from athlete_assets.settings import Settings
 from athlete_assets.silver import quality
+from athlete_assets.silver.sessions import activity_rows
 from athlete_assets.store.arrow import fitted
 from athlete_assets_tests.conftest import shared_file
 from athlete_assets_tests.formulas.test_race_times import oracle
@@ -799,6 +800,21 @@ def test_the_athletes_own_load_comes_first_and_exertion_last(
         method,
         None if points is None else pytest.approx(points, rel=1e-4),
     )
+
+
+def test_a_session_that_was_entered_has_the_load_that_was_said_of_it(sail: SparkSession) -> None:
+    """All that is known of it is its day, its length and its sport; of a run the distance is not, either."""
+    nothing = dict.fromkeys(tables.STRAVA_ACTIVITIES.column_names)
+    told = {**nothing, "athlete_id": "a", "begins": datetime(2024, 5, 6, 12), "moving_time": 2_700.0}
+    figures = [(1, "WeightTraining", None, 6.0), (2, "Run", 50.0, None), (3, None, None, 4.0)]
+    sessions = [
+        {**told, "session_id": n, "sport_type": sport, "own_load": own, "perceived_exertion": rpe}
+        for n, sport, own, rpe in figures
+    ]
+    made = activity_rows(sessions, datetime(2024, 5, 7, tzinfo=timezone.utc)).to_pylist()
+    rows = features(sail, alone(made))
+    loads = {number: (row["load_method"], row["estimated_tss"]) for number, row in rows.items()}
+    assert loads == {1: ("rpe", pytest.approx(56.25)), 2: ("own", 50.0), 3: ("rpe", pytest.approx(37.5))}
 
 
 def test_an_hour_that_nobody_rides_is_told_by_heart_rate(sail: SparkSession) -> None:
