@@ -1,5 +1,5 @@
 # Two commands: `make run` (import, features, model, predictions) and `make test`. Both make .venv at first need.
-#   make run                        a simulated cohort of 30 athletes and 3 years
+#   make run                        what the home holds; in an empty one a simulated cohort (ATHLETES=30 YEARS=3)
 #   make run EXPORT=export_123.zip  a Strava account export, its activities.csv, or recordings (FIT, GPX, TCX)
 #   make test                       the fast lane: what needs no process beside the embedded engine
 #   make test-all                   that, then what starts Apache Spark, daemon, webserver, clusters, PostgreSQL,
@@ -13,8 +13,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 EXPORT ?=
-ATHLETES ?= 30
-YEARS ?= 3
+ATHLETES ?=
+YEARS ?=
 INSTALLED := $(VENV)/.installed
 CLIENT ?= 0.18.2
 CLIENT_VENV := $(VENV)-client-$(CLIENT)
@@ -40,7 +40,7 @@ help:
 	@sed -n '/^#   make /,/^[^#]/p' $(firstword $(MAKEFILE_LIST)) | sed -n 's/^#   //p'
 
 run: $(INSTALLED)
-	$(BIN)/athlete-assets run $(if $(EXPORT),--export "$(EXPORT)",--athletes $(ATHLETES) --years $(YEARS))
+	$(BIN)/athlete-assets run $(if $(EXPORT),"$(EXPORT)") $(if $(ATHLETES),--athletes $(ATHLETES)) $(if $(YEARS),--years $(YEARS))
 
 test: $(INSTALLED)
 	$(TESTS) -m "not ($(BESIDE) or stress)"

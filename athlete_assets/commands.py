@@ -1,46 +1,60 @@
-"""What the command line does: fill silver, materialise every asset in recorded runs, print the summary, open the UI."""
+"""What the commands do that run no asset: fill silver, tell of what is stored, export it, try the alerts."""
 
 from __future__ import annotations
 
 import difflib
 import json
-import os
-import socket
 import sys
 import time
 import webbrowser
-from contextlib import nullcontext
+from collections.abc import Sequence
 from datetime import date
 from pathlib import Path
 
-import dagster as dg
-
-from athlete_assets import partitions, tables
-from athlete_assets.assets.builder import asset_key
-from athlete_assets.assets.models import model_key
-from athlete_assets.deployments.in_process import executed
-from athlete_assets.deployments.instance import prepare_dagster_home
-from athlete_assets.deployments.pages_server import shown
-from athlete_assets.deployments.run_launcher import end_lost_runs
-from athlete_assets.deployments.ui import Heartbeats, serve
+from athlete_assets import tables
 from athlete_assets.errors import AthleteAssetsError, InputError, StoreError
 from athlete_assets.gold import export
-from athlete_assets.gold.pages import site
-from athlete_assets.gold.report import athletes_in, summary_text
-from athlete_assets.gold.status import TERMS, status_text
-from athlete_assets.models.specs import MODELS
-from athlete_assets.monitoring.alerts import message_to_try
-from athlete_assets.monitoring.channels import channels_of
-from athlete_assets.monitoring.delivery import Undelivered, deliver
-from athlete_assets.orchestration.maintenance import MAINTENANCE_JOB
-from athlete_assets.orchestration.run_requests import GOLD_TABLES
+from athlete_assets.gold.pages.place import INDEX, folder_of
+from athlete_assets.gold.report import athletes_in, summary_of, summary_text
+from athlete_assets.gold.status import TERMS, status_of, status_text
 from athlete_assets.settings import Settings
-from athlete_assets.silver import import_log, imports, landing, ownership, plan, races, sessions, simulator, statements
+from athlete_assets.silver import import_log, imports, landing, ownership, plan, races, sessions, statements
 from athlete_assets.store.local import LocalStore
+from athlete_assets.terminal import say, say_json
+from athlete_assets.words import counted
 
+DEFAULT_COHORT = (30, 3.0)
+"""Athletes and years of a simulated cohort."""
 UNREADABLE_SHOWN = 50
 SESSIONS_SHOWN = 10
 NEAREST = 5
+
+
+def fill_silver(
+    settings: Settings,
+    files: Sequence[Path],
+    export: Path | None,
+    athlete: str | None,
+    drop_missing: bool,
+    athletes: int | None,
+    years: float | None,
+    seed: int,
+) -> None:
+    """Imports the files in turn; simulates a cohort where there are none."""
+    files = [*files, *([export] if export else [])]
+    if not files:
+        cohort = athletes or DEFAULT_COHORT[0], years or DEFAULT_COHORT[1]
+        return simulate_cohort(*cohort, seed, settings)
+    if athletes or years:
+        raise InputError("say either files or --athletes and --years of a simulated cohort, not both")
+    for file in files:
+        # what one import learned of this home (its zone, its first day) holds for the next
+        import_file(file, Settings.load(), athlete, drop_missing)
+
+
+def is_empty(settings: Settings) -> bool:
+    """Whether nothing was ever imported or simulated here."""
+    return not LocalStore(settings).exists(tables.STRAVA_ACTIVITIES)
 
 
 def import_file(path: Path, settings: Settings, athlete: str | None, drop_missing: bool = False) -> None:
@@ -48,6 +62,8 @@ def import_file(path: Path, settings: Settings, athlete: str | None, drop_missin
     say(f"Reading {path} ...")
     if races.is_races_file(path):
         return enter_races(path, settings, athlete)
+    if plan.is_plan_file(path, settings.today):
+        return enter_plan(path, settings, athlete)
     if sessions.is_sessions_file(path):
         return enter_sessions(path, settings, athlete)
     runs = imports.read_runs(path, settings, athlete, landing.held(LocalStore(settings)), say)
@@ -116,10 +132,12 @@ def _tell_number(done: import_log.Noted) -> None:
         say(f"  Import {done.number}; `athlete-assets undo` takes it back")
 
 
-def list_imports(settings: Settings) -> None:
+def list_imports(as_json: bool, settings: Settings) -> None:
     """Prints each import with its number, file and counts."""
     store = LocalStore(settings)
     import_log.complete(store)
+    if as_json:
+        return say_json(import_log.imports(store))
     for row in import_log.imports(store):
         undone = f", taken back {row['undone_at']:%Y-%m-%d %H:%M}" if row["undone_at"] else ""
         say(
@@ -138,23 +156,21 @@ def undo_import(settings: Settings) -> None:
     )
 
 
-def set_plan(path: Path, athlete: str | None, settings: Settings) -> int:
-    """Takes a file as an athlete's plan, and projects it. 0 when all went well, else 1; InputError writes nothing."""
-    from athlete_assets import definitions
-
+def enter_plan(path: Path, settings: Settings, athlete: str | None) -> None:
+    """Takes a file as an athlete's whole plan, and projects it; InputError writes nothing."""
     store = LocalStore(settings)
     athlete = statements.athlete_of(store, athlete)
     rows = plan.read_plan(path, athlete)
     plan.write_plan(store, athlete, rows)
     days = [day.date() for day in rows["plan_date"].to_pylist()]
-    say(f"{len(days)} days planned" + (f", {min(days)} to {max(days)}" if days else ": the plan is empty"))
+    say(f"  {counted(len(days), 'day')} planned" + (f", {min(days)} to {max(days)}" if days else ": the plan is empty"))
     if not store.exists(tables.ROLLING):
-        say("It is projected with the next `athlete-assets run`.")
-        return 0
-    os.environ["DAGSTER_HOME"] = str(prepare_dagster_home(settings))
-    job = definitions.build(settings).resolve_implicit_global_asset_job_def()
-    projected = job.get_subset(asset_selection=set(_keys(tables.PROJECTION, tables.LOAD_ROOM)))
-    return 0 if executed(projected, say).success else 1
+        say("  It is projected with the next `athlete-assets run`.")
+        return
+    from athlete_assets import runs
+
+    if runs.project_plans(settings):
+        raise StoreError("the plan is stored, but projecting it failed: `athlete-assets run` does it again")
 
 
 def enter_races(path: Path, settings: Settings, athlete: str | None) -> None:
@@ -244,6 +260,8 @@ def _taken_apart(words: list[str]) -> tuple[str | None, str | None, list[str]]:
 
 def simulate_cohort(athletes: int, years: float, seed: int, settings: Settings) -> None:
     """Fills silver with a simulated cohort that ends today."""
+    from athlete_assets.silver import simulator
+
     say(f"Simulating {athletes} athletes over {years:g} years (seed {seed}) ...")
     store, done = LocalStore(settings), 0
     for batch in simulator.simulate(athletes, years, seed, settings.today):
@@ -252,73 +270,16 @@ def simulate_cohort(athletes: int, years: float, seed: int, settings: Settings) 
         say(f"  {done} activities")
 
 
-def materialise_everything(settings: Settings) -> int:
-    """Materialises all assets, oldest partition to newest, and prints the summary. 0 when all went well, else 1."""
-    from athlete_assets import definitions
-
-    store = LocalStore(settings)
-    if not store.exists(tables.STRAVA_ACTIVITIES):
-        raise AthleteAssetsError(
-            f"there are no activities in {settings.home}; import a file or simulate a cohort first"
-        )
-    if not landing.has_activities_in_calendar(store):
-        raise AthleteAssetsError(
-            f"no activity in {settings.home} lies between 2000-01-01 and today ({settings.today}), so there is nothing "
-            "to compute; look at the dates in the imported file"
-        )
-    os.environ["DAGSTER_HOME"] = str(prepare_dagster_home(settings))
-    built = definitions.build(settings)
-    everything = built.resolve_implicit_global_asset_job_def()
-    to_do = steps(settings)
-    for number, (title, keys, span) in enumerate(to_do, start=1):
-        started = time.monotonic()
-        say(f"[{number}/{len(to_do)}] {title}" + (f", {span[0]} to {span[1]}" if span else ""))
-        if not executed(everything.get_subset(asset_selection=set(keys)), say, span).success:
-            return 1
-        say(f"  done in {time.monotonic() - started:.1f} s")
-    print_summary(settings)
-    return 0
-
-
-def steps(settings: Settings) -> list[tuple[str, list[dg.AssetKey], tuple[str, str] | None]]:
-    """The runs that make everything: title, assets, and first and last partition where they have partitions."""
-    days, weeks = partitions.whole(partitions.daily(settings)), partitions.whole(partitions.weekly(settings))
-    return [
-        ("daily features", _keys(*tables.DAILY_TABLES, *tables.STATE_TABLES), days),
-        ("weekly features", _keys(*tables.WEEKLY_TABLES), weeks),
-        ("labels", _keys(*tables.LABELS), None),
-        ("models", [model_key(spec) for spec in MODELS.values()], None),
-        ("predictions, summary and pages", _keys(*GOLD_TABLES), (days[1], days[1])),
-    ]
-
-
-def maintain(settings: Settings) -> int:
-    """Runs the weekly maintenance now and prints what lay there before and after. 0 when all went well, else 1."""
-    from athlete_assets import definitions
-
-    os.environ["DAGSTER_HOME"] = str(prepare_dagster_home(settings))
-    job = definitions.build(settings).resolve_job_def(MAINTENANCE_JOB)
-    result = executed(job, say)
-    for event in result.all_events:
-        if event.is_successful_output and "sizes" in event.step_output_data.metadata:
-            sizes = event.step_output_data.metadata["sizes"]
-            assert isinstance(sizes, dg.TableMetadataValue)
-            for record in sizes.records:
-                size = record.data
-                say(
-                    f"  {size['what']}: {size['files before']} files, {size['MB before']} MB -> "
-                    f"{size['files after']} files, {size['MB after']} MB"
-                    + (f" ({size['note']})" if size["note"] else "")
-                )
-    return 0 if result.success else 1
-
-
-def print_summary(settings: Settings, athlete: str | None = None) -> None:
+def print_status(athlete: str | None, as_json: bool, settings: Settings) -> None:
     """Prints athletes, activities, rejects, form and predicted times of what is stored; of one athlete all about it."""
+
     store = LocalStore(settings)
+    if as_json:
+        return say_json(
+            summary_of(store) if athlete is None else status_of(store, statements.athlete_of(store, athlete))
+        )
     if athlete is not None:
-        say(status_text(store, statements.athlete_of(store, athlete)))
-        return
+        return say(status_text(store, statements.athlete_of(store, athlete)))
     say("")
     say(summary_text(store))
     if len(ids := athletes_in(store)) == 1:
@@ -326,9 +287,9 @@ def print_summary(settings: Settings, athlete: str | None = None) -> None:
         say(status_text(store, ids[0]))
     elif ids:
         say(f"\nOne athlete in full:  athlete-assets status --athlete ID   (terms: {TERMS})")
-    folder = site.folder_of(settings)
-    if folder and (folder / site.INDEX).is_file():
-        say(f"\nThe pages:  {(folder / site.INDEX).as_uri()}   (athlete-assets report --open)")
+    folder = folder_of(settings)
+    if folder and (folder / INDEX).is_file():
+        say(f"\nThe pages:  {(folder / INDEX).as_uri()}   (athlete-assets report --open)")
     say("\nOpen the Dagster UI with:  athlete-assets ui (or make ui)   (then look at http://127.0.0.1:3000)")
 
 
@@ -338,11 +299,15 @@ def print_predictions(athlete: str | None, day: date | None, as_json: bool, sett
 
     store = LocalStore(settings)
     found = history(store, statements.athlete_of(store, athlete), day)
-    say(json.dumps(found, indent=2) if as_json else history_text(found, day))
+    return say_json(found) if as_json else say(history_text(found, day))
 
 
 def try_alerts(settings: Settings) -> int:
     """Sends one message through each channel that the settings name, and says how each took it. 0 where all did."""
+    from athlete_assets.monitoring.alerts import message_to_try
+    from athlete_assets.monitoring.channels import channels_of
+    from athlete_assets.monitoring.delivery import Undelivered, deliver
+
     alert = message_to_try(time.time())
     wrong = 0
     for channel in channels_of(settings):
@@ -371,6 +336,8 @@ def export_table(name: str, format: export.Format, athlete: str | None, out: Pat
 
 def write_report(settings: Settings, athlete: str | None, open_it: bool) -> int:
     """Writes the pages whose numbers changed, and says, or opens, the address of the coach's or of an athlete's."""
+    from athlete_assets.gold.pages import site
+
     store = LocalStore(settings)
     if athlete is not None:
         known = store.rows(tables.METRICS_SUMMARY, ["athlete_id"])["athlete_id"].to_pylist()
@@ -402,99 +369,12 @@ def judge_models(runs: Path, train_runs: Path | None, out: Path | None, settings
         say(f"Figures written to {out}")
 
 
-def forget_athlete(athlete: str, retrain: bool, settings: Settings) -> int:
-    """Takes an athlete out of the home. 0 where no file holds the id any more, 1 where one does or training failed."""
-    from athlete_assets.forgetting.athlete import SHOWN, forget
+def roll_back(model: str, settings: Settings) -> None:
+    """Has the champion before the present one serve again."""
+    from athlete_assets.models.promotion import rollback
+    from athlete_assets.models.specs import MODELS
 
-    say(f"Forgetting {athlete} ...")
-    try:
-        done = forget(athlete, settings, say)
-    except StoreError as error:
-        say(f"Not completed: {error}")
-        return 1
-    say(f"{sum(done.rows.values())} rows taken out; earlier versions of those tables are gone.")
-    if done.versions:
-        say("Trained or judged with the athlete, and kept:")
-        for version in done.versions:
-            say(f"  {version}")
-        if not retrain:
-            say("  --retrain trains the models anew.")
-    if done.has_pages and not done.left:
-        site.write_pages(LocalStore(settings), settings)  # the coach's page, without the athlete
-    if done.left:
-        say(f"The id still stands in {len(done.left)} places below {settings.home}:")
-        for place in done.left[:SHOWN]:
-            say(f"  {place}")
-        say("Remove these files, or what holds the id in them, and run forget again.")
-        return 1
-    say(f"Proved: no file below {settings.home} holds the id.")
-    return _retrained(settings) if retrain else 0
-
-
-def tell_forget_job(athlete: str) -> int:
-    """Says what to start where the tables are Unity Catalog's; the id itself is to stand in no run's config."""
-    from athlete_assets.forgetting.workspace import FORGET_JOB, digest_of
-
-    say(
-        "Delete the athlete in silver first: it is your pipeline's. Then start the job "
-        f"{FORGET_JOB} (Dagster UI, launchpad) with:\n"
-    )
-    say(f"ops:\n  take_out:\n    config:\n      digest: {digest_of(athlete)}\n")
-    say("What else to do, and what the job cannot reach, is in docs/security.md.")
-    return 0
-
-
-def _retrained(settings: Settings) -> int:
-    from athlete_assets import definitions
-
-    os.environ["DAGSTER_HOME"] = str(prepare_dagster_home(settings))
-    built = definitions.build(settings)
-    keys = {*definitions.MODELS, *(asset_key(table) for table in tables.LABELS)}
-    say("Training the models anew ...")
-    result = executed(built.resolve_implicit_global_asset_job_def().get_subset(asset_selection=keys), say)
-    if not result.success:
-        return 1
-    for check in result.get_asset_check_evaluations():
-        if check.check_name == "gate":
-            say(f"  {check.asset_key.path[-1]}: {'serves' if check.passed else 'does not serve'}; {check.description}")
-    return 0
-
-
-def open_ui(settings: Settings, port: int) -> int:
-    """Runs `dagster dev` (webserver, daemon, code server) on this home until it is told to end; 0 then.
-
-    Raises InputError where something else listens on the port.
-    """
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as the webserver does
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError:
-            raise InputError(
-                f"port {port} cannot be had: another program listens there, perhaps an earlier `athlete-assets ui`, "
-                "or it is reserved; end that, or choose another one with --port"
-            ) from None
-    home = str(prepare_dagster_home(settings))
-    environment = {**os.environ, "DAGSTER_HOME": home}
-    if "ui_url" not in settings.model_fields_set:
-        environment["ATHLETE_UI_URL"] = f"http://127.0.0.1:{port}"  # for the links in alerts
-    arguments = ["dev", "-m", "athlete_assets.definitions", "--host", "127.0.0.1", "--port", str(port)]
-    with dg.DagsterInstance.from_config(home) as instance:
-        if settings.deployment == "local":  # what a lost run left on a cluster is ended before its pools are free
-            for sentence in end_lost_runs(instance):
-                say(sentence)
-        heartbeats = Heartbeats(instance, say)
-        folder = site.folder_of(settings)
-        with shown(folder, port + 1) if folder and not settings.reports_url else nullcontext() as address:
-            if address:
-                environment["ATHLETE_REPORTS_URL"] = address
-                say(f"The pages: {address}/{site.INDEX}")
-            return serve([sys.executable, "-m", "dagster", *arguments], environment, heartbeats.look)
-
-
-def say(line: str) -> None:
-    print(line, flush=True)
-
-
-def _keys(*of: tables.Table) -> list[dg.AssetKey]:
-    return [asset_key(table) for table in of]
+    if model not in MODELS:
+        raise InputError(f"there is no model {model}; the models are: {', '.join(MODELS)}")
+    before, now = rollback(model, settings)
+    say(f"{model}: version {now} serves again in place of {before}")

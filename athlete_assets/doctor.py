@@ -26,6 +26,8 @@ from athlete_assets.silver.zones import machine_zone
 from athlete_assets.store.base import refuse_changed
 from athlete_assets.store.local import LocalStore
 from athlete_assets.store.repair import damage_of
+from athlete_assets.terminal import coloured, say, say_json
+from athlete_assets.words import counted
 
 LEAST_FREE_GB = 2.0
 """A build of a cohort writes hundreds of megabytes beside the versions that are kept."""
@@ -40,20 +42,30 @@ class Line(NamedTuple):
     todo: str = ""
 
 
-def doctor(settings: Settings, say: Callable[[str], None]) -> int:
+def doctor(settings: Settings, as_json: bool = False) -> int:
     """Looks at everything and says a line for each; 0 where all is well, else 1. Changes nothing."""
+    lines = []
+    for line in looked_at(settings):
+        lines.append(line)
+        if not as_json:
+            mark = coloured("todo", "yellow") if line.todo else coloured("ok  ", "green")
+            say(f"{mark}  {line.what}: {line.found}" + (f"; {line.todo}" if line.todo else ""))
+    wrong = sum(bool(line.todo) for line in lines)
+    if as_json:
+        say_json({"well": not wrong, "looked_at": [line._asdict() for line in lines]})
+    else:
+        say(f"{counted(wrong, 'thing')} to do." if wrong else "All is well.")
+    return 1 if wrong else 0
+
+
+def looked_at(settings: Settings) -> Iterator[Line]:
+    """A line for each thing that was looked at, in order; one that cannot be looked at is to do."""
     looks = (_python, _engine, _disk, _clock, _alerts, *((_databricks,) if _on_databricks(settings) else _OF_A_HOME))
-    wrong = 0
     for look in looks:
         try:
-            lines = list(look(settings))
+            yield from look(settings)
         except AthleteAssetsError as error:
-            lines = [Line(look.__name__.strip("_"), "cannot be looked at", str(error))]
-        for line in lines:
-            wrong += bool(line.todo)
-            say(f"{'todo' if line.todo else 'ok  '}  {line.what}: {line.found}" + (f"; {line.todo}" * bool(line.todo)))
-    say("All is well." if not wrong else f"{wrong} thing{'s' * (wrong > 1)} to do.")
-    return 1 if wrong else 0
+            yield Line(look.__name__.strip("_"), "cannot be looked at", str(error))
 
 
 def _on_databricks(settings: Settings) -> bool:
@@ -113,7 +125,7 @@ def _home(settings: Settings) -> Iterator[Line]:
     writable = os.access(home, os.W_OK | os.X_OK)
     yield Line("home", str(home), "" if writable else f"{home} cannot be written: give yourself the right to")
     store, stored = LocalStore(settings), 0
-    for table in tables.ALL:
+    for table in (*tables.ALL, *tables.LOCAL):
         name, folder = ".".join(table.path), store.folder(table)
         if not store.path(table).exists():
             continue
@@ -127,7 +139,7 @@ def _home(settings: Settings) -> Iterator[Line]:
             refuse_changed(table, columns.types, columns.required)
         except AthleteAssetsError as error:
             yield Line(name, "does not fit its contract", str(error))
-    yield Line("tables", f"{stored} of {len(tables.ALL)} are there")
+    yield Line("tables", f"{stored} of {len(tables.ALL) + len(tables.LOCAL)} are there")
 
 
 def _registry(settings: Settings) -> Iterator[Line]:

@@ -12,7 +12,6 @@ import dagster as dg
 
 from athlete_assets import tables
 from athlete_assets.assets.builder import asset_key
-from athlete_assets.commands import say
 from athlete_assets.days import Days, merged
 from athlete_assets.deployments.in_process import executed
 from athlete_assets.deployments.instance import prepare_dagster_home
@@ -23,6 +22,7 @@ from athlete_assets.store.delta_folder import DeltaFolder
 from athlete_assets.store.local import LocalStore
 from athlete_assets.store.repair import Damage, damage_of, mend
 from athlete_assets.tables import Table
+from athlete_assets.terminal import say
 
 RECORDS = (tables.PREDICTIONS, tables.INFERENCE_LOG)
 """What was said at its time: no run can make these rows again, so a rebuild keeps them."""

@@ -309,8 +309,8 @@ STRAVA_BEST_EFFORT = Table(
 ATHLETE_PLAN = Table(
     "silver",
     "athlete_plan",
-    "What an athlete plans to do (`athlete-assets plan FILE`), a row a day; a day without one is a rest day as far as "
-    "the plan reaches. Optional.",
+    "What an athlete plans to do (`athlete-assets import plan.csv`), a row a day; a day without one is a rest day as "
+    "far as the plan reaches. Optional.",
     (
         Column("athlete_id", STRING, "The athlete."),
         Column("plan_date", TIMESTAMP, "The calendar day."),

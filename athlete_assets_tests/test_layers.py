@@ -7,7 +7,7 @@ from pathlib import Path
 import athlete_assets
 
 LAYERS = (
-    ("errors", "days", "tables", "formulas"),
+    ("errors", "days", "tables", "formulas", "words", "terminal"),
     ("settings",),
     ("partitions",),
     ("store",),
@@ -21,6 +21,7 @@ LAYERS = (
     ("deployments",),
     ("forgetting",),
     ("definitions",),
+    ("runs",),
     ("commands",),
     ("rebuild", "doctor", "upcoming"),
     ("cli",),

@@ -13,7 +13,7 @@ import yaml
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from athlete_assets.cli import parser
+from athlete_assets.cli import cli
 
 ROOT = Path(__file__).parents[1]
 
@@ -70,4 +70,5 @@ def test_the_units_for_systemd_and_launchd_start_a_command_that_there_is() -> No
     (started,) = re.findall(r"^ExecStart=\S+/athlete-assets (.*)$", unit, re.MULTILINE)
     launched = plistlib.loads((ROOT / "deploy" / "athlete-assets.plist").read_bytes())["ProgramArguments"]
     for arguments in (started.split(), launched[1:]):
-        assert parser().parse_args(arguments).port == 3000
+        command = cli.commands[arguments[0]]
+        assert command.make_context(arguments[0], arguments[1:]).params == {"port": 3000}

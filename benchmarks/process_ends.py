@@ -23,7 +23,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from athlete_assets import cli, tables
-from athlete_assets.commands import say  # noqa: F401 - so that no fork has to import it
+from athlete_assets.commands import import_file  # noqa: F401 - so that no fork has to import it
 from athlete_assets.settings import Settings
 from athlete_assets.silver.local_changes import LocalSilver
 from athlete_assets.store.local import LocalStore

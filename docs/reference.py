@@ -6,7 +6,6 @@ python docs/reference.py --check  names the pages that the code has outgrown; a 
 
 from __future__ import annotations
 
-import argparse
 import ast
 import inspect
 import re
@@ -14,10 +13,11 @@ import sys
 from pathlib import Path
 from typing import Any, get_args
 
+import click
 from pydantic import SecretStr
 
 from athlete_assets import tables
-from athlete_assets.cli import parser
+from athlete_assets.cli import EXIT_CODES, PROGRAM, SECTIONS, cli
 from athlete_assets.settings import PREFIX, Settings
 from athlete_assets.tables import Table
 
@@ -99,37 +99,65 @@ def _edge(value: float | None) -> str:
 
 
 def commands() -> str:
-    lines = ["# Commands\n", WRITTEN, "`athlete-assets COMMAND --help` says the same."]
-    lines.append(_cell(str(parser().description).partition("\n\n")[2]))
-    for name, about, command in _subcommands(parser()):
-        lines.append(f"\n## {name}\n\n{about[:1].upper()}{about[1:]}.")
-        arguments = [action for action in command._actions if action.dest != "help"]
-        if arguments:
-            lines += ["", "| argument | default | |", "|---|---|---|"]
-        for action in arguments:
-            given = " ".join(filter(None, [", ".join(action.option_strings), _value(action)]))
-            default = "" if action.default in (None, False, argparse.SUPPRESS, []) else f"`{action.default}`"
-            lines.append(f"| `{_cell(given)}` | {default} | {_cell(action.help or '')} |")
+    lines = ["# Commands\n", WRITTEN, "`athlete-assets COMMAND --help` says the same.\n"]
+    lines += ["| exit code | |", "|---|---|", *(f"| {code} | {_cell(why)} |" for code, why in EXIT_CODES.items())]
+    lines.append("\n" + COMPLETION.strip())
+    for title, names in SECTIONS.items():
+        lines.append(f"\n## {title}")
+        for name in names:
+            for called, command in _leaves(name, cli.commands[name]):
+                lines += _command(called, command)
     return "\n".join(lines) + "\n"
 
 
-def _value(action: argparse.Action) -> str:
-    """How the value of an argument is called; empty for a switch."""
-    if action.nargs == 0:
-        return ""
-    return str(action.metavar or (action.dest.upper() if action.option_strings else action.dest))
+COMPLETION = """
+With `--json` stdout holds one JSON document and nothing else. Rows have the columns of their [table](tables.md), days
+and times are in ISO 8601, what is unknown is null, and what is wrong is said on stderr.
+
+On a terminal long work has a bar, and verdicts have a colour unless `NO_COLOR` is set; pipes and logs get plain lines.
+
+Completion of commands, options, files and tables by the shell:
+
+| shell | once |
+|---|---|
+| bash | `echo 'eval "$(_ATHLETE_ASSETS_COMPLETE=bash_source athlete-assets)"' >> ~/.bashrc` |
+| zsh | `echo 'eval "$(_ATHLETE_ASSETS_COMPLETE=zsh_source athlete-assets)"' >> ~/.zshrc` |
+| fish | `_ATHLETE_ASSETS_COMPLETE=fish_source athlete-assets > ~/.config/fish/completions/athlete-assets.fish` |
+
+The command must be on the `PATH`, as in an activated `.venv`.
+"""
 
 
-def _subcommands(of: argparse.ArgumentParser, before: str = "") -> list[tuple[str, str, argparse.ArgumentParser]]:
-    """Name, sentence and parser of each command that does something."""
-    found = []
-    for action in of._actions:
-        if isinstance(action, argparse._SubParsersAction):
-            about = {choice.dest: choice.help or "" for choice in action._choices_actions}
-            for name, command in action.choices.items():
-                deeper = _subcommands(command, f"{before}{name} ")
-                found += deeper or [(f"{before}{name}", about[name], command)]
-    return found
+def _leaves(name: str, command: click.Command) -> list[tuple[str, click.Command]]:
+    """The commands that do something, with the words that call them."""
+    if isinstance(command, click.Group):
+        return [each for word, below in command.commands.items() for each in _leaves(f"{name} {word}", below)]
+    return [(name, command)]
+
+
+def _command(name: str, command: click.Command) -> list[str]:
+    about, _, more = inspect.cleandoc(command.help or "").partition("\n\n")
+    lines = [f"\n### {name}\n\n{about}"]
+    for paragraph in filter(None, more.split("\n\n")):
+        listed = paragraph.startswith("\b\n")
+        lines.append("\n" + (f"```\n{paragraph[2:]}\n```" if listed else paragraph))
+    parameters = [each for each in command.params if not getattr(each, "hidden", False)]
+    if parameters:
+        lines += ["", "| argument | default | |", "|---|---|---|"]
+    for each in parameters:
+        given = each.to_info_dict()["default"]
+        default = "" if given in (None, False) else f"`{given}`"
+        lines.append(f"| `{_cell(_named(each, command))}` | {default} | {_cell(each.help or '')} |")
+    examples = str(command.epilog).split("Examples:\n")[1]
+    return [*lines, "", "```", *(line.strip() for line in examples.splitlines()), "```"]
+
+
+def _named(parameter: click.Parameter, command: click.Command) -> str:
+    """How an argument is given."""
+    value = parameter.make_metavar(click.Context(command, info_name=PROGRAM))
+    if isinstance(parameter, click.Option):
+        return " ".join([", ".join(parameter.opts), *([] if parameter.is_flag else [value])])
+    return value
 
 
 def sport_science() -> str:

@@ -18,6 +18,7 @@ from athlete_assets.assets.builder import (
 )
 from athlete_assets.assets.models import model_key
 from athlete_assets.gold.pages import site
+from athlete_assets.gold.pages.place import folder_of
 from athlete_assets.models.specs import MODELS
 from athlete_assets.monitoring import anomalies, charts, checks
 from athlete_assets.settings import Settings
@@ -56,7 +57,7 @@ def page_assets(settings: Settings) -> list[dg.AssetsDefinition]:
     def athlete_pages(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult]:
         store = store_of(context)
         written, said = list[Written](), dict[str, Any]()
-        if is_materializing(context) and site.folder_of(settings) is None:
+        if is_materializing(context) and folder_of(settings) is None:
             said["pages"] = "none: ATHLETE_REPORTS names no volume to write them to"
             context.log.warning(said["pages"])
         elif is_materializing(context):

@@ -18,6 +18,7 @@ from athlete_assets.deployments.run_launcher import end_lost_runs
 from athlete_assets.orchestration.progress import is_interrupt
 from athlete_assets.orchestration.run_tags import MAX_RETRIES, RANGE_END, RANGE_START
 from athlete_assets.orchestration.worker import worker_tags
+from athlete_assets.terminal import bar
 
 CODE_LOCATION = "athlete_assets.definitions"
 """As `athlete-assets ui` loads it."""
@@ -42,13 +43,14 @@ def executed(
         instance.create_run_for_job = partial(  # type: ignore[method-assign]
             instance.create_run_for_job, remote_job_origin=_origin(job.name)
         )
-        result = job.execute_in_process(
-            instance=instance,
-            run_id=run_id,
-            tags=tags,
-            raise_on_error=False,
-            run_config={"loggers": {"progress": {}}},
-        )
+        with bar("", len(job.graph.node_dict)):  # progress_logger moves it
+            result = job.execute_in_process(
+                instance=instance,
+                run_id=run_id,
+                tags=tags,
+                raise_on_error=False,
+                run_config={"loggers": {"progress": {}}},
+            )
         if any(event.is_step_failure and is_interrupt(event.step_failure_data.error) for event in result.all_events):
             instance.report_run_canceled(result.dagster_run, "Interrupted at the keyboard.")
             raise KeyboardInterrupt

@@ -31,16 +31,38 @@ LEAST_FITNESS = 1.0
 
 def status_text(store: LocalStore, athlete: str) -> str:
     """The athlete's fitness, form, room for load, bests, predictions and rejects; InputError without a summary."""
-    found = rows_of(store, tables.METRICS_SUMMARY, athlete, None)
-    if not found:
-        raise InputError(f"there is no summary of {athlete} yet; `athlete-assets run` makes it")
-    row, day = found[0], found[0]["as_of_date"].date()
+    row = _summary(store, athlete)
+    day = row["as_of_date"].date()
     lines = [f"{athlete} on {in_words(day)}"]
     if row["days_since_activity"]:
         lines.append(f"The last activity was on {in_words(row['last_activity_date'].date())}.")
     lines += ["", *_load(row), *_room(store, athlete), "", *_volumes(row), "", *_bests(row), ""]
     lines += [*_predictions(store, row, day), "", *_rejects(store, athlete)]
     return "\n".join([*lines, f"CTL, ATL, TSB, ACWR, TSS and ramp are explained in {TERMS}."])
+
+
+def status_of(store: LocalStore, athlete: str) -> dict[str, Any]:
+    """The rows that the status tells of, as data, null where there is none; InputError without a summary."""
+    predictions = rows_of(store, tables.PREDICTIONS, athlete, None)
+    return {
+        "athlete_id": athlete,
+        "summary": _summary(store, athlete),
+        "load_room": next(iter(rows_of(store, tables.LOAD_ROOM, athlete, None)), None),
+        "predictions": max(predictions, key=lambda row: row["prediction_date"], default=None),
+        "reject_reasons": _reject_reasons(store, athlete),
+    }
+
+
+def _summary(store: LocalStore, athlete: str) -> dict[str, Any]:
+    found = rows_of(store, tables.METRICS_SUMMARY, athlete, None)
+    if not found:
+        raise InputError(f"there is no summary of {athlete} yet; `athlete-assets run` makes it")
+    return found[0]
+
+
+def _reject_reasons(store: LocalStore, athlete: str) -> dict[str, int]:
+    rows = rows_of(store, tables.REJECTS, athlete, None)
+    return dict(Counter(name for row in rows for name in row["reject_reasons"]).most_common())
 
 
 def form_in_words(form: float) -> str:
@@ -156,6 +178,6 @@ def _predictions(store: LocalStore, summary: dict[str, Any], day: date) -> Itera
 
 
 def _rejects(store: LocalStore, athlete: str) -> Iterator[str]:
-    reasons = Counter(name for row in rows_of(store, tables.REJECTS, athlete, None) for name in row["reject_reasons"])
+    reasons = _reject_reasons(store, athlete)
     if reasons:
-        yield "Activities left out: " + ", ".join(f"{name} {count}" for name, count in reasons.most_common()) + "."
+        yield "Activities left out: " + ", ".join(f"{name} {count}" for name, count in reasons.items()) + "."

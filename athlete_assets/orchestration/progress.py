@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import logging
-import sys
 from typing import Any
 
 import dagster as dg
 
 from athlete_assets.orchestration.waiting import waits_for_pool
+from athlete_assets.terminal import coloured, say, standing_bar
 
-SHOWN_EVENTS = {"STEP_START": "{step} ...", "STEP_FAILURE": "{step} FAILED"}
+ENDS = {"STEP_SUCCESS", "STEP_FAILURE", "STEP_SKIPPED"}
 
 
 class _Lines(logging.Handler):
@@ -19,23 +19,28 @@ class _Lines(logging.Handler):
         event, step = meta.get("dagster_event"), meta.get("step_key")
         if event is None:
             if record.levelno >= logging.INFO and step:
-                print(f"    {meta.get('orig_message', record.getMessage())}", file=sys.stdout, flush=True)
-        elif event.event_type_value == "ASSET_CHECK_EVALUATION":
-            check = event.event_specific_data
-            if not check.passed:
-                verdict = "warns" if check.severity == dg.AssetCheckSeverity.WARN else "FAILED"
-                print(f"    check {check.check_name} {verdict}: {check.description}", flush=True)
+                say(f"    {meta.get('orig_message', record.getMessage())}")
+            return
+        kind, details = event.event_type_value, event.event_specific_data
+        if kind == "ASSET_CHECK_EVALUATION" and not details.passed:
+            warns = details.severity == dg.AssetCheckSeverity.WARN
+            verdict = coloured("warns", "yellow") if warns else coloured("FAILED", "red")
+            say(f"    check {details.check_name} {verdict}: {details.description}")
         elif event.is_engine_event:
             pool = event.engine_event_data.metadata.get("pool")
             if isinstance(pool, dg.PoolMetadataValue):
                 with dg.DagsterInstance.get() as instance:
-                    print(f"  {step} {waits_for_pool(instance, pool.pool)}", flush=True)
-        elif event.event_type_value == "STEP_FAILURE" and is_interrupt(event.event_specific_data.error):
-            print(f"  {step} interrupted", flush=True)
-        elif event.event_type_value in SHOWN_EVENTS:
-            print(f"  {SHOWN_EVENTS[event.event_type_value].format(step=step)}", file=sys.stdout, flush=True)
-            if event.event_type_value == "STEP_FAILURE":
-                print(f"    {_root_cause(event.event_specific_data.error)}", flush=True)
+                    say(f"  {step} {waits_for_pool(instance, pool.pool)}")
+        elif kind == "STEP_START":
+            standing_bar().tell(str(step))
+            say(f"  {step} ...")
+        elif kind == "STEP_FAILURE" and is_interrupt(details.error):
+            say(f"  {step} interrupted")
+        elif kind == "STEP_FAILURE":
+            say(f"  {step} {coloured('FAILED', 'red')}")
+            say(f"    {_root_cause(details.error)}")
+        if kind in ENDS:
+            standing_bar().step()
 
 
 def is_interrupt(error: Any) -> bool:

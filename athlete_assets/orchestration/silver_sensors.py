@@ -28,6 +28,7 @@ from athlete_assets.orchestration.run_requests import GOLD_TABLES, plan_request,
 from athlete_assets.settings import Settings
 from athlete_assets.silver.changes import WATCHED, Position, Positions, Report, Silver, Touched, bounded
 from athlete_assets.store.warehouse import WarehouseStarting
+from athlete_assets.words import counted, verb
 
 REPORTED_BY = "reported_by"
 EVENTS_A_TICK = 5000
@@ -242,13 +243,14 @@ def _versions(positions: dict[str, Position]) -> str:
 
 def _told(touched: Touched) -> str:
     days = {day for days in touched.days.values() for day in days}
-    told = [f"{len(days)} days of {len(touched.days)} athletes differ"]
+    differ = verb(len(days), "differs", "differ")
+    told = [f"{counted(len(days), 'day')} of {counted(len(touched.days), 'athlete')} {differ}"] if days else []
     if touched.restated:
-        told.append(f"{len(touched.restated)} athletes changed what they state")
+        told.append(f"{counted(len(touched.restated), 'athlete')} changed what they state")
     if touched.planned:
-        told.append(f"{len(touched.planned)} athletes changed their plan")
+        told.append(f"{counted(len(touched.planned), 'athlete')} changed their plan")
     if touched.outside:
-        told.append(f"{touched.outside} rows lie outside the calendar")
+        told.append(f"{counted(touched.outside, 'row')} outside the calendar")
     return ", ".join(told)
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timezone
+import re
+from datetime import date, datetime, timezone
 from pathlib import Path
 
 import pyarrow as pa
@@ -10,7 +11,18 @@ import pyarrow as pa
 from athlete_assets import tables
 from athlete_assets.errors import InputError
 from athlete_assets.silver.landing import landing_lock
-from athlete_assets.silver.readers.csv_text import Cells, booleans, decoded, headers, iso_times, numbers, parsed, shown
+from athlete_assets.silver.readers.csv_text import (
+    ACTIVITY_NAMES,
+    Cells,
+    booleans,
+    decoded,
+    headers,
+    headers_of,
+    iso_times,
+    numbers,
+    parsed,
+    shown,
+)
 from athlete_assets.store.arrow import arrow_schema
 from athlete_assets.store.local import LocalStore
 from athlete_assets.store.sql import delta_literal
@@ -18,6 +30,18 @@ from athlete_assets.store.sql import delta_literal
 COLUMNS = ("date", "load", "minutes", "race")
 MOST_LOAD, MOST_MINUTES = 1000.0, 2880.0
 """Of one day: 1,000 TSS are ten hours at threshold."""
+
+
+def is_plan_file(path: Path, today: date) -> bool:
+    """Whether a file is a CSV of planned days: a date with a load or minutes, and nothing of what was done.
+
+    Days and loads alone may also be sessions that were done (silver.sessions): it is a plan where a day lies ahead.
+    """
+    for names in headers_of(path):
+        if "date" in names and names & {"load", "minutes"} and not names & {"distance", "time", "rpe", *ACTIVITY_NAMES}:
+            days = re.findall(r"\b\d{4}-\d\d-\d\d\b", decoded(path.read_bytes(), path.name))
+            return "race" in names or "load" not in names or max(days, default="") > today.isoformat()
+    return False
 
 
 def read_plan(path: Path, athlete: str) -> pa.Table:

@@ -18,7 +18,7 @@ import pyarrow as pa
 from athlete_assets import tables
 from athlete_assets.errors import InputError
 from athlete_assets.formulas.race_times import HIGHEST_VDOT, vdot
-from athlete_assets.silver.readers.csv_text import Cells, decoded, headers, parsed, shown
+from athlete_assets.silver.readers.csv_text import ACTIVITY_NAMES, Cells, decoded, headers, headers_of, parsed, shown
 from athlete_assets.silver.readers.protocol import number_of_name
 from athlete_assets.silver.sports import strava_sport
 from athlete_assets.store.arrow import arrow_schema
@@ -52,16 +52,9 @@ Outcome = Literal["marked", "entered", "inside"]
 
 
 def is_races_file(path: Path) -> bool:
-    """Whether a file is a CSV of races: it has their columns, and nothing that numbers an activity."""
-    try:
-        if not path.is_file() or path.stat().st_size > 10_000_000:
-            return False
-        found = headers(decoded(path.read_bytes(), path.name), path.name)
-    except (OSError, InputError):
-        return False
+    """Whether a file is a CSV of races: it has their columns, and nothing that tells of activities of all kinds."""
     return any(
-        set(COLUMNS) <= names and not names & {"id", "activity_id", "athlete_id", "activity id"}
-        for names in ({_plain(name) for name in header} for header in found.values())
+        set(COLUMNS) <= {_plain(name) for name in names} and not names & ACTIVITY_NAMES for names in headers_of(path)
     )
 
 

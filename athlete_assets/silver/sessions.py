@@ -22,7 +22,7 @@ from athlete_assets import tables
 from athlete_assets.errors import InputError
 from athlete_assets.silver.quality import RESULTS
 from athlete_assets.silver.races import NOON
-from athlete_assets.silver.readers.csv_text import decoded, headers, numbers, parsed, shown
+from athlete_assets.silver.readers.csv_text import ACTIVITY_NAMES, decoded, headers, headers_of, numbers, parsed, shown
 from athlete_assets.silver.readers.protocol import number_of_name
 from athlete_assets.silver.sports import ANY_SPORT, SPORTS, family, strava_sport
 from athlete_assets.store.arrow import arrow_schema
@@ -90,17 +90,8 @@ def session_of_words(words: Sequence[str], today: date) -> Session:
 
 def is_sessions_file(path: Path) -> bool:
     """Whether a file is a CSV of sessions: a day and a load or an exertion, and nothing that numbers an activity."""
-    try:
-        if not path.is_file() or path.stat().st_size > 10_000_000:
-            return False
-        found = headers(decoded(path.read_bytes(), path.name), path.name)
-    except (OSError, InputError):
-        return False
-    others = {"id", "activity_id", "athlete_id", "activity id", "race", "time", "distance"}
-    return any(
-        "date" in names and names & set(FIGURES) and not names & others
-        for names in ({name.strip().lower() for name in header} for header in found.values())
-    )
+    others = {"race", "time", "distance", *ACTIVITY_NAMES}
+    return any("date" in names and names & set(FIGURES) and not names & others for names in headers_of(path))
 
 
 def read_sessions(path: Path, today: date) -> list[Session]:

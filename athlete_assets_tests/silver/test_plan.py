@@ -10,7 +10,7 @@ import pytest
 from athlete_assets import tables
 from athlete_assets.days import midnight
 from athlete_assets.errors import InputError
-from athlete_assets.silver import plan
+from athlete_assets.silver import plan, races
 from athlete_assets.store.local import LocalStore
 
 
@@ -28,6 +28,26 @@ def test_load_minutes_and_race_by_day_in_any_order_of_columns(tmp_path: Path) ->
         ("ann", midnight(date(2024, 6, 2)), None, 45.0, False),
         ("ann", midnight(date(2024, 6, 9)), None, None, True),
     ]
+
+
+@pytest.mark.parametrize(
+    ("text", "is_plan"),
+    [
+        ("date,load,race\n2024-05-01,80,\n", True),
+        ("date,minutes\n2024-05-01,45\n", True),
+        ("date;load\n2024-05-01;80\n2024-05-16;60\n", True),
+        ("date,load\n2024-05-01,80\n2024-05-15,60\n", False),
+        ("date,load,rpe\n2024-05-16,80,5\n", False),
+        ("date,distance,time\n2024-05-05,10,41:30\n", False),
+        ("athlete_id,date,load\na,2024-05-16,80\n", False),
+    ],
+    ids=["race", "minutes alone", "a day ahead", "days that were", "exertion", "races", "numbered"],
+)
+def test_a_plan_is_told_from_sessions_and_races(tmp_path: Path, text: str, is_plan: bool) -> None:
+    path = given(tmp_path, text)
+    assert plan.is_plan_file(path, date(2024, 5, 15)) is is_plan
+    assert not (is_plan and races.is_races_file(path))
+    assert not plan.is_plan_file(tmp_path, date(2024, 5, 15))
 
 
 @pytest.mark.parametrize(

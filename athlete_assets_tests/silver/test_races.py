@@ -68,6 +68,10 @@ def test_a_file_of_races_is_known_by_its_columns(tmp_path: Path) -> None:
     assert is_races_file(written(tmp_path, "Date;Distance (km);Time\n2024-05-05;10;41:30\n"))
     assert not is_races_file(written(tmp_path, export(RUN)))
     assert not is_races_file(written(tmp_path, "athlete_id,date,distance,time\na,2024-05-05,10,41:30\n"))
+    garmin = (
+        "Activity Type,Date,Favorite,Title,Distance,Calories,Time\nRunning,2024-05-05 08:00:00,false,a,10.0,1,0:41:30\n"
+    )
+    assert not is_races_file(written(tmp_path, garmin))
     assert not is_races_file(tmp_path)
 
 

@@ -18,6 +18,7 @@ from athlete_assets.days import midnight
 from athlete_assets.errors import AthleteAssetsError
 from athlete_assets.gold.pages import coach_page, model_page, reading
 from athlete_assets.gold.pages.athlete_page import athlete_view
+from athlete_assets.gold.pages.place import INDEX, folder_of
 from athlete_assets.gold.pages.texts import MONTHS, WEEKDAYS, Words
 from athlete_assets.models import model_card
 from athlete_assets.models.specs import MODELS
@@ -28,7 +29,6 @@ from athlete_assets.store.base import Store, Written
 if TYPE_CHECKING:
     from jinja2 import Environment
 
-INDEX = "index.html"
 ATHLETES, MODEL_PAGES, SHARED = "athletes", "models", "shared"
 """Folders below the pages' own."""
 HERE = Path(__file__).parent
@@ -76,13 +76,6 @@ class Pages:
     @property
     def index(self) -> Path:
         return self.folder / INDEX
-
-
-def folder_of(settings: Settings) -> Path | None:
-    """Where the pages lie: ATHLETE_REPORTS, else `reports` in the home; None on Databricks without that setting."""
-    if settings.reports is not None:
-        return settings.reports
-    return settings.home.resolve() / "reports" if settings.deployment == "local" else None
 
 
 def page_name(athlete: str) -> str:

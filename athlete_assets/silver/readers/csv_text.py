@@ -13,12 +13,17 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
+from pathlib import Path
 
 from athlete_assets.errors import InputError
 
 DELIMITERS = (",", ";", "\t")
 SHOWN = 40
 """Characters of a bad cell that an error repeats."""
+SMALL_BYTES = 10_000_000
+"""Above it a file is no list of races or planned days, and is not looked at for that."""
+ACTIVITY_NAMES = {"id", "activity_id", "activity id", "activity type", "athlete_id", "sport_type"}
+"""Columns, in lower case, of files that tell of activities one by one; a list of races or of planned days has none."""
 
 
 @dataclass(frozen=True)
@@ -115,6 +120,17 @@ def headers(text: str, file: str) -> dict[str, tuple[str, ...]]:
             raise InputError(f"{file}: is empty; give a Strava export, a CSV or a Parquet file with activities")
         raise InputError(f"{file}, line {1 + skipped}: is not the header of a CSV file")
     return found
+
+
+def headers_of(path: Path) -> list[set[str]]:
+    """The names of a small CSV file's columns in lower case, under each separator; none of another file."""
+    try:
+        if not path.is_file() or path.stat().st_size > SMALL_BYTES:
+            return []
+        found = headers(decoded(path.read_bytes(), path.name), path.name)
+    except (OSError, InputError):
+        return []
+    return [{name.lower() for name in header} for header in found.values()]
 
 
 def _without_separator_line(text: str) -> tuple[str, int]:

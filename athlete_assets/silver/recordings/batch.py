@@ -18,6 +18,7 @@ from athlete_assets.silver.recordings.formats import MAX_BYTES, content_digest, 
 from athlete_assets.silver.recordings.measures import Measures, measured
 from athlete_assets.silver.recordings.recording import NoActivityError, UnreadableError
 from athlete_assets.silver.sports import family, strava_sport
+from athlete_assets.terminal import bar
 
 FILES_FOR_A_POOL = 64
 """Fewer are read sooner than processes start."""
@@ -108,11 +109,13 @@ def outcomes(
         workers = (os.cpu_count() or 1) if len(files) >= FILES_FOR_A_POOL else 1
     found: list[Outcome] = []
     said = time.monotonic()
-    for each in _each(files, known, workers):
-        found.append(each)
-        if time.monotonic() - said >= SAY_EVERY_S:
-            said = time.monotonic()
-            say(f"  {len(found):,} of {len(files):,} recordings")
+    with bar("recordings", len(files)) as shown:
+        for each in _each(files, known, workers):
+            found.append(each)
+            shown.step()
+            if not shown.is_shown and time.monotonic() - said >= SAY_EVERY_S:
+                said = time.monotonic()
+                say(f"  {len(found):,} of {len(files):,} recordings")
     return found
 
 

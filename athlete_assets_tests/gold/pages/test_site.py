@@ -13,7 +13,7 @@ import pytest
 from athlete_assets import tables
 from athlete_assets.cli import main
 from athlete_assets.days import midnight
-from athlete_assets.gold.pages import site
+from athlete_assets.gold.pages.place import folder_of
 from athlete_assets.gold.pages.site import page_name, remove_page, write_pages
 from athlete_assets.settings import Settings
 from athlete_assets.store.local import LocalStore
@@ -34,7 +34,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> LocalStore:
 
 @pytest.fixture(scope="module")
 def folder(home: LocalStore) -> Path:
-    found = site.folder_of(home.settings)
+    found = folder_of(home.settings)
     assert found is not None
     return found
 
@@ -295,9 +295,9 @@ def test_the_command_says_where_the_page_is_and_who_is_near_an_unknown_id(
 
 
 def test_on_databricks_pages_need_a_volume(tmp_path: Path) -> None:
-    assert site.folder_of(Settings(home=tmp_path, deployment="databricks")) is None
+    assert folder_of(Settings(home=tmp_path, deployment="databricks")) is None
     volume = tmp_path / "volume"
-    assert site.folder_of(Settings(home=tmp_path, deployment="databricks", reports=volume)) == volume
+    assert folder_of(Settings(home=tmp_path, deployment="databricks", reports=volume)) == volume
 
 
 def test_rows_written_before_a_column_came_are_shown_as_not_known(store: LocalStore) -> None:

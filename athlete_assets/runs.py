@@ -1,0 +1,190 @@
+"""Commands that run assets in this process, or have Dagster run them: run, maintain, forget, the UI."""
+
+from __future__ import annotations
+
+import os
+import socket
+import sys
+import time
+from contextlib import nullcontext
+
+import dagster as dg
+
+from athlete_assets import partitions, tables
+from athlete_assets.assets.builder import asset_key
+from athlete_assets.assets.models import model_key
+from athlete_assets.deployments.in_process import executed
+from athlete_assets.deployments.instance import prepare_dagster_home
+from athlete_assets.deployments.pages_server import shown
+from athlete_assets.deployments.run_launcher import end_lost_runs
+from athlete_assets.deployments.ui import Heartbeats, serve
+from athlete_assets.errors import AthleteAssetsError, InputError, StoreError
+from athlete_assets.gold.pages import site
+from athlete_assets.gold.pages.place import INDEX, folder_of
+from athlete_assets.models.specs import MODELS
+from athlete_assets.orchestration.maintenance import MAINTENANCE_JOB
+from athlete_assets.orchestration.run_requests import GOLD_TABLES
+from athlete_assets.settings import Settings
+from athlete_assets.silver import landing
+from athlete_assets.store.local import LocalStore
+from athlete_assets.terminal import say
+
+
+def materialise_everything(settings: Settings) -> int:
+    """Materialises all assets, oldest partition to newest. 0 when all went well, else 1."""
+    store = LocalStore(settings)
+    if not store.exists(tables.STRAVA_ACTIVITIES):
+        raise AthleteAssetsError(
+            f"there are no activities in {settings.home}; import a file or simulate a cohort first"
+        )
+    if not landing.has_activities_in_calendar(store):
+        raise AthleteAssetsError(
+            f"no activity in {settings.home} lies between 2000-01-01 and today ({settings.today}), so there is nothing "
+            "to compute; look at the dates in the imported file"
+        )
+    built = _built(settings)
+    everything = built.resolve_implicit_global_asset_job_def()
+    to_do = steps(settings)
+    for number, (title, keys, span) in enumerate(to_do, start=1):
+        started = time.monotonic()
+        say(f"[{number}/{len(to_do)}] {title}" + (f", {span[0]} to {span[1]}" if span else ""))
+        if not executed(everything.get_subset(asset_selection=set(keys)), say, span).success:
+            return 1
+        say(f"  done in {time.monotonic() - started:.1f} s")
+    return 0
+
+
+def steps(settings: Settings) -> list[tuple[str, list[dg.AssetKey], tuple[str, str] | None]]:
+    """The runs that make everything: title, assets, and first and last partition where they have partitions."""
+    days, weeks = partitions.whole(partitions.daily(settings)), partitions.whole(partitions.weekly(settings))
+    return [
+        ("daily features", _keys(*tables.DAILY_TABLES, *tables.STATE_TABLES), days),
+        ("weekly features", _keys(*tables.WEEKLY_TABLES), weeks),
+        ("labels", _keys(*tables.LABELS), None),
+        ("models", [model_key(spec) for spec in MODELS.values()], None),
+        ("predictions, summary and pages", _keys(*GOLD_TABLES), (days[1], days[1])),
+    ]
+
+
+def project_plans(settings: Settings) -> int:
+    """Makes the projections and the room for load anew, after a plan changed. 0 when all went well, else 1."""
+    job = _built(settings).resolve_implicit_global_asset_job_def()
+    projected = job.get_subset(asset_selection=set(_keys(tables.PROJECTION, tables.LOAD_ROOM)))
+    return 0 if executed(projected, say).success else 1
+
+
+def maintain(settings: Settings) -> int:
+    """Runs the weekly maintenance now and prints what lay there before and after. 0 when all went well, else 1."""
+    job = _built(settings).resolve_job_def(MAINTENANCE_JOB)
+    result = executed(job, say)
+    for event in result.all_events:
+        if event.is_successful_output and "sizes" in event.step_output_data.metadata:
+            sizes = event.step_output_data.metadata["sizes"]
+            assert isinstance(sizes, dg.TableMetadataValue)
+            for record in sizes.records:
+                size = record.data
+                say(
+                    f"  {size['what']}: {size['files before']} files, {size['MB before']} MB -> "
+                    f"{size['files after']} files, {size['MB after']} MB"
+                    + (f" ({size['note']})" if size["note"] else "")
+                )
+    return 0 if result.success else 1
+
+
+def forget_athlete(athlete: str, retrain: bool, settings: Settings) -> int:
+    """Takes an athlete out of the home. 0 where no file holds the id any more, 1 where one does or training failed."""
+    from athlete_assets.forgetting.athlete import SHOWN, forget
+
+    say(f"Forgetting {athlete} ...")
+    try:
+        done = forget(athlete, settings, say)
+    except StoreError as error:
+        say(f"Not completed: {error}")
+        return 1
+    say(f"{sum(done.rows.values())} rows taken out; earlier versions of those tables are gone.")
+    if done.versions:
+        say("Trained or judged with the athlete, and kept:")
+        for version in done.versions:
+            say(f"  {version}")
+        if not retrain:
+            say("  --retrain trains the models anew.")
+    if done.has_pages and not done.left:
+        site.write_pages(LocalStore(settings), settings)  # the coach's page, without the athlete
+    if done.left:
+        say(f"The id still stands in {len(done.left)} places below {settings.home}:")
+        for place in done.left[:SHOWN]:
+            say(f"  {place}")
+        say("Remove these files, or what holds the id in them, and run forget again.")
+        return 1
+    say(f"Proved: no file below {settings.home} holds the id.")
+    return _retrained(settings) if retrain else 0
+
+
+def tell_forget_job(athlete: str) -> int:
+    """Says what to start where the tables are Unity Catalog's; the id itself is to stand in no run's config."""
+    from athlete_assets.forgetting.workspace import FORGET_JOB, digest_of
+
+    say(
+        "Delete the athlete in silver first: it is your pipeline's. Then start the job "
+        f"{FORGET_JOB} (Dagster UI, launchpad) with:\n"
+    )
+    say(f"ops:\n  take_out:\n    config:\n      digest: {digest_of(athlete)}\n")
+    say("What else to do, and what the job cannot reach, is in docs/security.md.")
+    return 0
+
+
+def _retrained(settings: Settings) -> int:
+    built = _built(settings)
+    keys = {*(model_key(spec) for spec in MODELS.values()), *_keys(*tables.LABELS)}
+    say("Training the models anew ...")
+    result = executed(built.resolve_implicit_global_asset_job_def().get_subset(asset_selection=keys), say)
+    if not result.success:
+        return 1
+    for check in result.get_asset_check_evaluations():
+        if check.check_name == "gate":
+            say(f"  {check.asset_key.path[-1]}: {'serves' if check.passed else 'does not serve'}; {check.description}")
+    return 0
+
+
+def open_ui(settings: Settings, port: int) -> int:
+    """Runs `dagster dev` (webserver, daemon, code server) on this home until it is told to end; 0 then.
+
+    Raises InputError where something else listens on the port.
+    """
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as the webserver does
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            raise InputError(
+                f"port {port} cannot be had: another program listens there, perhaps an earlier `athlete-assets ui`, "
+                "or it is reserved; end that, or choose another one with --port"
+            ) from None
+    home = str(prepare_dagster_home(settings))
+    environment = {**os.environ, "DAGSTER_HOME": home}
+    if "ui_url" not in settings.model_fields_set:
+        environment["ATHLETE_UI_URL"] = f"http://127.0.0.1:{port}"  # for the links in alerts
+    arguments = ["dev", "-m", "athlete_assets.definitions", "--host", "127.0.0.1", "--port", str(port)]
+    with dg.DagsterInstance.from_config(home) as instance:
+        if settings.deployment == "local":  # what a lost run left on a cluster is ended before its pools are free
+            for sentence in end_lost_runs(instance):
+                say(sentence)
+        heartbeats = Heartbeats(instance, say)
+        folder = folder_of(settings)
+        with shown(folder, port + 1) if folder and not settings.reports_url else nullcontext() as address:
+            if address:
+                environment["ATHLETE_REPORTS_URL"] = address
+                say(f"The pages: {address}/{INDEX}")
+            return serve([sys.executable, "-m", "dagster", *arguments], environment, heartbeats.look)
+
+
+def _built(settings: Settings) -> dg.Definitions:
+    """The code location for jobs in this process, which are recorded where the UI looks."""
+    from athlete_assets import definitions
+
+    os.environ["DAGSTER_HOME"] = str(prepare_dagster_home(settings))
+    return definitions.build(settings)
+
+
+def _keys(*of: tables.Table) -> list[dg.AssetKey]:
+    return [asset_key(table) for table in of]
