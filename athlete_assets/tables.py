@@ -145,7 +145,7 @@ _SILVER_ACTIVITY_COLUMNS = (
     Column(
         "source",
         STRING,
-        "Where the row came from: strava_export, garmin_export, recording, simulated, file, strava_api.",
+        "Where the row came from: strava_export, garmin_export, apple_health, recording, simulated, file, strava_api.",
         required=False,
     ),
     Column("silver_ingestion_timestamp", TIMESTAMP, "When the row was written to silver."),

@@ -19,6 +19,7 @@ import pyarrow.compute as pc
 from athlete_assets import tables
 from athlete_assets.errors import InputError
 from athlete_assets.settings import Settings
+from athlete_assets.silver.readers.apple_health import AppleHealth
 from athlete_assets.silver.readers.columns import ID_COLUMNS
 from athlete_assets.silver.readers.garmin_export import GarminExport
 from athlete_assets.silver.readers.protocol import Found, Owner, Part, Reader, number_of_name
@@ -34,7 +35,14 @@ from athlete_assets.silver.zones import zone_of_file
 from athlete_assets.store.arrow import arrow_schema
 from athlete_assets.tables import Table
 
-READERS: list[Reader] = [StravaExport(), GarminExport(), RecordingFiles(), SilverShaped(), RUNS_OF_ATHLETES]
+READERS: list[Reader] = [
+    AppleHealth(),  # first, for the others would take its gigabytes for a table
+    StravaExport(),
+    GarminExport(),
+    RecordingFiles(),
+    SilverShaped(),
+    RUNS_OF_ATHLETES,
+]
 """Asked in order; a new source is one file with a `Reader`, and one entry here."""
 LEAST_LIKENESS = 0.4
 """A file that resembles the nearest kind less than that is described by what it has, not by what it lacks."""

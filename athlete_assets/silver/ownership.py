@@ -11,10 +11,11 @@ import pyarrow.compute as pc
 from athlete_assets import tables
 from athlete_assets.errors import InputError
 from athlete_assets.silver.imports import ImportedRuns
-from athlete_assets.silver.readers import garmin_export, strava_export
+from athlete_assets.silver.readers import apple_health, garmin_export, strava_export
+from athlete_assets.silver.readers.csv_text import enumerated
 from athlete_assets.store.local import LocalStore
 
-ACCOUNTS = (strava_export.SOURCE, garmin_export.SOURCE)
+ACCOUNTS = (strava_export.SOURCE, garmin_export.SOURCE, apple_health.SOURCE)
 SAME_PERSON_SHARE = 0.5
 """Of the activities that two imports have in common by id: so many with equal starts are one person's."""
 
@@ -22,8 +23,9 @@ SAME_PERSON_SHARE = 0.5
 def refuse_strangers(store: LocalStore, runs: ImportedRuns) -> None:
     """Raises InputError where nobody said whose an account's activities are, and the home makes it doubtful.
 
-    In doubt: an export without a name that shares no activity with what is here under the same default name, or gives
-    equal ids other starts; and one whose activities are here already under another name.
+    In doubt: Apple Health's, which never names anybody, in a home of other athletes; an export without a name that
+    shares no activity with what is here under the same default name, or gives equal ids other starts; and one whose
+    activities are here already under another name.
     """
     if runs.owner in (None, "caller") or not store.exists(tables.STRAVA_ACTIVITIES):
         return
@@ -40,6 +42,12 @@ def refuse_strangers(store: LocalStore, runs: ImportedRuns) -> None:
                 f"{count} of the {len(starts)} activities are in this home already, as those of {name!r}, and the file "
                 f"is of {athlete!r}; give --athlete {name} to go on with that name, or --athlete {athlete} to have both"
             )
+    if runs.owner == "nobody" and runs.kind == apple_health.SOURCE and equal and athlete not in equal:
+        one = next(iter(equal)) if len(equal) == 1 else "ID"
+        raise InputError(
+            f"the file does not say whose activities it holds, and this home is of {enumerated(sorted(equal))}; give "
+            f"--athlete {one} where they are the same person's, or --athlete {athlete}"
+        )
     if runs.owner == "nobody" and athlete in equal:
         ids = here.filter(pc.equal(here["athlete_id"], athlete))["id"].to_pylist()
         shared = len(set(ids) & starts.keys())

@@ -30,12 +30,15 @@ _SPELLINGS = {
     "NordicSki": "nordicski crosscountryski crosscountryskiing nordicskiing skateskiing",
     "Snowboard": "snowboard snowboarding",
     "Snowshoe": "snowshoe snowshoeing",
-    "WeightTraining": "weighttraining strengthtraining strength traditionalstrengthtraining",
+    "WeightTraining": "weighttraining strengthtraining strength traditionalstrengthtraining"
+    " functionalstrengthtraining coretraining",
     "Elliptical": "elliptical ellipticaltrainer",
-    "StairStepper": "stairstepper stairclimbing stairclimber",
+    "StairStepper": "stairstepper stairclimbing stairclimber stairs",
     "HighIntensityIntervalTraining": "hiit highintensityintervaltraining",
     "Crossfit": "crossfit",
     "RockClimbing": "rockclimbing rockclimb climbing indoorclimbing bouldering",
+    "Handcycle": "handcycle handcycling",
+    "Wheelchair": "wheelchair wheelchairrunpace wheelchairwalkpace",
     "IceSkate": "iceskate iceskating",
     "InlineSkate": "inlineskate inlineskating",
     "StandUpPaddling": "standuppaddling standuppaddleboarding standuppaddle sup",
@@ -43,7 +46,8 @@ _SPELLINGS = {
     "Yoga": "yoga",
     "Pilates": "pilates",
     "Workout": "workout generic other training fitnessequipment indoorcardio cardio cardiotraining multisport"
-    " incidentdetected uncategorized unknown triathlon duathlon aquathlon swimrun brick transition",
+    " incidentdetected uncategorized unknown triathlon duathlon aquathlon swimrun brick transition"
+    " swimbikerun mixedcardio crosstraining cooldown preparationandrecovery",
 }
 _SPORTS = {spelling: sport for sport, spellings in _SPELLINGS.items() for spelling in spellings.split()}
 

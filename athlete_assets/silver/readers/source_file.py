@@ -135,6 +135,22 @@ class SourceFile:
             return SourceFile(f"{self.name}/{called}", self._path / name)
         return self.member(name, called, deepest)
 
+    @contextmanager
+    def stream(self, name: str = "") -> Iterator[BinaryIO]:
+        """This file, or one of those that `ending` names, to be read piece by piece. Bombs are refused."""
+        called = PurePosixPath(name).name
+        if self.form != "zip":
+            assert self._path is not None
+            with open(self._path / name if name else self._path, "rb") as opened:
+                yield opened
+            return
+        with self._archive(called) as archive:
+            entry = archive.getinfo(name)
+            if entry.flag_bits & 0x1 or entry.file_size > MAX_ZIP_RATIO * max(entry.compress_size, 1024):
+                raise InputError(f"{self.name}: {called} is encrypted or a bomb; unpack it and give the folder")
+            with archive.open(entry) as member:
+                yield member  # type: ignore[misc]
+
     def zip_inside(self, name: str) -> SourceFile:
         """A zip that lies in this zip or folder. It is unpacked into a folder that goes when this object does."""
         assert self._path is not None
@@ -168,10 +184,10 @@ class SourceFile:
         return csv_text.decoded(self._data, self.name)
 
     def in_folder(self, name: str) -> SourceFile | None:
-        """The file of that name in this folder; None where there is none."""
+        """The file or folder of that name in this folder; None where there is none."""
         assert self._path is not None
         inside = self._path / name
-        return SourceFile(name, inside) if inside.is_file() else None
+        return SourceFile(name, inside) if inside.exists() else None
 
     @property
     def folder(self) -> SourceFile | None:
