@@ -36,9 +36,9 @@ from athlete_assets.store.arrow import arrow_schema
 from athlete_assets.tables import Table
 
 READERS: list[Reader] = [
-    AppleHealth(),  # first, for the others would take its gigabytes for a table
     StravaExport(),
     GarminExport(),
+    AppleHealth(),
     RecordingFiles(),
     SilverShaped(),
     RUNS_OF_ATHLETES,

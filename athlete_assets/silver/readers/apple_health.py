@@ -145,7 +145,7 @@ def _inside(file: SourceFile) -> str | None:
     By its content: a phone that speaks another language gives the file another name.
     """
     if file.form == "text":
-        return "" if b"HealthData" in file.head and file.head.lstrip(b"\xef\xbb\xbf \r\n\t").startswith(b"<") else None
+        return "" if file.is_xml and b"HealthData" in file.head else None
     if file.form not in ("zip", "folder"):
         return None
     for name in file.ending(".xml"):

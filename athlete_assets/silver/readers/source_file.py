@@ -75,6 +75,11 @@ class SourceFile:
         return "gzip" if self.head.startswith(b"\x1f\x8b") else "text"
 
     @property
+    def is_xml(self) -> bool:
+        """Whether a text begins as XML does: it is no table, and may have gigabytes."""
+        return self.head.lstrip(b"\xef\xbb\xbf \r\n\t").startswith(b"<?xml")
+
+    @property
     def stem(self) -> str:
         """The name without its last suffix."""
         return self.name.rpartition(".")[0] or self.name
@@ -199,7 +204,7 @@ class SourceFile:
     @cached_property
     def _headers(self) -> dict[str, tuple[str, ...]]:
         """The column names; of a text under each separator, of a Parquet file under none."""
-        if self.form == "text":
+        if self.form == "text" and not self.is_xml:
             return csv_text.headers(self._text, self.name)
         return {"": tuple(self.parquet.schema_arrow.names)} if self.form == "parquet" else {}
 
