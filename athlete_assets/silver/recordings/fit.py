@@ -59,9 +59,10 @@ def fit_recording(data: bytes) -> Recording:
     if not records:
         raise UnreadableError("holds no samples: it is a FIT file of settings or of another kind")
 
+    stated = _column(records, "timestamp")
     height, coarse_height = _column(records, "enhanced_altitude"), _column(records, "altitude")
     time_s, distance_m, altitude_m, bpm, power_w = Samples(
-        [_time(row.get("timestamp")) for row in records],
+        np.where(stated < FIT_EPOCH_S, stated + FIT_EPOCH_S, stated),
         _column(records, "distance"),
         _column(records, "position_lat") * DEGREES,
         _column(records, "position_long") * DEGREES,
@@ -178,7 +179,8 @@ def _number(value: object) -> float:
 
 
 def _time(value: object) -> float:
-    """s since 1970; fitdecode leaves a time of a device without a clock as the file has it, from FIT's epoch."""
+    """s since 1970, as of the records above; fitdecode leaves a time of a device without a clock as the file has it,
+    from FIT's epoch."""
     number = _number(value)
     return number + FIT_EPOCH_S if number < FIT_EPOCH_S else number
 

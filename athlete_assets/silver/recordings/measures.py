@@ -187,7 +187,12 @@ class Course:
 
     def moving_between(self, start: float, end: float) -> float:
         """Seconds in motion; within a step they are spread evenly."""
-        return float(np.diff(np.interp([start, end], self.time, _total(self.moving)))[0])
+        return float(np.diff(np.interp([start, end], self.time, self._moved))[0])
+
+    @cached_property
+    def _moved(self) -> Floats:
+        """Seconds in motion up to each sample."""
+        return _total(self.moving)
 
     # ------------------------------------------------------------------------------------------------ heart rate
 
@@ -208,10 +213,16 @@ class Course:
 
     def mean_bpm(self, start: float, end: float, share: float = KNOWN_SHARE) -> float | None:
         """Mean over the time with a known heart rate; None where that is less than the share of the time."""
-        bpm = np.where(self.beating > 0, self.recording.bpm[:-1], 0.0)
-        seconds = float(np.diff(np.interp([start, end], self.time, _total(self.beating)))[0])
-        beats = float(np.diff(np.interp([start, end], self.time, _total(self.beating * bpm)))[0])
+        known, weighted = self._beats
+        seconds = float(np.diff(np.interp([start, end], self.time, known))[0])
+        beats = float(np.diff(np.interp([start, end], self.time, weighted))[0])
         return beats / seconds if seconds > 0 and seconds >= share * (end - start) else None
+
+    @cached_property
+    def _beats(self) -> tuple[Floats, Floats]:
+        """Up to each sample, seconds with a known heart rate, and their sum weighted by it."""
+        bpm = np.where(self.beating > 0, self.recording.bpm[:-1], 0.0)
+        return _total(self.beating), _total(self.beating * bpm)
 
     def max_bpm(self, start: float, end: float) -> float | None:
         first, last = np.searchsorted(self.time, [start, end])

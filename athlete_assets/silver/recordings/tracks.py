@@ -16,6 +16,7 @@ NAN = float("nan")
 DEEPEST = 64
 """Tags within tags; recordings have a dozen."""
 _TIME = re.compile(r"(\d{4})-(\d\d)-(\d\d)T(\d\d):(\d\d):(\d\d(?:\.\d+)?)\s*(Z|[+-]\d\d:?\d\d)?", re.ASCII)
+_PLAIN = re.compile(r".{10}T\d\d:\d\d:\d\d(?:\.\d+)?Z", re.ASCII)
 _EPOCH = date(1970, 1, 1).toordinal()
 STRAVA_GPX_TYPES = {"1": "Ride", "4": "Hike", "9": "Run", "10": "Walk", "16": "Swim"}
 """What a GPX of Strava says for its sports; others are written as words."""
@@ -94,10 +95,11 @@ class _Handler:
         self.utc_offset_s: int | None = None
         self._ends: list[int] = []
         self._path: list[str] = []
-        self._text: list[str] = []
+        self._text = ""
+        self._names: dict[str, str] = {}
         self._lap: dict[str, float] | None = None
         self._point: dict[str, float] | None = None
-        self._days: dict[tuple[str, str, str], int] = {}
+        self._days: dict[str, int] = {}
 
     @property
     def stops(self) -> tuple[Span, ...]:
@@ -110,40 +112,45 @@ class _Handler:
         )
 
     def start(self, tag: str, attributes: dict[str, str]) -> None:
-        name = tag.rpartition(":")[2]
-        if not self._path:
+        name = self._names.get(tag) or self._name(tag)
+        path = self._path
+        if not path:
             self.kind = {"gpx": "gpx", "TrainingCenterDatabase": "tcx"}.get(name)
             if self.kind is None:
                 raise UnreadableError("is neither GPX nor TCX")
-        if len(self._path) >= DEEPEST:
+        if len(path) >= DEEPEST:
             raise UnreadableError("has tags within tags without end")
-        self._path.append(name)
-        self._text.clear()
-        if name in ("trkpt", "Trackpoint"):
+        path.append(name)
+        self._text = ""
+        if name == "trkpt":
+            self._point = {"lat": _number(attributes.get("lat")), "lon": _number(attributes.get("lon"))}
+        elif name == "Trackpoint":
             self._point = {}
-            if name == "trkpt":
-                self._point = {"lat": _number(attributes.get("lat")), "lon": _number(attributes.get("lon"))}
         elif name == "Activity":
             self.sport = self.sport or attributes.get("Sport")
         elif name == "Lap":
             self._lap = {"start": self._seconds(attributes.get("StartTime", ""))}
 
+    def _name(self, tag: str) -> str:
+        """The tag without its namespace. A file has a dozen names a million times."""
+        return self._names.setdefault(tag, tag.rpartition(":")[2])
+
     def text(self, text: str) -> None:
-        self._text.append(text)
+        self._text += text
 
     def end(self, tag: str) -> None:
         name = self._path.pop()
-        text = "".join(self._text).strip() if name in _READ else ""
-        self._text.clear()
+        text, self._text = self._text, ""
         if self._point is not None:
-            self._in_point(name, text)
+            if name in _OF_POINT:
+                self._in_point(name, text.strip())
         elif self._lap is not None and name in ("TotalTimeSeconds", "DistanceMeters"):
-            self._lap[name] = _number(text)
+            self._lap[name] = _number(text.strip())
         elif name == "Lap" and self._lap is not None:
             self._end_lap(self._lap)
         elif name == "trkseg":
             self._ends.append(len(self.time_s))
-        elif name == "type" and self._path[-1:] == ["trk"] and text:
+        elif name == "type" and self._path[-1:] == ["trk"] and (text := text.strip()):
             self.sport = self.sport or STRAVA_GPX_TYPES.get(text, text)
 
     def _in_point(self, name: str, text: str) -> None:
@@ -158,16 +165,14 @@ class _Handler:
         elif name == "Value" and self._path[-1:] == ["HeartRateBpm"]:
             point["bpm"] = _number(text)
         elif name in ("trkpt", "Trackpoint"):
-            for values, key in (
-                (self.time_s, "time"),
-                (self.distance_m, "distance"),
-                (self.latitude, "lat"),
-                (self.longitude, "lon"),
-                (self.altitude_m, "ele"),
-                (self.bpm, "bpm"),
-                (self.power_w, "power"),
-            ):
-                values.append(point.get(key, NAN))
+            known = point.get
+            self.time_s.append(known("time", NAN))
+            self.distance_m.append(known("distance", NAN))
+            self.latitude.append(known("lat", NAN))
+            self.longitude.append(known("lon", NAN))
+            self.altitude_m.append(known("ele", NAN))
+            self.bpm.append(known("bpm", NAN))
+            self.power_w.append(known("power", NAN))
             self._point = None
 
     def _end_lap(self, lap: dict[str, float]) -> None:
@@ -180,11 +185,14 @@ class _Handler:
 
     def _seconds(self, text: str) -> float:
         """s since 1970; a time without a zone is UTC, as both formats say. A zone's offset is kept."""
+        known = self._days.get(text[:10])
+        if known is not None and _PLAIN.fullmatch(text):  # nearly all: of one form, and of a day that was there before
+            return known * 86_400 + int(text[11:13]) * 3600 + int(text[14:16]) * 60 + float(text[17:-1])
         found = _TIME.fullmatch(text.strip())
         if found is None:
             return NAN
         year, month, day, hour, minute, second, zone = found.groups()
-        key = (year, month, day)
+        key = f"{year}-{month}-{day}"
         if key not in self._days:
             try:
                 self._days[key] = date(int(year), int(month), int(day)).toordinal() - _EPOCH
@@ -219,5 +227,5 @@ _POINT: dict[str, tuple[str, Callable[[str | None], float]]] = {
     "PowerInWatts": ("power", _number),
 }
 """Tags of a track point: the value that they give, and how it is read."""
-_READ = {*_POINT, "time", "Time", "Value", "TotalTimeSeconds", "type"}
-"""The tags whose text means something."""
+_OF_POINT = {*_POINT, "time", "Time", "Value", "trkpt", "Trackpoint"}
+"""The tags of a track point that mean something."""
