@@ -952,16 +952,23 @@ PROJECTION = Table(
 LOAD_ROOM = Table(
     "gold",
     "athlete_load_room",
-    "One row an athlete: how much load today still leaves ramp and ACWR within their limits, and which load until the "
-    "next planned race leads to the form wanted on its day.",
+    "One row an athlete: how much load today still leaves ramp and ACWR within their limits and is not far beyond the "
+    "athlete's hardest day, and which load until the next planned race leads to the form wanted on its day.",
     (
         _ATHLETE,
         Column("as_of_date", TIMESTAMP, "Today: the newest day of the features.", nullable=False),
         Column("load_today_tss", DOUBLE, "Load of today so far.", "TSS", nullable=False, low=0),
         Column("room_by_ramp_tss", DOUBLE, "Further load until ramp_rate_7d is ATHLETE_MAX_RAMP_7D.", "TSS", low=0),
         Column("room_by_acwr_tss", DOUBLE, "Further load until acwr is ATHLETE_ACWR_RISK.", "TSS", low=0),
-        Column("room_today_tss", DOUBLE, "The lesser of the two.", "TSS", low=0),
-        Column("room_limited_by", STRING, "ramp or acwr: which is the lesser."),
+        Column(
+            "room_by_hardest_day_tss",
+            DOUBLE,
+            "Further load until today is a tenth more than the hardest of 42 days before; null after 42 days of rest.",
+            "TSS",
+            low=0,
+        ),
+        Column("room_today_tss", DOUBLE, "The least of the three.", "TSS", low=0),
+        Column("room_limited_by", STRING, "ramp, acwr or hardest_day: which is the least."),
         Column(
             "room_unknown_reason",
             STRING,

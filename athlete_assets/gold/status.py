@@ -105,9 +105,10 @@ def _room_today(row: dict[str, Any], settings: Settings) -> str:
             "no_training": "nothing to compare with",
         }.get(row["room_unknown_reason"], "")
         return f"Room for load today is unknown: {why}."
-    limit = (
-        f"ACWR {settings.acwr_risk:g}" if row["room_limited_by"] == "acwr" else f"a ramp of {settings.max_ramp_7d:g}"
-    )
+    limit = {
+        "acwr": f"ACWR {settings.acwr_risk:g}",
+        "hardest_day": "a tenth more than the hardest day of six weeks",
+    }.get(row["room_limited_by"], f"a ramp of {settings.max_ramp_7d:g}")
     so_far = f", beside {row['load_today_tss']:.0f} done" if row["load_today_tss"] else ""
     if row["room_today_tss"] == 0:
         return f"No room for load today{so_far}: {limit} is reached."

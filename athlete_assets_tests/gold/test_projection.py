@@ -131,13 +131,21 @@ def test_a_plan_in_minutes_weighs_as_minutes_do_and_ends_where_it_says_nothing(s
 
 
 @pytest.mark.parametrize(
-    ("loads", "limit"), [([*LOADS[:-1], 20.0], "acwr"), ([20.0] * 56 + [0.0] * 7, "acwr"), ([100.0] * 100, "ramp")]
+    ("loads", "limit"),
+    [
+        ([*LOADS[:-1], 20.0], "hardest_day"),
+        ([20.0] * 60 + [200.0] + [20.0] * 30, "acwr"),
+        ([100.0] * 80 + [500.0] + [100.0] * 19, "ramp"),
+        ([20.0] * 56 + [0.0] * 7, "hardest_day"),
+        ([100.0] * 100, "hardest_day"),
+    ],
 )
 def test_the_room_of_today_leads_exactly_to_the_limit(sail: SparkSession, loads: Sequence[float], limit: str) -> None:
     found = room(sail, daily_table(loads))
     assert found["room_limited_by"] == limit
     assert found["load_today_tss"] == loads[-1]
-    assert found["room_today_tss"] == min(found["room_by_ramp_tss"], found["room_by_acwr_tss"])
+    rooms = found["room_by_ramp_tss"], found["room_by_acwr_tss"], found["room_by_hardest_day_tss"]
+    assert found["room_today_tss"] == min(rooms)
     for name, column, value in (("room_by_ramp_tss", "ramp_rate_7d", 8.0), ("room_by_acwr_tss", "acwr", 1.5)):
         then = features(sail, daily_table([*loads[:-1], loads[-1] + found[name]])).to_pandas()
         newest = then.loc[then["as_of_date"].idxmax()]
@@ -154,6 +162,14 @@ def test_room_by_hand(sail: SparkSession) -> None:
     assert found["load_per_min_tss"] == 2.0
     assert found["room_today_min"] == pytest.approx(found["room_today_tss"] / 2, rel=1e-12)
     assert found["habit_load_tss"] == 100.0
+
+
+def test_no_day_is_to_be_far_beyond_the_hardest_of_six_weeks(sail: SparkSession) -> None:
+    """A tenth more than 150, 40 done; a 400 that lies 43 days back no longer counts, and after a pause none does."""
+    steady = [150.0, *[100.0] * 39, 0.0, 0.0]
+    found = room(sail, daily_table([100.0] * 100 + [400.0] + steady + [40.0]))
+    assert found["room_by_hardest_day_tss"] == pytest.approx(1.1 * 150 - 40)
+    assert room(sail, daily_table([100.0] * 100 + [0.0] * 43))["room_by_hardest_day_tss"] is None
 
 
 def test_a_day_that_went_beyond_has_no_room_and_a_warmup_has_none_to_tell(sail: SparkSession) -> None:

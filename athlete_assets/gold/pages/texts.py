@@ -319,6 +319,7 @@ TEXTS: Mapping[str, Mapping[str, str]] = {
     },
     "room_ramp": {"en": "the ramp", "pt": "a rampa"},
     "room_acwr": {"en": "ACWR", "pt": "o ACWR"},
+    "room_hardest_day": {"en": "the hardest day of six weeks", "pt": "o dia mais duro de seis semanas"},
     "room_none": {"en": "Nothing: {limit} is at its limit already.", "pt": "Nada: {limit} já está no limite."},
     "room_warmup": {
         "en": "Not known: under 42 days of history.",
