@@ -155,7 +155,7 @@ def _of_silver(command: Function) -> Function:
             nargs=-1,
             type=FILE,
             metavar="[FILE]...",
-            help="Strava or Garmin export (zip, folder, CSV), FIT, GPX or TCX files, runs as CSV or Parquet, races, "
+            help="Strava, Garmin or Apple Health export, FIT, GPX or TCX files, runs as CSV or Parquet, races, "
             "sessions or a training plan as CSV; several in turn.",
         ),
     ):
