@@ -52,7 +52,10 @@ def training_load(rolling: DataFrame, last: date) -> dg.MarkdownMetadataValue | 
     figure, axes = _grid(len(athletes))
     for axis, athlete in zip(axes, athletes, strict=True):
         mine = rows[rows["athlete_id"] == athlete]
-        axis.bar(mine["as_of_date"], mine["tsb"], width=1.0, color=FORM, alpha=0.45, label="form (TSB)")
+        # one shape in place of a bar a day, each of which is laid out by itself
+        axis.fill_between(
+            mine["as_of_date"], mine["tsb"], step="mid", color=FORM, alpha=0.45, linewidth=0, label="form (TSB)"
+        )
         axis.plot(mine["as_of_date"], mine["atl_7d"], color=FATIGUE, linewidth=1.0, label="fatigue (ATL)")
         axis.plot(mine["as_of_date"], mine["ctl_42d"], color=FITNESS, linewidth=1.8, label="fitness (CTL)")
         _label(axis, athlete, "TSS a day")
@@ -225,10 +228,15 @@ def _fittest(rolling: DataFrame, last: date) -> list[str]:
 
 
 def _grid(rows: int, height: float = ROW_HEIGHT) -> tuple[Figure, Sequence[Axes]]:
+    """Axes one above the other, with room for what `_label` writes; a computed layout would draw all a second time."""
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(WIDTH, height * rows), dpi=DPI, layout="constrained")
+    figure = Figure(figsize=(WIDTH, height * rows), dpi=DPI)
     axes = figure.subplots(rows, 1, sharex=True, squeeze=False)[:, 0]
+    inches = height * rows
+    figure.subplots_adjust(
+        left=0.55 / WIDTH, right=1 - 0.1 / WIDTH, bottom=0.3 / inches, top=1 - 0.3 / inches, hspace=0.3
+    )
     return figure, list(axes)
 
 

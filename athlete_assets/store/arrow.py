@@ -156,7 +156,12 @@ _NULL = np.uint64(0xD6E8FEB86659FD93)
 
 
 def content_digest(rows: pa.Table) -> int:
-    """The rows' `Written.digest`: the sum of their hashes modulo 2^64.
+    """The rows' `Written.digest`: the sum of their hashes modulo 2^64."""
+    return int(row_hashes(rows).sum(dtype=np.uint64))
+
+
+def row_hashes(rows: pa.Table) -> NDArray[np.uint64]:
+    """A hash of each row's content.
 
     About 5 ns a value, in NumPy: a row's columns in order, each mixed in by SplitMix64's finaliser; a text by its own
     SHA-256, once for each distinct one.
@@ -166,7 +171,7 @@ def content_digest(rows: pa.Table) -> int:
         for name in rows.column_names:
             if name != tables.INGESTED:
                 hashes = _mixed(hashes ^ _bits(rows.column(name)))
-        return int(hashes.sum(dtype=np.uint64))
+    return hashes
 
 
 def _mixed(values: NDArray[np.uint64]) -> NDArray[np.uint64]:
