@@ -153,7 +153,8 @@ def test_kills_leave_each_table_as_it_was_or_as_it_shall_be_and_the_next_run_men
                 job, step = land[minutes], "silver"
             else:
                 job = random.choice((*chain, *chain, *rest))
-                step = random.choice(steps[id(job)])
+                # the one that was killed least: by chance alone, short ones are missed
+                step = min(steps[id(job)], key=lambda step: (killed[step], random.random()))
                 if job in chain and random.random() < 0.5:  # otherwise what is written again is what is there
                     minutes = FAST if minutes == SLOW else SLOW
                     Victim(land[minutes]).finish()
@@ -172,12 +173,12 @@ def test_kills_leave_each_table_as_it_was_or_as_it_shall_be_and_the_next_run_men
         Victim(job).finish()
     assert not reader.wrong
     assert_same(contents(store), rebuilt(settings))
-    assert set(took) == set(killed) or sum(killed.values()) < KILLS, f"never killed: {set(took) - set(killed)}"
     by_step = ", ".join(f"{step} {count}" for step, count in sorted(killed.items()))
     figure(
         f"{sum(killed.values())} kills ({by_step}) in {whole:.0f} s, {finished} steps ended before; "
         f"{sum(reader.looks.values())} looks at {len(reader.looks)} tables saw whole windows alone"
     )
+    assert set(took) == set(killed) or wanted < KILLS, f"never killed: {set(took) - set(killed)}"
 
 
 def timed(job: Job) -> dict[str, float]:
