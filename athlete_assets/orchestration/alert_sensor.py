@@ -56,7 +56,7 @@ def alert_sensors(settings: Settings) -> list[dg.SensorDefinition]:
         new = updated_incidents(cursor.broken, found)
         cursor.outbox += [Undelivered(alert=alert, to=[channel.name for channel in channels]) for alert in new]
         cursor.outbox, troubles = deliver(cursor.outbox, channels)
-        context.update_cursor(cursor.model_dump_json())
+        context.update_cursor(cursor.model_dump_json(exclude_defaults=True))  # each tick keeps a copy
         for trouble in troubles:
             context.log.error(trouble)
         if cursor.outbox:
