@@ -21,7 +21,7 @@ from athlete_assets.settings import Settings
 from athlete_assets.silver import import_log, imports, landing, ownership, plan, races, sessions, statements
 from athlete_assets.store.local import LocalStore
 from athlete_assets.terminal import say, say_json
-from athlete_assets.words import counted
+from athlete_assets.words import counted, verb
 
 DEFAULT_COHORT = (30, 3.0)
 """Athletes and years of a simulated cohort."""
@@ -88,7 +88,7 @@ def import_file(path: Path, settings: Settings, athlete: str | None, drop_missin
             else f"none between 2000-01-01 and today ({settings.today})"
         )
         say(
-            f"  {report.read} activities, {span}: "
+            f"  {counted(report.read, 'activity')}, {span}: "
             f"{report.new} new, {report.changed} changed, {report.unchanged} as they were"
         )
     if report.first_day and report.start_date and report.first_day < report.start_date:
@@ -96,20 +96,21 @@ def import_file(path: Path, settings: Settings, athlete: str | None, drop_missin
             f"  The calendar begins on {report.start_date}: what lies years before the others, on {report.first_day}, "
             "is left out as before_start_date. If that date is right, set ATHLETE_START_DATE to its Monday"
         )
-    for noun, rows, written in (
-        ("splits", runs.splits, report.splits_written),
-        ("athletes' statements", runs.athletes, report.athletes_written),
+    for nouns, rows, written in (
+        (("split",), runs.splits, report.splits_written),
+        (("athlete's statement", "athletes' statements"), runs.athletes, report.athletes_written),
     ):
         if rows.num_rows:
-            say(f"  {rows.num_rows} {noun}: {written} new or changed, {rows.num_rows - written} as they were")
+            say(f"  {counted(rows.num_rows, *nouns)}: {written} new or changed, {rows.num_rows - written} as they were")
 
     if runs.recordings_read or runs.recordings_known or runs.unreadable:
+        recordings = counted(runs.recordings_read + runs.recordings_known, "recording")
         say(
-            f"  {runs.recordings_read + runs.recordings_known} recordings: {report.recordings_written} new or changed, "
+            f"  {recordings}: {report.recordings_written} new or changed, "
             f"{runs.recordings_known} read by earlier imports"
         )
     if runs.unreadable:
-        say(f"  {len(runs.unreadable)} recordings cannot be read; of their activities the rest is taken:")
+        say(f"  {counted(len(runs.unreadable), 'recording')} cannot be read; the rest of the activity is taken:")
         for sentence in runs.unreadable[:UNREADABLE_SHOWN]:
             say(f"    {sentence}")
         if len(runs.unreadable) > UNREADABLE_SHOWN:
@@ -118,11 +119,12 @@ def import_file(path: Path, settings: Settings, athlete: str | None, drop_missin
     if gone:
         listed = ", ".join(map(str, gone[:10])) + (f" and {len(gone) - 10} more" if len(gone) > 10 else "")
         if drop_missing:
-            say(f"  {len(gone)} activities of earlier imports were dropped, for this export lacks them: {listed}")
+            say(f"  Dropped, for this export lacks them: {counted(len(gone), 'activity')} of earlier imports: {listed}")
         else:
             say(
-                f"  {len(gone)} activities of the last export are no longer in this one, and stay: {listed}. If they "
-                "were deleted at the source, import again with --drop-missing"
+                f"  {counted(len(gone), 'activity')} of the last export {verb(len(gone), 'is', 'are')} no longer in "
+                f"this one, and {verb(len(gone), 'stays', 'stay')}: {listed}. What was deleted at the source goes with "
+                "--drop-missing"
             )
     _tell_number(done)
 
@@ -141,8 +143,9 @@ def list_imports(as_json: bool, settings: Settings) -> None:
     for row in import_log.imports(store):
         undone = f", taken back {row['undone_at']:%Y-%m-%d %H:%M}" if row["undone_at"] else ""
         say(
-            f"{row['import_number']:>4}  {row['imported_at']:%Y-%m-%d %H:%M}  {row['file_name']}: {row['activities']} "
-            f"activities, {row['activities_new']} new, {row['activities_changed']} changed{undone}"
+            f"{row['import_number']:>4}  {row['imported_at']:%Y-%m-%d %H:%M}  {row['file_name']}: "
+            f"{counted(row['activities'], 'activity')}, {row['activities_new']} new, "
+            f"{row['activities_changed']} changed{undone}"
         )
 
 
@@ -150,8 +153,9 @@ def undo_import(settings: Settings) -> None:
     """Takes the last import back."""
     row = import_log.undo(LocalStore(settings))
     say(
-        f"Import {row['import_number']} ({row['file_name']}) is taken back: {row['activities_new']} activities are "
-        f"gone, {row['activities_changed']} as they were before. What follows is computed again by the sensor "
+        f"Import {row['import_number']} ({row['file_name']}) is taken back: "
+        f"{counted(row['activities_new'], 'activity')} {verb(row['activities_new'], 'is', 'are')} gone, "
+        f"{row['activities_changed']} as before. What follows is computed again by the sensor "
         "silver_changes (make ui), or with the next run"
     )
 
@@ -183,7 +187,8 @@ def enter_races(path: Path, settings: Settings, athlete: str | None) -> None:
         counts = [sum(outcome == word for outcome, _ in done.values()) for word in ("entered", "marked")]
         note.athlete, note.read, note.new, note.changed = athlete, len(done), *counts
     count = {word: sum(outcome == word for outcome, _ in done.values()) for word in ("marked", "entered")}
-    say(f"  {len(done)} races: {count['marked']} are among the runs, {count['entered']} entered")
+    among = f"{count['marked']} {verb(count['marked'], 'is', 'are')} among the runs"
+    say(f"  {counted(len(done), 'race')}: {among}, {count['entered']} entered")
     for race, (outcome, number) in done.items():
         if outcome == "inside":
             say(
@@ -202,7 +207,7 @@ def enter_sessions(path: Path, settings: Settings, athlete: str | None) -> None:
         done = landing.land_sessions(store, athlete, told)
         entered = sum(is_entered for _, _, is_entered in done)
         note.athlete, note.read, note.new, note.changed = athlete, len(done), entered, len(done) - entered
-    say(f"  {len(done)} sessions: {len(done) - entered} are among the activities, {entered} entered")
+    say(f"  {counted(len(done), 'session')}: {len(done) - entered} among the activities, {entered} entered")
     _tell_number(note)
 
 
@@ -262,12 +267,12 @@ def simulate_cohort(athletes: int, years: float, seed: int, settings: Settings) 
     """Fills silver with a simulated cohort that ends today."""
     from athlete_assets.silver import simulator
 
-    say(f"Simulating {athletes} athletes over {years:g} years (seed {seed}) ...")
+    say(f"Simulating {counted(athletes, 'athlete')} over {years:g} year{'' if years == 1 else 's'} (seed {seed}) ...")
     store, done = LocalStore(settings), 0
     for batch in simulator.simulate(athletes, years, seed, settings.today):
         landing.land(store, batch)
         done += batch.activities.num_rows
-        say(f"  {done} activities")
+        say(f"  {counted(done, 'activity')}")
 
 
 def print_status(athlete: str | None, as_json: bool, settings: Settings) -> None:
@@ -348,7 +353,7 @@ def write_report(settings: Settings, athlete: str | None, open_it: bool) -> int:
         raise AthleteAssetsError(f"there is nothing to show in {settings.home} yet: make run fills it")
     pages = site.write_pages(store, settings)
     page = pages.index if athlete is None else pages.athletes[athlete]
-    say(f"{pages.rendered} of {len(pages.athletes)} athletes' pages had changed and were written to {pages.folder}")
+    say(f"Pages of athletes that had changed: {pages.rendered} of {len(pages.athletes)}, written to {pages.folder}")
     say(page.as_uri())
     if open_it and not webbrowser.open(page.as_uri()):
         say("No browser was found here; open the address by hand.")

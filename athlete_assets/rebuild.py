@@ -23,6 +23,7 @@ from athlete_assets.store.local import LocalStore
 from athlete_assets.store.repair import Damage, damage_of, mend
 from athlete_assets.tables import Table
 from athlete_assets.terminal import say
+from athlete_assets.words import counted
 
 RECORDS = (tables.PREDICTIONS, tables.INFERENCE_LOG)
 """What was said at its time: no run can make these rows again, so a rebuild keeps them."""
@@ -51,7 +52,7 @@ def rebuild(name: str, settings: Settings) -> int:
     store = LocalStore(settings)
     if table in (*RECORDS, tables.PREDICTION_OUTCOMES):  # an outcome keeps the day from which it was known
         kept = store.carry_over(table)
-        say(f"{'.'.join(table.path)}: {kept} rows kept in the columns of the contract")
+        say(f"{'.'.join(table.path)}: {counted(kept, 'row')} kept in the columns of the contract")
         return 0
     store.reset(table)
     say(f"{'.'.join(table.path)} is empty, with the columns of its contract; earlier versions are kept")

@@ -28,6 +28,7 @@ from athlete_assets.settings import Settings
 from athlete_assets.silver import landing
 from athlete_assets.store.local import LocalStore
 from athlete_assets.terminal import say
+from athlete_assets.words import counted
 
 
 def materialise_everything(settings: Settings) -> int:
@@ -84,8 +85,8 @@ def maintain(settings: Settings) -> int:
             for record in sizes.records:
                 size = record.data
                 say(
-                    f"  {size['what']}: {size['files before']} files, {size['MB before']} MB -> "
-                    f"{size['files after']} files, {size['MB after']} MB"
+                    f"  {size['what']}: {counted(int(str(size['files before'])), 'file')}, {size['MB before']} MB -> "
+                    f"{counted(int(str(size['files after'])), 'file')}, {size['MB after']} MB"
                     + (f" ({size['note']})" if size["note"] else "")
                 )
     return 0 if result.success else 1
@@ -101,7 +102,7 @@ def forget_athlete(athlete: str, retrain: bool, settings: Settings) -> int:
     except StoreError as error:
         say(f"Not completed: {error}")
         return 1
-    say(f"{sum(done.rows.values())} rows taken out; earlier versions of those tables are gone.")
+    say(f"{counted(sum(done.rows.values()), 'row')} taken out; earlier versions of those tables are gone.")
     if done.versions:
         say("Trained or judged with the athlete, and kept:")
         for version in done.versions:
@@ -111,7 +112,7 @@ def forget_athlete(athlete: str, retrain: bool, settings: Settings) -> int:
     if done.has_pages and not done.left:
         site.write_pages(LocalStore(settings), settings)  # the coach's page, without the athlete
     if done.left:
-        say(f"The id still stands in {len(done.left)} places below {settings.home}:")
+        say(f"The id still stands in {counted(len(done.left), 'place')} below {settings.home}:")
         for place in done.left[:SHOWN]:
             say(f"  {place}")
         say("Remove these files, or what holds the id in them, and run forget again.")

@@ -20,6 +20,7 @@ from athlete_assets.monitoring.checks import Check, CheckOutcome, contract_outco
 from athlete_assets.settings import Settings
 from athlete_assets.store.base import Store, Written
 from athlete_assets.tables import Table
+from athlete_assets.words import counted
 
 OWNERS = ["team:athlete-data"]
 Results = Callable[[dg.AssetExecutionContext], Iterable[dg.MaterializeResult]]
@@ -248,4 +249,4 @@ def commit_windows(context: dg.AssetExecutionContext, store: Store, days: Days) 
     for window in days.chunks(7 * weeks):
         yield window
         done += len(window)
-        context.log.info(f"{done} of {len(days)} days done ({window})")
+        context.log.info(f"{done} of {counted(len(days), 'day')} done ({window})")

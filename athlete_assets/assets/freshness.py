@@ -17,6 +17,7 @@ from athlete_assets import tables
 from athlete_assets.days import ONE_DAY, monday_of
 from athlete_assets.settings import Settings
 from athlete_assets.tables import Cadence, Table
+from athlete_assets.words import counted
 
 YESTERDAY = "yesterday_is_there"
 FINISHED = "writes_finished"
@@ -92,8 +93,8 @@ def unfinished_write_checks(settings: Settings) -> dg.AssetChecksDefinition:
                 check_name=FINISHED,
                 passed=not days,
                 severity=dg.AssetCheckSeverity.ERROR,
-                description=f"{len(days)} partitions were being written by a run that failed, was cancelled or was "
-                f"killed, {days[0]} to {days[-1]}: materialise them again."
+                description=f"{counted(len(days), 'partition')} left unfinished by a run that failed, was cancelled or "
+                f"was killed, {days[0]} to {days[-1]}: materialise them again."
                 if days
                 else "No partition waits for a repair.",
                 metadata={"partitions": len(days)},

@@ -29,6 +29,7 @@ from athlete_assets.store.delta_folder import DeltaFolder
 from athlete_assets.store.erasure import LOG, erase
 from athlete_assets.store.local import LocalStore
 from athlete_assets.store.sql import delta_literal
+from athlete_assets.words import counted
 
 MARKER = "forgetting.json"
 """Below the home while an athlete is being forgotten: whom, and which models were trained with whom."""
@@ -96,9 +97,9 @@ def _taken_out(
         whose = f"athlete_id = {delta_literal(wanted.id)}" if "athlete_id" in table.columns().types else None
         rows[table.name] = erase(table, whose, partial(_is_traced, table, wanted))
         if rows[table.name]:
-            say(f"  {table.name}: {rows[table.name]} rows")
+            say(f"  {table.name}: {counted(rows[table.name], 'row')}")
     for version in versions:
-        say(f"  {version}: {mark(version, settings)} pictures of its evaluation")
+        say(f"  {version}: {counted(mark(version, settings), 'picture')} of its evaluation")
     for path in files.databases(home):
         changed = files.clean_database(path, wanted)
         if changed:

@@ -18,6 +18,7 @@ from athlete_assets.errors import InputError
 from athlete_assets.gold.pages.site import remove_page
 from athlete_assets.settings import Settings
 from athlete_assets.store.sql import quoted
+from athlete_assets.words import counted
 
 if TYPE_CHECKING:
     from athlete_assets.store.unity_catalog import UnityCatalogStore
@@ -79,8 +80,8 @@ def erase(store: "UnityCatalogStore", digest: str) -> dict[str, int]:
         held = store.read(table).where(whose).count()
         if held:
             raise InputError(
-                f"{store.full_name(table)} still holds {held} rows of the athlete: silver is your pipeline's. Delete "
-                "them there first, or everything is computed from them again"
+                f"{store.full_name(table)} still holds {counted(held, 'row')} of the athlete: silver is your "
+                "pipeline's. Delete them there first, or everything is computed from them again"
             )
     rows = {}
     for table in DERIVED:

@@ -12,6 +12,7 @@ from athlete_assets.errors import InputError
 from athlete_assets.formulas.race_times import clock
 from athlete_assets.store.local import LocalStore
 from athlete_assets.store.sql import delta_literal
+from athlete_assets.words import counted
 
 SHOWN_DAYS = 14
 MAIN_FEATURES = (
@@ -33,7 +34,7 @@ def history(store: LocalStore, athlete: str, day: date | None = None) -> list[di
     if not standing:
         near = {row["prediction_date"].date() for row in rows_of(store, tables.PREDICTIONS, athlete, None)}
         on = f" on {day}" if day else ""
-        span = f"; there are predictions of {len(near)} days, {min(near)} to {max(near)}" if near else ""
+        span = f"; there are predictions of {counted(len(near), 'day')}, {min(near)} to {max(near)}" if near else ""
         raise InputError(f"nothing was predicted for {athlete}{on}{span}")
     log: dict[Any, list[dict[str, Any]]] = {}
     for entry in rows_of(store, tables.INFERENCE_LOG, athlete, day):

@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 from athlete_assets import tables
 from athlete_assets.formulas.race_times import clock
 from athlete_assets.store.local import LocalStore
-from athlete_assets.words import counted
+from athlete_assets.words import counted, verb
 
 SHOWN_ATHLETES = 5
 QUIET_DAYS = 7
@@ -79,9 +79,10 @@ def _form(athletes: list[dict[str, Any]]) -> list[str]:
         times = row["predictions"] or {}
         lines.append(f"  {row['athlete_id']:<12} {_load(row)}   {row['distance_28d_km']:6.1f} km in 28 days")
         if row["untracked_42d"]:
+            without = f"{row['untracked_42d']} of {counted(row['activities_42d'], 'activity')}"
             lines.append(
-                f"  {'':<12} {row['untracked_42d']} of {row['activities_42d']} activities of the last 42 days have no "
-                "load: neither heart rate nor the pace of a run"
+                f"  {'':<12} {without} of the last 42 days {verb(row['untracked_42d'], 'has', 'have')} no load: "
+                "neither heart rate nor the pace of a run"
             )
         if row["days_since_activity"] > QUIET_DAYS:
             lines.append(f"  {'':<12} last activity {row['last_activity_date']:%Y-%m-%d}")

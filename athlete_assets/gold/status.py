@@ -14,6 +14,7 @@ from athlete_assets.gold.basis import against, against_all, basis, in_words
 from athlete_assets.gold.history import rows_of
 from athlete_assets.settings import Settings
 from athlete_assets.store.local import LocalStore
+from athlete_assets.words import counted, verb
 
 TERMS = "docs/terms.md"
 FORM_WORDS = (
@@ -85,8 +86,9 @@ def _load(row: dict[str, Any]) -> Iterator[str]:
     yield f"Form (TSB)     {row['form_tsb']:+6.1f}   {words}"
     if row["untracked_42d"]:
         yield (
-            f"{row['untracked_42d']} of {row['activities_42d']} activities of the last 42 days have no load and count "
-            "as none here: neither heart rate nor the pace of a run."
+            f"{row['untracked_42d']} of {counted(row['activities_42d'], 'activity')} of the last 42 days "
+            f"{verb(row['untracked_42d'], 'has', 'have')} no load and count as none here: neither "
+            "heart rate nor the pace of a run."
         )
 
 
@@ -138,8 +140,9 @@ def _volumes(row: dict[str, Any]) -> Iterator[str]:
             row[name.format(days)] or 0
             for name in ("distance_{}d_km", "run_distance_{}d_km", "moving_time_{}d_min", "activities_{}d")
         )
-        yield f"Last {days:>3} days   {count:4d} activities, {km:8.1f} km ({run:.1f} run), {time / 60:7.1f} h"
-    streak = f"{row['streak_days'] or 0} days, {row['streak_weeks'] or 0} weeks"
+        noun = "activity,  " if count == 1 else "activities,"
+        yield f"Last {days:>3} days   {count:4d} {noun} {km:8.1f} km ({run:.1f} run), {time / 60:7.1f} h"
+    streak = f"{counted(row['streak_days'] or 0, 'day')}, {counted(row['streak_weeks'] or 0, 'week')}"
     share = row["consistency_score"]
     yield f"In a row        {streak}" + ("" if share is None else f"; consistency of 30 days {share:.0%}")
 

@@ -14,6 +14,7 @@ from athlete_assets.days import Days
 from athlete_assets.monitoring.checks import Check, CheckOutcome
 from athlete_assets.settings import Settings
 from athlete_assets.store.base import Written
+from athlete_assets.words import counted
 
 
 def history_before(days: Days, settings: Settings) -> Days:
@@ -44,7 +45,7 @@ def row_count_stable(written: Sequence[Written], settings: Settings) -> CheckOut
     rows, before = min(judged, key=lambda counts: counts[0] / counts[1])
     kept = rows / before
     passed = kept >= settings.row_count_kept_share
-    sentence = f"{rows} rows replaced {before}, {kept:.1%} of them"
+    sentence = f"{counted(rows, 'row')} replaced {before}, {kept:.1%} of them"
     if not passed:
         sentence += (
             f"; at least {settings.row_count_kept_share:.0%} is expected. Look at the tables that this one is made "

@@ -100,8 +100,8 @@ def zone_shares(activities: DataFrame) -> CheckOutcome:
     row = activities.agg(_count(wrong).alias("wrong"), _count(known == 5).alias("zoned")).collect()[0]
     return ZONE_SHARES.outcome(
         row["wrong"] == 0,
-        f"{row['wrong']} activities have zone shares that do not sum to 1 or are known in part; "
-        f"{row['zoned']} have all five.",
+        f"Activities whose zone shares do not sum to 1 or are known in part: {row['wrong']}; with all five: "
+        f"{row['zoned']}.",
         {"wrong": row["wrong"], "activities_with_zones": row["zoned"]},
     )
 

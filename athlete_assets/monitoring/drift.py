@@ -14,6 +14,7 @@ from athlete_assets.models.distributions import Distribution, TrainingSample
 from athlete_assets.monitoring import charts
 from athlete_assets.monitoring.checks import Check, CheckOutcome
 from athlete_assets.settings import Settings
+from athlete_assets.words import counted, verb
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -69,7 +70,7 @@ def drift(
         return DRIFT.outcome(True, "Not judged: what serves was not trained here.", {DAY: str(day)}), {}
     if len(inputs) < FEWEST:
         return DRIFT.outcome(
-            True, f"Not judged: {len(inputs)} athletes who ran lately are too few.", {DAY: str(day)}
+            True, f"Not judged: {counted(len(inputs), 'athlete')} who ran lately: too few.", {DAY: str(day)}
         ), {}
     found = distributions.shifted(seen.columns, columns, least=FEWEST)
     excess = {name: index - by_chance(seen.columns[name], len(inputs)) for name, index in found.items()}
@@ -82,7 +83,8 @@ def drift(
     if emptier:
         sentence += f" More often unknown than in training: {_listed(emptier, nulls, '+{:.0%}')}."
     if fewer:
-        sentence += f" {len(inputs)} evenings were scored; the training had {seen.athletes} athletes."
+        were = f"{counted(len(inputs), 'evening')} {verb(len(inputs), 'was', 'were')}"
+        sentence += f" {were} scored; the training had {counted(seen.athletes or 0, 'athlete')}."
     numbers: dict[str, float | int | str] = {f"psi {name}": round(index, 4) for name, index in found.items()}
     numbers |= {f"nulls added {name}": round(nulls[name], 4) for name in emptier}
     numbers |= {DAY: str(day), "rows": len(inputs), "athletes_in_training": seen.athletes or "unknown"}

@@ -17,6 +17,7 @@ from athlete_assets.gold.interval_calibration import COVERAGE, LAST_OUTCOMES
 from athlete_assets.models import registry
 from athlete_assets.monitoring.checks import Check, CheckOutcome
 from athlete_assets.settings import Settings
+from athlete_assets.words import counted
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -108,7 +109,7 @@ def as_accurate_as_offline(rows: pd.DataFrame, promised: Mapping[str, float], ve
         good &= holds
         numbers |= {f"online {name}": round(float(error.mean()), 4), f"offline {name}": round(promised[name], 4)}
         said.append(
-            f"{name} {error.mean():.1f} % (surely above {low:.1f} %) on {len(error)} efforts against "
+            f"{name} {error.mean():.1f} % (surely above {low:.1f} %) on {counted(len(error), 'effort')} against "
             f"{promised[name]:.1f} %{'' if holds else ', worse'}"
         )
     if not said:

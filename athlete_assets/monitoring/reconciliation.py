@@ -15,6 +15,7 @@ from athlete_assets.features.rolling import HIGHEST_START
 from athlete_assets.monitoring.checks import Check, CheckOutcome
 from athlete_assets.settings import Settings
 from athlete_assets.tables import OWN_WORD
+from athlete_assets.words import counted
 
 SUM_TOLERANCE = 1e-6
 """Relative; the tables add the same numbers in different orders."""
@@ -106,8 +107,8 @@ def no_gaps(daily: DataFrame, activities: DataFrame, days: Days) -> CheckOutcome
     )
     return NO_GAPS.outcome(
         row["wrong"] == 0,
-        f"{row['wrong']} of {row['athletes']} athletes lack days of the window or have too many: {row['missing']} days "
-        f"are missing, {row['surplus']} are too many.",
+        f"{row['wrong']} of {row['athletes']} athletes lack days of the window or have too many: missing days: "
+        f"{row['missing']}, surplus ones: {row['surplus']}.",
         {
             "athletes": row["athletes"],
             "athletes_with_gaps": row["wrong"],
@@ -126,7 +127,7 @@ def one_row_a_day(daily: DataFrame, rolling: DataFrame) -> CheckOutcome:
     missing, surplus, found = _unmatched(calendar, rolling)
     return ONE_ROW_A_DAY.outcome(
         not missing and not surplus,
-        f"{missing} days of athlete_daily_features have no row here; {surplus} rows here have no such day.",
+        f"Days of athlete_daily_features without a row here: {missing}; rows here without such a day: {surplus}.",
         {"rows": found, "missing": missing, "surplus": surplus},
     )
 
@@ -140,7 +141,7 @@ def one_row_an_athlete(rolling: DataFrame, predictions: DataFrame) -> CheckOutco
     missing, surplus, found = _unmatched(evenings, predictions)
     return ONE_ROW_AN_ATHLETE.outcome(
         not missing and not surplus,
-        f"{missing} athletes with features of the day have no prediction; {surplus} predictions have no such features.",
+        f"Athletes with features of the day, but without a prediction: {missing}; the other way round: {surplus}.",
         {"rows": found, "missing": missing, "surplus": surplus},
     )
 
@@ -184,8 +185,8 @@ def fitness_recomputed(
             worst = max(worst, abs(row[column] - level) / max(1.0, abs(level)))
     return FITNESS_RECOMPUTED.outcome(
         worst <= STATE_TOLERANCE,
-        f"Fitness and fatigue of {len(stored)} athletes on {days.last} differ from a recomputation by at most "
-        f"{worst:.1e} (relative).",
+        f"Fitness and fatigue of {counted(len(stored), 'athlete')} on {days.last} differ from a recomputation by at "
+        f"most {worst:.1e} (relative).",
         {"athletes": len(stored), "largest_difference": worst, "tolerance": STATE_TOLERANCE},
     )
 

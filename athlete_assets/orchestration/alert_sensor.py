@@ -16,6 +16,7 @@ from athlete_assets.monitoring.delivery import Undelivered, deliver
 from athlete_assets.orchestration.alert_reader import AlertCursor, EventLogReader, newest_cursor
 from athlete_assets.orchestration.stuck import silent_instigators, stuck_runs
 from athlete_assets.settings import Settings
+from athlete_assets.words import counted
 
 ON_DAGSTER_PLUS = "DAGSTER_CLOUD_DEPLOYMENT_NAME"
 """Set by Dagster+ in each process that it starts."""
@@ -60,7 +61,7 @@ def alert_sensors(settings: Settings) -> list[dg.SensorDefinition]:
         for trouble in troubles:
             context.log.error(trouble)
         if cursor.outbox:
-            return dg.SkipReason(f"{len(cursor.outbox)} messages wait for the next tick: {troubles[0]}")
-        return dg.SkipReason(f"{len(new)} messages sent; {len(cursor.broken)} things are broken now")
+            return dg.SkipReason(f"{counted(len(cursor.outbox), 'message')} left for the next tick: {troubles[0]}")
+        return dg.SkipReason(f"{counted(len(new), 'message')} sent; broken now: {len(cursor.broken)}")
 
     return [alerts]

@@ -25,6 +25,7 @@ from athlete_assets.models.old_versions import remove_old_versions
 from athlete_assets.models.specs import MODELS
 from athlete_assets.settings import Settings
 from athlete_assets.store.base import Size
+from athlete_assets.words import counted
 
 MAINTENANCE_JOB = "maintenance"
 STAGING = "staging_folder"
@@ -84,7 +85,10 @@ def maintenance_job(settings: Settings) -> dg.JobDefinition:
         removed = remove_old_runs(context.instance, cutoff)
         remove_old_ticks(context.instance, cutoff)
         in_use = compact_databases(_databases(folder))
-        note = f"{removed.runs} runs, {removed.events} events, {removed.check_results} results of checks removed"
+        note = (
+            f"{counted(removed.runs, 'run')}, {counted(removed.events, 'event')}, "
+            f"{counted(removed.check_results, 'result of a check', 'results of checks')} removed"
+        )
         if in_use:
             note += f"; in use, so not compacted: {', '.join(in_use)}"
         context.log.info(note)
@@ -107,7 +111,7 @@ def maintenance_job(settings: Settings) -> dg.JobDefinition:
         names = [registry.model_name(model, settings) for model in MODELS]
         removed = remove_old_versions(names, _days_ago(settings.keep_runs_days), settings)
         compact_databases([database])
-        note = f"{len(removed.versions)} versions and {removed.runs} runs removed"
+        note = f"{counted(len(removed.versions), 'version')} and {counted(removed.runs, 'run')} removed"
         context.log.info(note)
         context.add_output_metadata({"sizes": _sizes([_record("MLflow", before, Size.of(database, artifacts), note)])})
 

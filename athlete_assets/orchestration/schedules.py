@@ -15,6 +15,7 @@ from athlete_assets.orchestration.lasting_drift import drifting
 from athlete_assets.orchestration.maintenance import maintenance_schedule
 from athlete_assets.orchestration.run_tags import CAUSE, RANGE_END, RANGE_START
 from athlete_assets.settings import Settings
+from athlete_assets.words import counted
 
 
 def schedules(settings: Settings) -> list[dg.ScheduleDefinition]:
@@ -60,7 +61,7 @@ def schedules(settings: Settings) -> list[dg.ScheduleDefinition]:
     def when_drift_lasts(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg.SkipReason:
         days = drifting(context.instance)
         if days is None or len(days) < settings.drift_days:
-            lasted = f"{len(days)} of {settings.drift_days} days" if days else "not now"
+            lasted = f"{len(days)} of {counted(settings.drift_days, 'day')}" if days else "not now"
             return dg.SkipReason(f"drift: {lasted}")
         return dg.RunRequest(run_key=f"drift since {days.first}", tags={CAUSE: "when_drift_lasts"})
 

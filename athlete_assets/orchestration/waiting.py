@@ -7,6 +7,8 @@ from datetime import datetime
 
 import dagster as dg
 
+from athlete_assets.words import counted
+
 IN_PROGRESS = [dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.CANCELING]
 UNFINISHED = [dg.DagsterRunStatus.QUEUED, dg.DagsterRunStatus.NOT_STARTED, *IN_PROGRESS]
 
@@ -30,7 +32,9 @@ def waits_for(instance: dg.DagsterInstance, run: dg.DagsterRun) -> str | None:
     running = [record.dagster_run.run_id for record in instance.get_run_records(dg.RunsFilter(statuses=IN_PROGRESS))]
     most = instance.get_concurrency_config().run_queue_config
     if most and 0 <= most.max_concurrent_runs <= len(running):
-        return f"waits for its turn: {len(running)} runs at once are allowed, and {_runs(instance, running)} go on"
+        return (
+            f"waits for its turn: no more than {counted(len(running), 'run')} at once; now {_runs(instance, running)}"
+        )
     return None
 
 

@@ -34,6 +34,7 @@ from athlete_assets.silver.recordings.rows import activity_id as number_of
 from athlete_assets.silver.zones import zone_of_file
 from athlete_assets.store.arrow import arrow_schema
 from athlete_assets.tables import Table
+from athlete_assets.words import counted, verb
 
 READERS: list[Reader] = [
     StravaExport(),
@@ -277,7 +278,8 @@ def _clocks(
     notes, zone = [], None
     if found:
         notes.append(
-            f"{len(found)} recordings do not know the athlete's clock; it is that of the nearest activity in time."
+            f"{counted(len(found), 'recording')} {verb(len(found), 'does', 'do')} not know the athlete's clock; it is "
+            "that of the nearest activity in time."
         )
     if len(found) < len(lacking):
         zone, note = zone_of_file(settings, "recordings without a zone of their own")
@@ -394,4 +396,7 @@ def _once(rows: pa.Table, part: Part) -> tuple[pa.Table, list[str]]:
     if not drop:
         return rows, []
     kept = rows.take(pa.array([n for n in range(rows.num_rows) if n not in drop], pa.int64()))
-    return kept, [f"{len(drop)} rows repeat another one exactly and were taken once."]
+    return kept, [
+        f"{counted(len(drop), 'row')} {verb(len(drop), 'repeats', 'repeat')} another one exactly and "
+        f"{verb(len(drop), 'was', 'were')} taken once."
+    ]

@@ -14,6 +14,7 @@ from athlete_assets.days import Days, midnight
 from athlete_assets.errors import ContractError
 from athlete_assets.settings import Settings
 from athlete_assets.tables import Column, Table
+from athlete_assets.words import counted
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -95,7 +96,7 @@ class Size:
         return Size(self.files + other.files, self.bytes + other.bytes)
 
     def __str__(self) -> str:
-        return f"{self.files} files, {self.bytes / 1e6:.1f} MB"
+        return f"{counted(self.files, 'file')}, {self.bytes / 1e6:.1f} MB"
 
 
 @dataclass(frozen=True)

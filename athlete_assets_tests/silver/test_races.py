@@ -171,7 +171,7 @@ def test_import_takes_a_file_of_races(
     home = LocalStore(Settings(home=tmp_path / "home"))
     landing.land(home, runs({**activity(f"{day} 09:00:00", id=7), "moving_time": 2_480.0, "elapsed_time": 2_495.0}))
     assert cli.main(["import", "--export", str(path)]) == 0
-    assert "2 races: 1 are among the runs, 1 entered" in capsys.readouterr().out
+    assert "2 races: 1 is among the runs, 1 entered" in capsys.readouterr().out
     assert sorted(mark for mark, _ in held(home).values() if mark) == [1, 1]
     assert cli.main(["import", "--export", str(path), "--athlete", "nobody"]) == 2
 

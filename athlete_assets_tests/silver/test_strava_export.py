@@ -443,7 +443,7 @@ def test_an_error_repeats_only_the_beginning_of_a_cell(tmp_path: Path) -> None:
 def test_an_activity_that_stands_twice_is_taken_once_or_refused(tmp_path: Path) -> None:
     runs = imported(tmp_path, export(RUN, RUN))
     assert runs.activities.num_rows == 1
-    assert any("1 rows repeat another one exactly" in note for note in runs.notes)
+    assert any("1 row repeats another one exactly" in note for note in runs.notes)
     with pytest.raises(InputError, match=r"line 3, column id: .*id 7001 stands in line 2 too, with other values"):
         imported(tmp_path, export(RUN, {**RUN, "Moving Time": "1"}))
 

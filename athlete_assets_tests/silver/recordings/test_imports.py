@@ -150,7 +150,7 @@ def test_a_recording_without_an_offset_has_the_clock_of_its_neighbour_in_time(
         assert (settings.remembered().get("ATHLETE_TIME_ZONE")) is None
         commands.import_file(path, settings, "ann")
     out = capsys.readouterr().out
-    assert out.count("1 recordings do not know the athlete's clock; it is that of the nearest activity in time.") == 2
+    assert out.count("1 recording does not know the athlete's clock; it is that of the nearest activity in time.") == 2
     assert out.count("Local times follow this machine's zone, Europe/Berlin") == 1
     rows = LocalStore(settings).rows(tables.STRAVA_ACTIVITIES).sort_by("start_date").to_pylist()
     hours = [(row["start_date_local"] - row["start_date"].replace(tzinfo=None)) / timedelta(hours=1) for row in rows]
