@@ -71,6 +71,7 @@ ui: $(INSTALLED)
 $(INSTALLED): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 12))' \
 	  || { echo "Python 3.10 to 3.12 is needed; choose one with: make PYTHON=python3.11 ..."; exit 2; }
+	@echo "Installing what is pinned into $(VENV): about 2 GB, some minutes the first time ..."
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet uv
 	$(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python -c constraints.txt -e ".[test]"

@@ -107,7 +107,7 @@ def test_predictions_are_kept_by_a_rebuild(store: LocalStore, capsys: pytest.Cap
     store.folder(tables.PREDICTIONS).create(older.schema, partition_by=["month"])
     store.folder(tables.PREDICTIONS).append(older)
     assert cli.main(["rebuild", "athlete_predictions"]) == 0
-    assert "1 rows kept" in capsys.readouterr().out
+    assert "1 row kept" in capsys.readouterr().out
     (row,) = store.rows(tables.PREDICTIONS).to_pylist()
     assert (row["athlete_id"], row["predicted_10k_s"], row["top_reasons"]) == ("a", 2400.0, None)
     assert "mood" not in store.folder(tables.PREDICTIONS).columns().types

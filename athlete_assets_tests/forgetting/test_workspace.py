@@ -62,7 +62,7 @@ def test_nothing_is_deleted_while_silver_holds_the_athlete(store: UnityCatalogSt
     row = {"athlete_id": GONE, "id": 1}
     rows = store.spark.createDataFrame([tuple(row.get(name) for name in tables.STRAVA_ACTIVITIES.column_names)], ddl)
     rows.write.format("delta").saveAsTable("spark_catalog.silver.strava_activities")
-    with pytest.raises(InputError, match="still holds 1 rows"):
+    with pytest.raises(InputError, match="still holds 1 row"):
         erase(store, digest_of(GONE))
     assert store.read(tables.ACTIVITY).count() == 20
 

@@ -387,7 +387,7 @@ def test_a_workout_that_is_gone_at_the_source_is_told_and_dropped_where_asked_to
     settings = Settings(home=tmp_path / "home", time_zone="UTC")
     commands.import_file(zipped(tmp_path, PROLOG + NEW + OLD + END), settings, None)
     commands.import_file(zipped(tmp_path, PROLOG + NEW + END), settings, None)
-    assert "1 activities of the last export are no longer in this one" in capsys.readouterr().out
+    assert "1 activity of the last export is no longer in this one" in capsys.readouterr().out
     commands.import_file(zipped(tmp_path, PROLOG + NEW + END), settings, None, drop_missing=True)
     assert LocalStore(settings).rows(tables.STRAVA_ACTIVITIES).num_rows == 1
 

@@ -169,8 +169,8 @@ def test_an_export_is_read_once_and_leaves_nothing_behind(tmp_path: Path, monkey
     monkeypatch.setattr(commands, "say", said.append)
     for _ in range(2):
         commands.import_file(path, settings, None)
-    assert "  1 activities, 2024-03-04 to 2024-03-04: 0 new, 0 changed, 1 as they were" in said
-    assert "  1 recordings: 0 new or changed, 1 read by earlier imports" in said
+    assert "  1 activity, 2024-03-04 to 2024-03-04: 0 new, 0 changed, 1 as they were" in said
+    assert "  1 recording: 0 new or changed, 1 read by earlier imports" in said
     assert list(scratch.iterdir()) == []
     for file in settings.home.rglob("*"):
         assert not file.is_file() or not any(word in file.read_bytes() for word in (OWNER.encode(), b"secret lake"))

@@ -145,7 +145,7 @@ def test_splits_are_counted_as_splits(home: Path, tmp_path: Path, capsys: pytest
     text = "athlete_id,activity_id,split_id,distance,moving_time,elapsed_time\na,1,1,1000,300,300\n"
     assert imported(tmp_path, text) == 0
     out = capsys.readouterr().out
-    assert "1 splits: 1 new" in out
+    assert "1 split: 1 new" in out
     assert "None" not in out
     assert "activities" not in out.splitlines()[-1]
     assert imported(tmp_path, text + "a,1,2,1000,301,301\n") == 0
@@ -160,7 +160,7 @@ def test_a_run_without_any_day_in_the_calendar_ends_at_once(
     path.write_text(export({**RUN, "Activity Date": day}))
     assert cli.main(["run", "--export", str(path)]) == 2
     captured = capsys.readouterr()
-    assert "1 activities, none between 2000-01-01 and today" in captured.out
+    assert "1 activity, none between 2000-01-01 and today" in captured.out
     assert "lies between 2000-01-01 and today" in captured.err
     assert "None" not in captured.out + captured.err
 

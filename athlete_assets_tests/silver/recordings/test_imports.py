@@ -236,7 +236,7 @@ def test_recordings_alone_are_read_once_too(
     imported(tmp_path, zoned)
     monkeypatch.setattr(batch, "read_recording", lambda data: pytest.fail("a recording was read again"))
     imported(tmp_path / "run.fit", zoned)
-    assert "1 recordings: 0 new or changed, 1 read by earlier imports" in capsys.readouterr().out
+    assert "1 recording: 0 new or changed, 1 read by earlier imports" in capsys.readouterr().out
     assert LocalStore(zoned).rows(tables.STRAVA_ACTIVITIES).num_rows == 1
 
 
