@@ -149,8 +149,8 @@ def _registry(settings: Settings) -> Iterator[Line]:
     for model in MODELS:
         with registry.quietly():
             champion = champion_version(model, settings)
-        found = f"version {champion} serves" if champion else "no version serves"
-        yield Line(f"model {model}", found, "" if champion else f"materialise models/{model}, or athlete-assets run")
+        none = "no version serves: too little to learn from yet, or the gate refused it (the check `gate` says which)"
+        yield Line(f"model {model}", f"version {champion} serves" if champion else none)
 
 
 def _runs(settings: Settings) -> Iterator[Line]:
