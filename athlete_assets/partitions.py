@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import warnings
 from datetime import date, timedelta
 
@@ -9,6 +10,9 @@ import dagster as dg
 
 from athlete_assets.days import Days
 from athlete_assets.settings import Settings
+
+ATHLETES = "athlete_assets/athletes"
+"""Tag of a run that is about some athletes alone: their ids as a JSON array. Without it a run is about all."""
 
 
 def daily(settings: Settings) -> dg.DailyPartitionsDefinition:
@@ -56,6 +60,12 @@ def days_of(context: dg.AssetExecutionContext) -> Days:
     if isinstance(context.assets_def.partitions_def, dg.WeeklyPartitionsDefinition):
         last += timedelta(days=6)
     return Days(first, last)
+
+
+def athletes_of(run: dg.DagsterRun) -> list[str] | None:
+    """The athletes that the run is about; None for all."""
+    told = run.tags.get(ATHLETES)
+    return json.loads(told) if told is not None else None
 
 
 def _end(last: date | None, days: int) -> str | None:

@@ -14,7 +14,7 @@ from dagster._utils.schedules import schedule_execution_time_iterator
 
 from athlete_assets import definitions
 from athlete_assets.deployments.instance import prepare_dagster_home
-from athlete_assets.orchestration.run_tags import PARTITION, RANGE_END, RANGE_START
+from athlete_assets.orchestration.run_tags import ATHLETES, PARTITION, RANGE_END, RANGE_START
 from athlete_assets.orchestration.silver_sensors import SilverCursor, news
 from athlete_assets.orchestration.waiting import UNFINISHED, clock, described
 from athlete_assets.settings import Settings
@@ -34,9 +34,12 @@ class Run:
     assets: tuple[str, ...]
     first: str | None
     last: str | None
+    athletes: int | None = None
+    """How many athletes it is about; None for all."""
 
     def __str__(self) -> str:
-        return f"would run {', '.join(self.assets) or self.job}" + (f" for {self.span}" if self.span else "")
+        whose = "" if self.athletes is None else f" of {self.athletes} athlete{'s' if self.athletes > 1 else ''}"
+        return f"would run {', '.join(self.assets) or self.job}{whose}" + (f" for {self.span}" if self.span else "")
 
     @property
     def span(self) -> str:
@@ -136,9 +139,19 @@ def _of_schedule(
 
 def _asked(requests: Iterable[dg.RunRequest]) -> list[Run]:
     return [
-        Run(request.job_name, tuple(key.path[-1] for key in request.asset_selection or ()), *_days(request))
+        Run(
+            request.job_name,
+            tuple(key.path[-1] for key in request.asset_selection or ()),
+            *_days(request),
+            _athletes(request),
+        )
         for request in requests
     ]
+
+
+def _athletes(request: dg.RunRequest) -> int | None:
+    told = request.tags.get(ATHLETES)
+    return None if told is None else len(json.loads(told))
 
 
 def _days(request: dg.RunRequest) -> tuple[str | None, str | None]:

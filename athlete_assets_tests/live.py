@@ -150,7 +150,7 @@ class Live:
             for at in [seen["positions"].get(t.name)]
             if at
         )
-        asked = not (follows["daily"] or follows["state"] or follows["gold"])
+        asked = not any(follows[pending] for pending in ("daily", "state", "late", "gold"))
         return read and asked and not self.instance.get_runs(dg.RunsFilter(statuses=UNFINISHED), limit=1)
 
     def settle(self) -> None:

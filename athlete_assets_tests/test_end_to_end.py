@@ -15,7 +15,7 @@ from deltalake import write_deltalake
 
 from athlete_assets import tables
 from athlete_assets.days import Days, midnight
-from athlete_assets.orchestration.run_tags import RANGE_TAGS
+from athlete_assets.orchestration.run_tags import ATHLETES, RANGE_TAGS
 from athlete_assets.silver import landing
 from athlete_assets_tests.live import TODAY, Live, assert_same, contents, land, rebuilt, run, running
 
@@ -52,6 +52,7 @@ def test_late_new_and_deleted_rows_of_silver_end_in_the_tables_of_a_full_rebuild
     assert len(found["activity_features"]) == len(before["activity_features"]) + 1
     runs = live.instance.get_runs(dg.RunsFilter(tags={"dagster/sensor_name": ["silver_changes", "tables_follow"]}))
     assert {run.status for run in runs} == {dg.DagsterRunStatus.SUCCESS}
+    assert any(ATHLETES in run.tags for run in runs)
     assert live.told == []
     reported = live.instance.fetch_materializations(
         dg.AssetRecordsFilter(dg.AssetKey(["silver", "strava_activities"])), limit=50

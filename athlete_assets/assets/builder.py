@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import reduce, wraps
 from operator import add
 from typing import Any
@@ -17,8 +18,10 @@ from athlete_assets.assets.source_code import code_references, code_version
 from athlete_assets.days import Days
 from athlete_assets.errors import StoreError
 from athlete_assets.monitoring.checks import Check, CheckOutcome, contract_outcomes
+from athlete_assets.partitions import athletes_of
 from athlete_assets.settings import Settings
 from athlete_assets.store.base import Store, Written
+from athlete_assets.store.findings import Findings, keys_tell_their_window
 from athlete_assets.tables import Table
 from athlete_assets.words import counted
 
@@ -39,6 +42,12 @@ def store_of(context: dg.AssetExecutionContext | dg.OpExecutionContext) -> Store
     """The deployment's tables. Asked of the context: Dagster takes a step launcher by resource key or not at all."""
     store: Store = context.resources.store
     return store
+
+
+def store_of_run(context: dg.AssetExecutionContext) -> Store:
+    """The same with the rows of the run's athletes alone, where it is about some of them: an athlete's rows rest on no
+    other one's, so a step computes, replaces, and ties out theirs as if there were no others."""
+    return store_of(context).among(athletes_of(context.run))
 
 
 def results_of(
@@ -200,27 +209,46 @@ def materialize_result(
     outcomes: Sequence[CheckOutcome] = (),
     **metadata: Any,
 ) -> dg.MaterializeResult:
-    """The materialisation of a table's window (the whole table without days), its stored rows read back and checked.
+    """The materialisation of a table's window (the whole table without days), with its checks.
 
     written: the commits that made up the window. Their content is the data version: what rests on the table is out of
     date where its rows changed, not where they were written once more.
     """
-    contract = contract_outcomes(table, store.read(table, days))
+    findings = _findings(store, table, days, written)
+    contract = contract_outcomes(table, store.read(table, days).dtypes, findings)
     return dg.MaterializeResult(
         asset_key=asset_key(table),
         metadata={
-            "dagster/row_count" if days is None else "rows_in_window": contract.rows,
+            "dagster/row_count" if days is None else "rows_in_window": findings.rows,
             "delta_version": store.version(table),
             **metadata,
         },
-        check_results=[check_result(table, outcome) for outcome in (*contract.outcomes, *outcomes)],
-        data_version=_data_version(written),
+        check_results=[check_result(table, outcome) for outcome in (*contract, *outcomes)],
+        data_version=_data_version(written, store),
     )
 
 
-def _data_version(written: Sequence[Written]) -> dg.DataVersion | None:
-    version = reduce(add, written).data_version if written else None
-    return dg.DataVersion(version) if version else None
+def _findings(store: Store, table: Table, days: Days | None, written: Sequence[Written]) -> Findings:
+    """What the contract says of the window's rows: as found when they were written, where they are what is stored.
+
+    Read back are the rows of a run of checks alone, of a window of which more or less is stored than was written (the
+    rejects outside the calendar, a log), and of several commits the keys that say nothing of their window.
+    """
+    found = reduce(add, written).findings if written else None
+    if found is None or found.rows != store.count(table, days):
+        return store.findings(table, days)
+    if len(written) > 1 and not keys_tell_their_window(table):
+        return replace(found, repeated_keys=store.repeated_keys(table, days))
+    return found
+
+
+def _data_version(written: Sequence[Written], store: Store) -> dg.DataVersion | None:
+    """Of some athletes' rows the content says nothing of the whole window's, so each such write is a version of its
+    own: what rests on the table is then at worst called out of date though it is not, never the other way round."""
+    total = reduce(add, written) if written else None
+    if total is None or total.data_version is None:
+        return None
+    return dg.DataVersion(total.data_version if store.athletes is None else f"{total.data_version}@{total.version}")
 
 
 def check_result(table: Table, outcome: CheckOutcome) -> dg.AssetCheckResult:

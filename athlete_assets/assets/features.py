@@ -13,6 +13,7 @@ from athlete_assets.assets.builder import (
     commit_windows,
     materialize_result,
     store_of,
+    store_of_run,
     table_asset,
     table_spec,
 )
@@ -59,7 +60,7 @@ def activity_asset(settings: Settings) -> dg.AssetsDefinition:
         partitions_def=partitions.daily(settings),
     )
     def activity_features(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult]:
-        store = store_of(context)
+        store = store_of_run(context)
         window = days_of(context)
         silver = store.read(tables.STRAVA_ACTIVITIES)
         splits, athletes = store.read(tables.STRAVA_SUB_ACTIVITY), store.read(tables.STRAVA_ATHLETE)
@@ -80,23 +81,25 @@ def activity_asset(settings: Settings) -> dg.AssetsDefinition:
                 None if efforts is None else activity.of_activities(efforts, silver, history),
             )
             written.append(store.replace(tables.ACTIVITY, features, days))
+        whole = store_of(context)
         accepted = store.read(tables.ACTIVITY, window)
-        rejects_inside = store.read(tables.REJECTS, window).count()
+        rejects_inside = store.count(tables.REJECTS, window)
         rejects_outside = store.read(tables.REJECTS).where(F.col("month") == tables.OUTSIDE_CALENDAR).count()
         read = quality.in_window(silver, window, settings).count()
-        count, before = accepted.count(), anomalies.history_before(window, settings)
-        earlier = store.read(tables.ACTIVITY, before)
+        count, before = store.count(tables.ACTIVITY, window), anomalies.history_before(window, settings)
+        # shares are said of the window: of all athletes, whomever the run is about
+        earlier, now = whole.read(tables.ACTIVITY, before), whole.read(tables.ACTIVITY, window)
         outcomes = [
             checks.zone_shares(accepted),
             checks.counts_add_up(read, count, rejects_inside + rejects_outside),
-            anomalies.share_without_load(accepted, earlier, settings),
+            anomalies.share_without_load(now, earlier, settings),
             anomalies.row_count_stable(written, settings),
         ]
         yield materialize_result(store, tables.ACTIVITY, window, written=written, outcomes=outcomes)
-        rejects_before = store.read(tables.REJECTS, before).count()
-        share = anomalies.share_of_rejects(count, rejects_inside, earlier.count(), rejects_before, settings)
+        counts = [whole.count(table, of) for of in (window, before) for table in (tables.ACTIVITY, tables.REJECTS)]
+        share = anomalies.share_of_rejects(counts[0], counts[1], counts[2], counts[3], settings)
         if rejects_inside:
-            reasons = charts.reject_reasons(store.read(tables.REJECTS, window))
+            reasons = charts.reject_reasons(whole.read(tables.REJECTS, window))
             charts.attach(context, tables.REJECTS, window, {"reject_reasons": reasons})
         yield materialize_result(store, tables.REJECTS, window, written=rejected, outcomes=[share])
 
@@ -121,7 +124,7 @@ def daily_asset(settings: Settings) -> dg.AssetsDefinition:
         partitions_def=partitions.daily(settings),
     )
     def athlete_daily_features(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult]:
-        store = store_of(context)
+        store = store_of_run(context)
         window = days_of(context)
         activities = store.read(tables.ACTIVITY)
         written = [
@@ -157,7 +160,7 @@ def weekly_asset(settings: Settings) -> dg.AssetsDefinition:
         partitions_def=partitions.weekly(settings),
     )
     def athlete_weekly_features(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult]:
-        store = store_of(context)
+        store = store_of_run(context)
         window = days_of(context)
         written = []
         for days in commit_windows(context, store, window):
@@ -169,7 +172,7 @@ def weekly_asset(settings: Settings) -> dg.AssetsDefinition:
             anomalies.row_count_stable(written, settings),
         ]
         if settings.today in window:
-            volume = charts.weekly_volume(store.read(tables.WEEKLY), window.last)
+            volume = charts.weekly_volume(store_of(context).read(tables.WEEKLY), window.last)
             charts.attach(context, tables.WEEKLY, window, {"weekly_volume": volume})
         yield materialize_result(store, tables.WEEKLY, window, written=written, outcomes=outcomes)
 
@@ -200,7 +203,7 @@ def rolling_asset(settings: Settings) -> dg.AssetsDefinition:
         partitions_def=partitions.daily(settings),
     )
     def athlete_rolling_features(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult]:
-        store = store_of(context)
+        store = store_of_run(context)
         window = days_of(context)
         athletes = store.read(tables.STRAVA_ATHLETE)
         written = []
@@ -222,8 +225,9 @@ def rolling_asset(settings: Settings) -> dg.AssetsDefinition:
             anomalies.row_count_stable(written, settings),
         ]
         if settings.today in window:
-            load = charts.training_load(store.read(tables.ROLLING), window.last)
-            today = store.read(tables.ROLLING, Days(window.last, window.last))
+            whole = store_of(context)
+            load = charts.training_load(whole.read(tables.ROLLING), window.last)
+            today = whole.read(tables.ROLLING, Days(window.last, window.last))
             newest = charts.newest(today, NEWEST_STATE, by="ctl_42d")
             charts.attach(context, tables.ROLLING, window, {"training_load": load, "newest": newest})
         yield materialize_result(store, tables.ROLLING, window, written=written, outcomes=outcomes)
@@ -247,7 +251,7 @@ def performance_asset(settings: Settings) -> dg.AssetsDefinition:
         partitions_def=partitions.daily(settings),
     )
     def athlete_performance_features(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult]:
-        store = store_of(context)
+        store = store_of_run(context)
         window = days_of(context)
         efforts = store.read_if_there(tables.STRAVA_BEST_EFFORT)
         written = []

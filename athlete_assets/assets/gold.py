@@ -16,6 +16,7 @@ from athlete_assets.assets.builder import (
     materialize_result,
     page_link,
     store_of,
+    store_of_run,
     table_asset,
     table_spec,
 )
@@ -78,6 +79,7 @@ def predictions_asset(settings: Settings) -> dg.AssetsDefinition:
         resources={FEATURE_STORE},
     )
     def athlete_predictions(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult]:
+        # of all athletes, whomever the run is about: drift is said of all of them, and a day costs a day
         store = store_of(context)
         refuse_api_data(store.read(tables.ACTIVITY), "scoring", settings)
         champion = registry.serving("time_estimator", settings)
@@ -169,7 +171,7 @@ def metrics_summary_asset(settings: Settings) -> dg.AssetsDefinition:
         checks=check_specs(tables.METRICS_SUMMARY, (*checks.CONTRACT_CHECKS, anomalies.ROW_COUNT_STABLE)),
     )
     def athlete_metrics_summary(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult]:
-        store = store_of(context)
+        store = store_of_run(context)
         written = []
         if is_materializing(context):
             activities, daily, rolling, performance, athletes = (store.read(table) for table in SUMMARISED)
@@ -177,7 +179,7 @@ def metrics_summary_asset(settings: Settings) -> dg.AssetsDefinition:
             rows = metrics_summary(activities, daily, rolling, performance, athletes, efforts)
             written.append(store.replace(tables.METRICS_SUMMARY, rows))
         stable = anomalies.row_count_stable(written, settings)
-        newest = charts.newest(store.read(tables.METRICS_SUMMARY), NEWEST_SUMMARY, by="fitness_ctl")
+        newest = charts.newest(store_of(context).read(tables.METRICS_SUMMARY), NEWEST_SUMMARY, by="fitness_ctl")
         shown: dict[str, Any] = {"newest": newest} if newest else {}
         yield materialize_result(store, tables.METRICS_SUMMARY, written=written, outcomes=[stable], **shown)
 
@@ -196,7 +198,7 @@ def projection_asset(settings: Settings) -> dg.AssetsDefinition:
         checks=[spec for table in projected for spec in check_specs(table, checks.CONTRACT_CHECKS)],
     )
     def athlete_projection(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult]:
-        store = store_of(context)
+        store = store_of_run(context)
         written: dict[tables.Table, list[Written]] = {table: [] for table in projected}
         if is_materializing(context):
             daily, rolling, plans = (store.read(table) for table in read)

@@ -11,7 +11,7 @@ observations, oldest first, into the subjects that are broken now and gives the 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -40,6 +40,8 @@ class Observation:
     link: str = ""
     run_id: str = ""
     facts: Mapping[str, Any] = field(default_factory=dict)
+    athletes: Sequence[str] | None = None
+    """The athletes whose rows were looked at; None for all."""
     """What the sensor must remember of a broken subject to recognise that it is mended."""
 
 
@@ -50,6 +52,8 @@ class Incident(BaseModel):
     severity: Severity
     days: list[DaysText] | None
     facts: dict[str, Any] = {}
+    athletes: list[str] | None = None
+    """Of whom it is known to be broken; None: anybody's rows may be."""
 
 
 class Alert(BaseModel, frozen=True):
@@ -105,18 +109,37 @@ def _worsens(known: Incident, observation: Observation) -> bool:
 def _broken(known: Incident | None, observation: Observation) -> Incident:
     if known is None:
         days = [observation.days] if observation.days else None
-        return Incident(since=observation.at, severity=observation.severity, days=days, facts=dict(observation.facts))
+        return Incident(
+            since=observation.at,
+            severity=observation.severity,
+            days=days,
+            facts=dict(observation.facts),
+            athletes=None if observation.athletes is None else sorted(observation.athletes),
+        )
     severity = max(known.severity, observation.severity, key=SEVERITIES.index)
     days = (
         None
         if known.days is None or observation.days is None
         else [*without(known.days, [observation.days]), observation.days]
     )
-    return Incident(since=known.since, severity=severity, days=days, facts={**known.facts, **observation.facts})
+    athletes = (
+        None
+        if known.athletes is None or observation.athletes is None
+        else sorted({*known.athletes, *observation.athletes})
+    )
+    facts = {**known.facts, **observation.facts}
+    return Incident(since=known.since, severity=severity, days=days, facts=facts, athletes=athletes)
 
 
 def _mends(known: Incident, observation: Observation) -> bool:
-    """Whether nothing stays broken after a good observation; the days that it mends are taken out."""
+    """Whether nothing stays broken after a good observation; the days that it mends are taken out.
+
+    One of some athletes' rows says nothing of what is broken of others.
+    """
+    if observation.athletes is not None and (
+        known.athletes is None or not set(known.athletes) <= set(observation.athletes)
+    ):
+        return False
     if known.days is None or observation.days is None:
         return True
     if known.severity == "warning":

@@ -1,12 +1,12 @@
 """What an asset check is, and the checks that look at one table's rows alone. Without Dagster.
 
 Each is declared once, as a `Check` above the function that computes it. It reads the stored rows of the window just
-written, so that it judges what readers will see.
+written, so that it judges what readers will see; what the contract alone says of them the store found as it wrote them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import Literal
@@ -16,6 +16,7 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from athlete_assets import tables
+from athlete_assets.store.findings import Findings
 from athlete_assets.tables import Table
 
 SHARE_TOLERANCE = 1e-9
@@ -58,34 +59,12 @@ LOG_CHECKS = tuple(replace(check, blocking=False) for check in CONTRACT_CHECKS)
 """The same for a table on which nothing rests: its failure is shown, and stops no run."""
 
 
-@dataclass(frozen=True)
-class ContractOutcomes:
-    """How many rows were judged, and the outcomes `schema`, `keys` and `ranges`."""
-
-    rows: int
-    outcomes: tuple[CheckOutcome, CheckOutcome, CheckOutcome]
-
-
-def contract_outcomes(table: Table, rows: DataFrame) -> ContractOutcomes:
-    """Stored rows against the table's contract, in one pass over them, and one over their keys."""
-    bounded = [column for column in table.columns if column.low is not None or column.high is not None]
-    required = [column.name for column in table.columns if not column.nullable]
-    totals = rows.agg(
-        F.count(F.lit(1)).alias("rows"),
-        *(_count(F.col(name).isNull()).alias(f"null {name}") for name in required),
-        *(_count(_outside(column)).alias(f"outside {column.name}") for column in bounded),
-    ).collect()[0]
-    # not countDistinct: on the embedded engine that of several columns does not end on 2.65 million rows
-    distinct = rows.select(*table.keys).distinct().count() if table.keys else totals["rows"]
+def contract_outcomes(
+    table: Table, types: Sequence[tuple[str, str]], findings: Findings
+) -> tuple[CheckOutcome, CheckOutcome, CheckOutcome]:
+    """The outcomes `schema`, `keys` and `ranges` of rows with these columns (name and Spark type, in order)."""
     name = ".".join(table.path)
-    return ContractOutcomes(
-        totals["rows"],
-        (
-            _schema(table, rows),
-            _keys(name, table, totals["rows"], distinct, {c: totals[f"null {c}"] for c in required}),
-            _ranges(name, {c.name: totals[f"outside {c.name}"] for c in bounded}),
-        ),
-    )
+    return (_schema(table, list(types)), _keys(name, table, findings), _ranges(name, findings.outside))
 
 
 ZONE_SHARES = Check("zone_shares", "The five heart-rate zone shares of an activity sum to 1, or are all unknown.")
@@ -139,11 +118,11 @@ def times_ordered(predictions: DataFrame) -> CheckOutcome:
     )
 
 
-def _schema(table: Table, rows: DataFrame) -> CheckOutcome:
+def _schema(table: Table, types: list[tuple[str, str]]) -> CheckOutcome:
     wanted = [(column.name, column.type) for column in table.columns]
-    differing = sorted(set(wanted) ^ set(rows.dtypes))
+    differing = sorted(set(wanted) ^ set(types))
     return SCHEMA.outcome(
-        rows.dtypes == wanted,
+        types == wanted,
         f"These stored columns differ from the contract: {differing}."
         if differing
         else "The stored columns are those of the contract.",
@@ -151,34 +130,24 @@ def _schema(table: Table, rows: DataFrame) -> CheckOutcome:
     )
 
 
-def _keys(name: str, table: Table, count: int, distinct: int, nulls: dict[str, int]) -> CheckOutcome:
-    with_nulls = {column: number for column, number in nulls.items() if number}
-    doubled = count - distinct
+def _keys(name: str, table: Table, findings: Findings) -> CheckOutcome:
+    with_nulls = {column: number for column, number in findings.nulls.items() if number}
+    doubled = findings.repeated_keys
     return KEYS.outcome(
         doubled == 0 and not with_nulls,
-        f"{name}: {doubled} of {count} rows repeat a key ({', '.join(table.keys) or 'it has none'}); "
+        f"{name}: {doubled} of {findings.rows} rows repeat a key ({', '.join(table.keys) or 'it has none'}); "
         f"required columns with nulls: {with_nulls or 'none'}.",
-        {"rows": count, "repeated_keys": doubled, "columns_with_nulls": ", ".join(with_nulls) or "none"},
+        {"rows": findings.rows, "repeated_keys": doubled, "columns_with_nulls": ", ".join(with_nulls) or "none"},
     )
 
 
-def _ranges(name: str, outside: dict[str, int]) -> CheckOutcome:
+def _ranges(name: str, outside: Mapping[str, int]) -> CheckOutcome:
     wrong = {column: number for column, number in outside.items() if number}
     return RANGES.outcome(
         not wrong,
         f"{name}: columns with values outside their limits: {wrong or 'none'}.",
         {"columns_checked": len(outside), "values_outside": sum(wrong.values())},
     )
-
-
-def _outside(column: tables.Column) -> SparkColumn:
-    value, wrong = F.col(column.name), F.lit(False)
-    if column.low is not None:
-        wrong = wrong | (value < column.low)
-    if column.high is not None:
-        wrong = wrong | (value > column.high)
-    # NaN is greater than every number, so it falls outside wherever a column has an upper bound; test it everywhere.
-    return wrong | F.isnan(value) if column.type == tables.DOUBLE else wrong
 
 
 def _count(condition: SparkColumn) -> SparkColumn:

@@ -14,8 +14,10 @@ from athlete_assets.silver.changes import Touched
 
 def affected_days(
     touched: Touched, known_days: Callable[[Iterable[str]], Mapping[str, list[date]]], settings: Settings
-) -> list[Days]:
-    """The days whose activity and daily features may differ now, as windows in order, inside the calendar.
+) -> dict[str | None, list[Days]]:
+    """By athlete the days whose activity and daily features may differ now, as windows in order, inside the calendar.
+
+    None stands for rows without an athlete, which no run of some athletes sees.
 
     From each touched day D of an athlete, and never a day before it (a row of a day rests on silver up to it alone):
     - quality.CONTEXT_DAYS after D, because a record may be dropped for one that began before midnight;
@@ -30,9 +32,10 @@ def affected_days(
     """
     today, start = settings.today, settings.start_date
     reach = quality.CONTEXT_DAYS + activity.history_days(settings)
-    windows = []
-    for days in touched.days.values():
-        windows += [Days(day, min(day + timedelta(days=reach), today)) for day in days]
+    windows: dict[str | None, list[Days]] = {
+        athlete: [Days(day, min(day + timedelta(days=reach), today)) for day in days]
+        for athlete, days in touched.days.items()
+    }
     far = {
         athlete: days
         for athlete, days in touched.days.items()
@@ -45,11 +48,17 @@ def affected_days(
         near = {day + n * ONE_DAY for day in days for n in range(quality.CONTEXT_DAYS + 1)}
         first_that_stays = min((day for day in known.get(athlete, []) if day not in near), default=today)
         if min(days) < first_that_stays:
-            windows.append(Days(min(days), first_that_stays))
+            windows[athlete].append(Days(min(days), first_that_stays))
     for athlete, day in in_force.items():
         if known.get(athlete):
-            windows.append(Days(max(day or known[athlete][0], known[athlete][0]), today))
-    if touched.outside and not windows:
-        windows.append(Days(today, today))
-    inside = [Days(max(window.first, start), min(window.last, today)) for window in windows if window.last >= start]
-    return merged(inside)
+            window = Days(max(day or known[athlete][0], known[athlete][0]), today)
+            windows.setdefault(athlete, []).append(window)
+    if touched.outside:
+        # a run of all athletes writes such rows to the rejects, whichever day it is about
+        newest = min(max((window.last for of in windows.values() for window in of), default=today), today)
+        windows.setdefault(None, []).append(Days(newest, newest))
+    inside = {
+        athlete: merged(Days(max(of.first, start), min(of.last, today)) for of in days if of.last >= start)
+        for athlete, days in windows.items()
+    }
+    return {athlete: days for athlete, days in inside.items() if days}

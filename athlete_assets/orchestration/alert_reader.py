@@ -23,6 +23,7 @@ from athlete_assets.days import Days
 from athlete_assets.monitoring.alerts import Incident, Observation
 from athlete_assets.monitoring.delivery import Undelivered
 from athlete_assets.orchestration.run_tags import PARTITION, RANGE_END, RANGE_START, WILL_RETRY
+from athlete_assets.partitions import athletes_of
 
 EVALUATIONS_A_TICK = 200
 """Newest evaluations of one check that a tick reads; more of one check between two ticks do not happen."""
@@ -124,6 +125,7 @@ class EventLogReader:
             numbers=_numbers(evaluation.metadata),
             link=self._check_link(record.key),
             run_id=record.run_id,
+            athletes=self._athletes(record.run_id),
         )
 
     # -------------------------------------------------------------------------------------------------- runs
@@ -171,6 +173,7 @@ class EventLogReader:
                     days=self._days(run.run_id, key.asset_key, None),
                     link=self._check_link(key),
                     run_id=run.run_id,
+                    athletes=athletes_of(run),
                 )
             return
         if checks:
@@ -187,6 +190,7 @@ class EventLogReader:
             link=f"{self.ui_url}/runs/{run.run_id}",
             run_id=run.run_id,
             facts={"job": run.job_name, "assets": concerned, "root": run.root_run_id or run.run_id},
+            athletes=athletes_of(run),
         )
 
     def _good_runs(self, failures: Sequence[Observation]) -> Iterator[Observation]:
@@ -215,6 +219,7 @@ class EventLogReader:
                         days=None if again else self._days(run.run_id, _key_of(min(assets, default=None)), None),
                         link=f"{self.ui_url}/runs/{run.run_id}",
                         run_id=run.run_id,
+                        athletes=athletes_of(run),
                     )
 
     def _written_by(
@@ -257,6 +262,10 @@ class EventLogReader:
         if run_id not in self._runs:
             self._runs[run_id] = self.instance.get_run_by_id(run_id) if run_id else None
         return self._runs[run_id]
+
+    def _athletes(self, run_id: str) -> list[str] | None:
+        run = self._run(run_id)
+        return athletes_of(run) if run else None
 
     def _is_over(self, run_id: str) -> bool:
         run = self._run(run_id)

@@ -1,5 +1,7 @@
 """The tags of runs that this package reads or writes: Dagster's own, and ours."""
 
+from athlete_assets.partitions import ATHLETES as ATHLETES
+
 RANGE_START, RANGE_END = "dagster/asset_partition_range_start", "dagster/asset_partition_range_end"
 """First and last partition of a run over a range."""
 RANGE_TAGS = (RANGE_START, RANGE_END)

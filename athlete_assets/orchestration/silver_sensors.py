@@ -21,7 +21,7 @@ from pydantic import BaseModel, model_validator
 from athlete_assets import tables
 from athlete_assets.assets.builder import asset_key
 from athlete_assets.assets.silver_content import GROWING, NEWEST_INGESTION, evaluation
-from athlete_assets.days import Days
+from athlete_assets.days import Days, merged
 from athlete_assets.errors import AthleteAssetsError
 from athlete_assets.orchestration.affected_days import affected_days
 from athlete_assets.orchestration.run_requests import GOLD_TABLES, plan_request, requests
@@ -88,7 +88,12 @@ class News:
     now: Positions
     upto: dict[str, Position]
     touched: Touched
-    windows: list[Days]
+    affected: dict[str | None, list[Days]]
+
+    @property
+    def windows(self) -> list[Days]:
+        """The affected days of whomever."""
+        return merged(window for days in self.affected.values() for window in days)
 
     @property
     def cause(self) -> str:
@@ -97,8 +102,8 @@ class News:
     def requests(self, instance: dg.DagsterInstance, settings: Settings) -> list[dg.RunRequest]:
         """The runs that follow; none where no row of the calendar differs."""
         if self.touched.planned and not self.windows:
-            return [plan_request(self.cause)]
-        return requests(self.windows, self.cause, instance, settings) if self.windows else []
+            return [plan_request(self.cause, self.touched.planned, instance)]
+        return requests(self.affected, self.cause, instance, settings)
 
     def told(self) -> str:
         if not (self.windows or self.touched.planned):
@@ -190,7 +195,7 @@ def _silver_reports(settings: Settings) -> dg.SensorDefinition:
             return dg.SkipReason("nothing was reported")
         # A report names days, not athletes, so any athlete's calendar may begin there: all days from there on follow.
         window = Days(min(days), settings.today)
-        return dg.SensorResult(run_requests=requests([window], f"reported {end}", instance, settings))
+        return dg.SensorResult(run_requests=requests({None: [window]}, f"reported {end}", instance, settings))
 
     return silver_reports
 

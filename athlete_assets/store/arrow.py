@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import numpy as np
 import pyarrow as pa
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from athlete_assets import tables
 from athlete_assets.days import Days, midnight
 from athlete_assets.errors import ContractError
+from athlete_assets.store.findings import repeated_keys
 
 ARROW_TYPES: dict[str, pa.DataType] = {
     tables.STRING: pa.string(),
@@ -97,9 +98,7 @@ def plain(rows: pa.Table) -> pa.Table:
 
 def refuse_repeated_keys(rows: pa.Table, name: str, keys: Sequence[str]) -> None:
     """Raises ContractError where two rows have the same keys; a table without keys may repeat anything."""
-    if not keys or not rows.num_rows:
-        return
-    repeated = rows.num_rows - rows.group_by(list(keys)).aggregate([]).num_rows
+    repeated = repeated_keys(rows, keys)
     if repeated:
         raise ContractError(f"{name}: {repeated} rows repeat the key ({', '.join(keys)})")
 
@@ -112,7 +111,7 @@ def refuse_outside(rows: pa.Table, table: tables.Table, days: Days | None) -> No
     if table.day_column is None or "month" not in table.column_names or not rows.num_rows:
         return
     day, month = rows.column(table.day_column), rows.column("month")
-    agrees = pc.equal(pc.strftime(day, format="%Y-%m"), month)
+    agrees = _months_agree(day, month)
     inside = (
         pc.and_(
             pc.greater_equal(day, pa.scalar(midnight(days.first), day.type)),
@@ -130,6 +129,27 @@ def refuse_outside(rows: pa.Table, table: tables.Table, days: Days | None) -> No
             f"{'.'.join(table.path)}: {strangers} rows lie outside the window {days or 'of all days'} "
             f"(by {table.day_column} and month) that they were to replace"
         )
+
+
+def refuse_others(rows: pa.Table, table: tables.Table, athletes: Collection[str] | None) -> None:
+    """Raises ContractError for rows of other athletes than the given ones (of any for None)."""
+    if athletes is None:
+        return
+    known = pc.is_in(rows.column("athlete_id"), value_set=pa.array(sorted(athletes), pa.string()))
+    strangers = rows.num_rows - (pc.sum(known).as_py() or 0)
+    if strangers:
+        raise ContractError(
+            f"{'.'.join(table.path)}: {strangers} rows are of other athletes than the {len(athletes)} whose rows they "
+            "were to replace"
+        )
+
+
+def _months_agree(day: pa.ChunkedArray, month: pa.ChunkedArray) -> pa.Array:
+    """Whether each month (yyyy-MM) is that of its day; null where the day is. Months are spelled once for each
+    distinct day: by row that costs 40 times as much."""
+    days, months = (column.combine_chunks().dictionary_encode() for column in (day, month))
+    position = pc.index_in(pc.strftime(days.dictionary, format="%Y-%m"), value_set=months.dictionary)
+    return pc.equal(pc.fill_null(position, -1).take(days.indices), pc.fill_null(months.indices, -2))
 
 
 def _widens(found: pa.DataType, wanted: pa.DataType) -> bool:

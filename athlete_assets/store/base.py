@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,12 +14,14 @@ from athlete_assets import tables
 from athlete_assets.days import Days, midnight
 from athlete_assets.errors import ContractError
 from athlete_assets.settings import Settings
+from athlete_assets.store.findings import Findings, findings_of_frame
 from athlete_assets.tables import Column, Table
 from athlete_assets.words import counted
 
 if TYPE_CHECKING:
     import pyarrow as pa
     from pyspark.sql import DataFrame, SparkSession
+    from typing_extensions import Self
 
 WIDENINGS: dict[str, tuple[str, ...]] = {
     tables.STRING: ("bigint", "int"),
@@ -60,6 +63,11 @@ class Written:
     Digests of the local store and of Unity Catalog are not comparable: each has its own hash.
     """
 
+    findings: Findings | None = None
+    """What the contract says of the rows that were written; None where the store did not look."""
+    rows_beside: int = 0
+    """Rows of the window that are of other athletes than those whose rows were replaced, and stayed."""
+
     @property
     def data_version(self) -> str | None:
         """Digest and number of rows as text: Dagster's data version of the window. None where there is no digest."""
@@ -69,7 +77,9 @@ class Written:
         """What two commits to different windows did together."""
         before = None if None in (self.rows_before, other.rows_before) else self.rows_before + other.rows_before  # type: ignore[operator]
         digest = None if None in (self.digest, other.digest) else (self.digest + other.digest) % DIGESTS  # type: ignore[operator]
-        return Written(self.rows + other.rows, max(self.version, other.version), before, digest)
+        findings = self.findings + other.findings if self.findings and other.findings else None
+        beside = self.rows_beside + other.rows_beside
+        return Written(self.rows + other.rows, max(self.version, other.version), before, digest, findings, beside)
 
 
 @dataclass(frozen=True)
@@ -112,6 +122,14 @@ class Store(ABC):
     """Reads tables as DataFrames and replaces windows of them atomically."""
 
     settings: Settings
+    athletes: frozenset[str] | None = None
+    """The athletes whose rows this store reads and replaces, as if there were no others; None for all."""
+
+    def among(self, athletes: Iterable[str] | None) -> Self:
+        """The same tables with the rows of these athletes alone; of all for None."""
+        narrowed = copy.copy(self)
+        narrowed.athletes = None if athletes is None else frozenset(athletes)
+        return narrowed
 
     @property
     @abstractmethod
@@ -143,8 +161,22 @@ class Store(ABC):
 
         Raises ContractError before any write where rows do not fit the contract, lie outside the days, or repeat a
         key; StoreError where the commit fails; then the last committed version stands. What it returns holds the
-        content's digest (`Written.data_version`) and the number of rows that were there before.
+        content's digest (`Written.data_version`) and the number of rows that were there before. Of a store `among` some
+        athletes only their rows are replaced, and the rows of another one are refused.
         """
+
+    def count(self, table: Table, days: Days | None = None) -> int:
+        """How many rows of the days (of the whole table) are stored."""
+        return self.read(table, days).count()
+
+    def findings(self, table: Table, days: Days | None = None) -> Findings:
+        """What the contract says of the stored rows of the days (of the whole table)."""
+        return findings_of_frame(self.read(table, days), table)
+
+    def repeated_keys(self, table: Table, days: Days | None = None) -> int:
+        """How many stored rows of the days (of the whole table) repeat a key."""
+        keys = self.read(table, days).select(*table.keys)
+        return keys.count() - keys.distinct().count() if table.keys else 0
 
     def frame(self, table: Table, rows: pa.Table) -> DataFrame:
         """Rows in the contract's columns as a frame. (Spark Connect makes none of an empty Arrow table.)"""

@@ -164,6 +164,25 @@ class DeltaFolder:
         """
         return rows_of(self.open(version), self.path, columns)
 
+    def batches(self, columns: Sequence[str], where: pc.Expression | None = None) -> Iterator[pa.RecordBatch]:
+        """Those of the columns that are stored, of the rows that fulfil the expression, a few batches at a time."""
+        files = SubTreeFileSystem(str(self.path), LocalFileSystem())
+        stored = self.open().to_pyarrow_dataset(filesystem=files)
+        names = [name for name in columns if name in stored.schema.names]
+        try:
+            yield from stored.scanner(columns=names, filter=where, batch_readahead=2, fragment_readahead=1).to_batches()
+        except (OSError, pa.ArrowException) as error:
+            raise _failure(f"{self.name}: cannot be read", error) from error
+
+    def partition_values(self, column: str) -> list[str]:
+        """The values of a partition column for which there are files, in order."""
+        return sorted({partition[column] for partition in self.open().partitions()})
+
+    def count(self, predicate: str | None = None) -> int:
+        """How many rows fulfil the predicate (all without one)."""
+        counted = self.query(f"SELECT COUNT(*) AS rows FROM t WHERE {predicate or 'true'}")
+        return int(counted["rows"][0].as_py())
+
     def query(self, sql: str, version: int | None = None) -> pa.Table:
         """The rows of a statement over the table, which it calls t. Files that their statistics exclude stay closed.
 

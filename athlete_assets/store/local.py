@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from functools import partial
+from collections.abc import Callable, Collection, Sequence
+from functools import partial, reduce
+from operator import and_
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
-from athlete_assets.days import Days
+from athlete_assets import tables
+from athlete_assets.days import Days, midnight
 from athlete_assets.settings import Settings
-from athlete_assets.store.arrow import arrow_schema, content_digest, fitted, plain, refuse_outside, refuse_repeated_keys
+from athlete_assets.store.arrow import (
+    arrow_schema,
+    content_digest,
+    fitted,
+    plain,
+    refuse_others,
+    refuse_outside,
+    refuse_repeated_keys,
+)
 from athlete_assets.store.base import (
     CONTRACT_PROPERTY,
     Maintained,
@@ -19,13 +30,16 @@ from athlete_assets.store.base import (
     Written,
     as_contracted,
     contract_digest,
+    day_column,
     is_derived,
     refuse_changed,
     window_sql,
 )
 from athlete_assets.store.delta_folder import CHANGE_FEED_PROPERTY, DeltaFolder
+from athlete_assets.store.findings import Findings, findings_in, findings_of, keys_tell_their_window, required
 from athlete_assets.store.maintenance import maintain_delta
 from athlete_assets.store.session import spark_session
+from athlete_assets.store.sql import delta_literal
 from athlete_assets.tables import Table
 
 if TYPE_CHECKING:
@@ -86,10 +100,11 @@ class LocalStore(Store):
     def read(self, table: Table, days: Days | None = None) -> DataFrame:
         if not self.exists(table):
             return self.spark.createDataFrame([], table.ddl.replace(" NOT NULL", ""))
-        from athlete_assets.store.columns import within
+        from athlete_assets.store.columns import of_athletes, within
 
         self.folder(table).refuse_damage()
-        frame = as_contracted(self.spark.read.format("delta").load(str(self.path(table))), table)
+        stored = as_contracted(self.spark.read.format("delta").load(str(self.path(table))), table)
+        frame = of_athletes(stored, table, self.athletes)
         return frame.where(within(table, days)) if days else frame
 
     def replace(self, table: Table, rows: DataFrame, days: Days | None = None) -> Written:
@@ -97,15 +112,48 @@ class LocalStore(Store):
 
     def replace_arrow(self, table: Table, rows: pa.Table, days: Days | None = None) -> Written:
         """`replace` for rows that are in memory already."""
-        window = window_sql(table, days) if days else None
+        window = _both(window_sql(table, days) if days else None, self._athletes_sql(table))
         rows = fitted(rows, table)
         refuse_outside(rows, table, days)
+        refuse_others(rows, table, self.athletes)
         refuse_repeated_keys(rows, ".".join(table.path), table.keys)
+        findings = findings_of(rows, table, repeated=0)
         self.create(table)
         folder = self.folder(table)
-        counted = folder.query(f"SELECT COUNT(*) AS rows FROM t WHERE {window or 'true'}")
+        before = folder.count(window)
+        beside = folder.count(window_sql(table, days) if days else None) - before if self.athletes is not None else 0
         version = folder.overwrite(rows, window)
-        return Written(rows.num_rows, version, counted["rows"][0].as_py(), content_digest(rows))
+        return Written(rows.num_rows, version, before, content_digest(rows), findings, beside)
+
+    def _athletes_sql(self, table: Table) -> str | None:
+        """SQL for the rows of this store's athletes; None where it has all, or the table is no athlete's."""
+        if self.athletes is None or "athlete_id" not in table.column_names:
+            return None
+        return f"athlete_id IN ({', '.join(map(delta_literal, sorted(self.athletes)))})" if self.athletes else "false"
+
+    def count(self, table: Table, days: Days | None = None) -> int:
+        if not self.exists(table):
+            return 0
+        return self.folder(table).count(_both(_within_sql(table, days), self._athletes_sql(table)))
+
+    def findings(self, table: Table, days: Days | None = None) -> Findings:
+        """Without an engine, a batch at a time; the keys of a month at a time where a key tells its month."""
+        return self._findings(table, days, table.column_names)
+
+    def repeated_keys(self, table: Table, days: Days | None = None) -> int:
+        return self._findings(table, days, list(dict.fromkeys([*table.keys, *required(table)]))).repeated_keys
+
+    def _findings(self, table: Table, days: Days | None, columns: Sequence[str]) -> Findings:
+        total = findings_in([], table)
+        if not self.exists(table):
+            return total
+        folder = self.folder(table)
+        by_month = "month" in table.column_names and keys_tell_their_window(table)
+        for month in folder.partition_values("month") if by_month else [None]:
+            if month is None or days is None or days.months[0] <= month <= days.months[1]:
+                rows = folder.batches(columns, _within(table, days, month, self.athletes))
+                total += findings_in(rows, table)
+        return total
 
     def append(self, table: Table, rows: DataFrame) -> Written:
         fitting = fitted(rows.toArrow(), table)
@@ -151,6 +199,31 @@ class LocalStore(Store):
         rows = fitted(self.rows(table), table)
         self.folder(table).restart(rows.cast(arrow_schema(table, comments=True)), properties(table))
         return rows.num_rows
+
+
+def _within_sql(table: Table, days: Days | None) -> str | None:
+    """SQL for the rows that `read` gives for the days: of rejects not those outside the calendar."""
+    window = window_sql(table, days) if days else None
+    return f"{window} AND month <> '{tables.OUTSIDE_CALENDAR}'" if window and table == tables.REJECTS else window
+
+
+def _both(one: str | None, other: str | None) -> str | None:
+    """SQL for what both say; None says nothing."""
+    return " AND ".join(f"({part})" for part in (one, other) if part is not None) or None
+
+
+def _within(
+    table: Table, days: Days | None, month: str | None, athletes: Collection[str] | None
+) -> pc.Expression | None:
+    """The same for Arrow, of one month where it is given, and of the athletes."""
+    parts = [] if month is None else [pc.field("month") == month]
+    if athletes is not None and "athlete_id" in table.column_names:
+        parts.append(pc.field("athlete_id").isin(pa.array(sorted(athletes), pa.string())))
+    if days:
+        first, last = (pa.scalar(midnight(day), pa.timestamp("us", "UTC")) for day in (days.first, days.last))
+        parts += [pc.field("month") >= days.months[0], pc.field("month") <= days.months[1]]
+        parts += [pc.field(day_column(table)) >= first, pc.field(day_column(table)) <= last]
+    return reduce(and_, parts) if parts else None
 
 
 def properties(table: Table) -> dict[str, str]:

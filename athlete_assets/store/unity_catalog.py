@@ -8,7 +8,7 @@ three-level names, keyword arguments, nothing that log_model returns.
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
@@ -45,6 +45,7 @@ from athlete_assets.store.feature_store import (
     refuse_unsupported,
     schema_of,
 )
+from athlete_assets.store.findings import Findings, finding_columns, findings_in_row
 from athlete_assets.store.sql import identifier, literal, quoted
 from athlete_assets.tables import Column, Table
 
@@ -119,26 +120,26 @@ class UnityCatalogStore(Store):
         found = _attempt(name, lambda: _table_or_none(self.spark, name))
         if found is None:
             return self.spark.createDataFrame([], table.ddl.replace(" NOT NULL", ""))
-        from athlete_assets.store.columns import within
+        from athlete_assets.store.columns import of_athletes, within
 
-        frame = as_contracted(found, table)
+        frame = of_athletes(as_contracted(found, table), table, self.athletes)
         return frame.where(within(table, days)) if days else frame
 
     def replace(self, table: Table, rows: DataFrame, days: Days | None = None) -> Written:
         name = self.full_name(table)
         fitted = _fitted(rows, table)
-        count, digest = _checked(fitted, table, days, table.keys)
+        findings, digest = _checked(fitted, table, days, table.keys, self.athletes)
         self.create(table)
-        before = _attempt(name, lambda: self._rows_in(table, days))
+        before, beside = _attempt(name, lambda: self._rows_in(table, days))
         _attempt(name, lambda: self._overwrite(table, fitted, days))
         version = self.version(table)
         assert version is not None
-        return Written(count, version, before, digest)
+        return Written(findings.rows, version, before, digest, findings, beside)
 
     def append(self, table: Table, rows: DataFrame) -> Written:
         name = self.full_name(table)
         fitted = _fitted(rows, table)
-        count, digest = _checked(fitted, table, None, keys=())
+        findings, digest = _checked(fitted, table, None, keys=())
         self.create(table)
         # Delta commits a (txnAppId, txnVersion) once: a retry after a lost answer adds nothing
         writer = (
@@ -147,7 +148,7 @@ class UnityCatalogStore(Store):
         _attempt(name, lambda: writer.saveAsTable(quoted(name)))
         version = self.version(table)
         assert version is not None
-        return Written(count, version, 0, digest)
+        return Written(findings.rows, version, 0, digest)
 
     def maintain(self, table: Table) -> Maintained:
         name = self.full_name(table)
@@ -224,10 +225,16 @@ class UnityCatalogStore(Store):
         )
         _attempt(name, lambda: self.spark.sql(recorded).collect())
 
-    def _rows_in(self, table: Table, days: Days | None) -> int:
-        """How many rows the window holds now; the whole table without one."""
-        held = self.spark.table(quoted(self.full_name(table)))
-        return (held.where(window_sql(table, days)) if days else held).count()
+    def _rows_in(self, table: Table, days: Days | None) -> tuple[int, int]:
+        """How many rows the window holds now (the whole table without one) of this store's athletes, and of others."""
+        table_now = self.spark.table(quoted(self.full_name(table)))
+        held = table_now.where(window_sql(table, days)) if days else table_now
+        if self.athletes is None:
+            return held.count(), 0
+        from athlete_assets.store.columns import of_athletes
+
+        theirs = of_athletes(held, table, self.athletes).count()
+        return theirs, held.count() - theirs
 
     def _overwrite(self, table: Table, rows: DataFrame, days: Days | None) -> None:
         """Deletes what the window holds and adds the rows, in one commit that touches the window's files alone.
@@ -238,6 +245,8 @@ class UnityCatalogStore(Store):
         from pyspark.sql import functions as F
 
         window = F.expr(window_sql(table, days)) if days else F.lit(True)
+        if self.athletes is not None:
+            window = window & F.col("athlete_id").isin(*sorted(self.athletes))
         rows.writeTo(quoted(self.full_name(table))).overwrite(window)
 
 
@@ -527,8 +536,10 @@ def _fitted(rows: DataFrame, table: Table) -> DataFrame:
     return rows.select(*columns)
 
 
-def _checked(rows: DataFrame, table: Table, days: Days | None, keys: Sequence[str]) -> tuple[int, int]:
-    """How many rows there are, and the digest of their content, in one pass with what the contract forbids.
+def _checked(
+    rows: DataFrame, table: Table, days: Days | None, keys: Sequence[str], athletes: Collection[str] | None = None
+) -> tuple[Findings, int]:
+    """What the contract says of the rows, and the digest of their content, in one pass over them.
 
     Raises ContractError for rows that it forbids.
     """
@@ -537,30 +548,35 @@ def _checked(rows: DataFrame, table: Table, days: Days | None, keys: Sequence[st
     from athlete_assets.store.columns import content_digest
 
     name = ".".join(table.path)
-    required = [column.name for column in table.columns if not column.nullable]
     counts = [
-        F.count(F.lit(1)).alias("rows"),
+        *finding_columns(table),
         content_digest(table).alias("digest"),
-        F.count_if(_outside(table, days)).alias("outside"),
+        F.count_if(_outside(table, days)).alias("strangers"),
     ]
-    counts += [F.count_if(F.col(column).isNull()).alias(f"null_{column}") for column in required]
+    if athletes is not None:
+        theirs = F.coalesce(F.col("athlete_id").isin(*sorted(athletes)), F.lit(False))
+        counts.append(F.count_if(~theirs).alias("others"))
     if keys:
         counts.append(F.count_distinct(*keys).alias("keys"))
     counted = rows.agg(*counts).first()
     assert counted is not None
-    for column in required:
-        if counted[f"null_{column}"]:
-            raise ContractError(
-                f"{name}: column {column} has {counted[f'null_{column}']} nulls, the contract forbids them"
-            )
-    if counted["outside"]:
+    findings = findings_in_row(counted.asDict(), table, counted["rows"] - counted["keys"] if keys else 0)
+    for column, nulls in findings.nulls.items():
+        if nulls:
+            raise ContractError(f"{name}: column {column} has {nulls} nulls, the contract forbids them")
+    if counted["strangers"]:
         raise ContractError(
-            f"{name}: {counted['outside']} rows lie outside the window {days or 'of all days'} "
+            f"{name}: {counted['strangers']} rows lie outside the window {days or 'of all days'} "
             f"(by {table.day_column} and month) that they were to replace"
         )
-    if keys and counted["keys"] != counted["rows"]:
-        raise ContractError(f"{name}: {counted['rows'] - counted['keys']} rows repeat the key ({', '.join(keys)})")
-    return int(counted["rows"]), int(counted["digest"]) % DIGESTS
+    if athletes is not None and counted["others"]:
+        raise ContractError(
+            f"{name}: {counted['others']} rows are of other athletes than the {len(athletes)} whose rows they were to "
+            "replace"
+        )
+    if findings.repeated_keys:
+        raise ContractError(f"{name}: {findings.repeated_keys} rows repeat the key ({', '.join(keys)})")
+    return findings, int(counted["digest"]) % DIGESTS
 
 
 def _outside(table: Table, days: Days | None) -> SparkColumn:

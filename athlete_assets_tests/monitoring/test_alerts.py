@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import date
 
 import pytest
@@ -52,6 +53,18 @@ def test_an_error_is_mended_when_each_of_its_days_is_good_again() -> None:
     assert updated_incidents(broken, [found(True, 3, may(1, 3))]) == []
     assert [alert.status for alert in updated_incidents(broken, [found(True, 4, may(5, 9))])] == ["recovered"]
     assert broken == {}
+
+
+def test_good_rows_of_some_athletes_mend_only_what_was_broken_of_them() -> None:
+    def of(good: bool, at: float, *athletes: str) -> Observation:
+        return replace(found(good, at, may(1)), athletes=athletes or None)
+
+    assert statuses(of(False, 1), of(True, 2, "a")) == ["broken"]
+    assert statuses(of(False, 1), of(True, 2, "a"), of(True, 3)) == ["broken", "recovered"]
+    assert statuses(of(False, 1, "a"), of(True, 2, "b")) == ["broken"]
+    assert statuses(of(False, 1, "a"), of(True, 2, "a", "b")) == ["broken", "recovered"]
+    assert statuses(of(False, 1, "a"), of(False, 2, "b"), of(True, 3, "a")) == ["broken"]
+    assert statuses(of(False, 1, "a"), of(False, 2), of(True, 3, "a")) == ["broken"]
 
 
 def test_an_error_that_reaches_further_days_is_told_again_and_a_warning_is_not() -> None:

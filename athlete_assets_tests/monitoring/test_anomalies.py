@@ -78,3 +78,9 @@ def test_a_window_that_lost_most_of_its_rows_fails(commits: list[tuple[int, int 
 def test_how_much_a_window_may_lose_is_a_setting() -> None:
     assert anomalies.row_count_stable([Written(30, 1, 100)], Settings(row_count_kept_share=0.3)).passed
     assert not anomalies.row_count_stable([Written(0, 1, 5)], Settings(row_count_least_rows=5)).passed
+
+
+def test_an_athlete_who_left_is_no_collapse_of_the_window() -> None:
+    """All 40 rows of one athlete go, and 400 of the others stay."""
+    assert anomalies.row_count_stable([Written(0, 1, 40, rows_beside=400)], Settings()).passed
+    assert not anomalies.row_count_stable([Written(0, 1, 40, rows_beside=10)], Settings()).passed

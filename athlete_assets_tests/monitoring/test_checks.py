@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -10,38 +11,51 @@ from pyspark.sql import SparkSession
 
 from athlete_assets import tables
 from athlete_assets.monitoring import checks
+from athlete_assets.store.findings import findings_in, findings_of, findings_of_frame
 from athlete_assets_tests.rows import frame, rows
 
+TYPES = [(column.name, column.type) for column in tables.DAILY.columns]
+Contract = Callable[..., dict[str, checks.CheckOutcome]]
 ZONES = [f"hr_zone_{zone}_pct" for zone in range(1, 6)]
 
 
-def contract(spark: SparkSession, *given: dict[str, Any]) -> dict[str, checks.CheckOutcome]:
-    found = checks.contract_outcomes(tables.DAILY, frame(spark, rows(tables.DAILY, *given)))
-    return {outcome.check.name: outcome for outcome in found.outcomes}
+@pytest.fixture(params=["rows as they are written", "stored rows"])
+def contract(request: pytest.FixtureRequest, sail: SparkSession) -> Contract:
+    """The outcomes by name, whichever way the findings come: the one for Arrow, or the one for frames."""
+
+    def outcomes(*given: dict[str, Any]) -> dict[str, checks.CheckOutcome]:
+        made = rows(tables.DAILY, *given)
+        if request.param == "stored rows":
+            findings = findings_of_frame(frame(sail, made), tables.DAILY)
+        else:
+            findings = findings_of(made, tables.DAILY)
+        found = checks.contract_outcomes(tables.DAILY, TYPES, findings)
+        return {outcome.check.name: outcome for outcome in found}
+
+    return outcomes
 
 
-def test_rows_in_the_contract_pass(sail: SparkSession) -> None:
-    assert all(outcome.passed for outcome in contract(sail, {"athlete_id": "ann"}, {"athlete_id": "bob"}).values())
+def test_rows_in_the_contract_pass(contract: Contract) -> None:
+    assert all(outcome.passed for outcome in contract({"athlete_id": "ann"}, {"athlete_id": "bob"}).values())
 
 
-def test_a_key_twice_fails_and_is_counted(sail: SparkSession) -> None:
-    outcome = contract(sail, {"athlete_id": "ann"}, {"athlete_id": "ann"}, {"athlete_id": "bob"})["keys"]
+def test_a_key_twice_fails_and_is_counted(contract: Contract) -> None:
+    outcome = contract({"athlete_id": "ann"}, {"athlete_id": "ann"}, {"athlete_id": "bob"})["keys"]
     assert not outcome.passed
     assert outcome.numbers["repeated_keys"] == 1
 
 
 @pytest.mark.parametrize("value", [-0.001, math.nan])
-def test_a_value_that_cannot_be_fails_the_ranges(sail: SparkSession, value: float) -> None:
-    outcome = contract(sail, {"athlete_id": "ann", "distance_km": value}, {"athlete_id": "bob"})["ranges"]
+def test_a_value_that_cannot_be_fails_the_ranges(contract: Contract, value: float) -> None:
+    outcome = contract({"athlete_id": "ann", "distance_km": value}, {"athlete_id": "bob"})["ranges"]
     assert not outcome.passed
     assert outcome.numbers["values_outside"] == 1
     assert "distance_km" in outcome.sentence
 
 
-def test_another_column_type_fails_the_schema(sail: SparkSession) -> None:
-    good = frame(sail, rows(tables.DAILY, {"athlete_id": "ann"}))
-    wrong = good.withColumn("activities", good["activities"].cast("string"))
-    outcome = checks.contract_outcomes(tables.DAILY, wrong).outcomes[0]
+def test_another_column_type_fails_the_schema() -> None:
+    wrong = [(name, "string" if name == "activities" else type) for name, type in TYPES]
+    outcome = checks.contract_outcomes(tables.DAILY, wrong, findings_in([], tables.DAILY))[0]
     assert not outcome.passed
     assert "activities" in outcome.sentence
 

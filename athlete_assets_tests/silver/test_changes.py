@@ -12,7 +12,7 @@ import pytest
 from deltalake import DeltaTable, write_deltalake
 
 from athlete_assets import tables
-from athlete_assets.days import Days, midnight
+from athlete_assets.days import Days, merged, midnight
 from athlete_assets.orchestration.affected_days import affected_days
 from athlete_assets.settings import Settings
 from athlete_assets.silver import landing, plan
@@ -292,7 +292,8 @@ def test_one_look_reads_a_bounded_number_of_commits(store: LocalStore) -> None:
 def affected(store: LocalStore, touched: dict[str, list[str]], known: dict[str, list[str]], **more: Any) -> list[str]:
     found = Touched({athlete: {date.fromisoformat(day) for day in on} for athlete, on in touched.items()}, **more)
     days_known = {athlete: [date.fromisoformat(day) for day in on] for athlete, on in known.items()}
-    return [str(window) for window in affected_days(found, lambda athletes: days_known, store.settings)]
+    by_athlete = affected_days(found, lambda athletes: days_known, store.settings)
+    return [str(window) for window in merged(window for windows in by_athlete.values() for window in windows)]
 
 
 def test_a_row_of_today_affects_today_alone(store: LocalStore) -> None:

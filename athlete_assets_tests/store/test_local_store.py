@@ -370,3 +370,43 @@ def test_a_store_that_cannot_be_written_says_so(store: LocalStore) -> None:
     log.unlink()
     log.with_name("away").rename(log)
     assert DeltaTable(str(store.path(tables.DAILY))).version() == 0
+
+
+# ----------------------------------------------------------------------------------------------------- some athletes
+
+
+def of_two(distance_km: float) -> pa.Table:
+    return pa.concat_tables([daily("a", JANUARY_TO_MARCH, distance_km), daily("o'b\\x", JANUARY_TO_MARCH, distance_km)])
+
+
+def test_a_store_among_some_athletes_reads_and_replaces_theirs_alone(store: LocalStore, spark: SparkSession) -> None:
+    store = LocalStore(store.settings, lambda: spark)
+    store.replace_arrow(tables.DAILY, of_two(10.0), JANUARY_TO_MARCH)
+    window = span("2024-02-01", "2024-02-29")
+    one = store.among(["o'b\\x"])
+
+    written = one.replace(tables.DAILY, spark.createDataFrame(daily("o'b\\x", list(window)[:20], 3.0)), window)
+
+    assert (written.rows, written.rows_before, written.rows_beside) == (20, 29, 29)
+    assert one.count(tables.DAILY, window) == one.read(tables.DAILY, window).count() == 20
+    assert one.findings(tables.DAILY, window).rows == 20
+    assert store.read(tables.DAILY, window).where("athlete_id = 'a' AND distance_km = 10").count() == 29
+    assert store.count(tables.DAILY) == 2 * 91 - 9
+    assert store.athletes is None
+
+
+def test_a_store_among_some_athletes_refuses_the_rows_of_others(store: LocalStore) -> None:
+    store.replace_arrow(tables.DAILY, of_two(10.0), JANUARY_TO_MARCH)
+    version = store.version(tables.DAILY)
+    with pytest.raises(ContractError, match="91 rows are of other athletes than the 1 whose"):
+        store.among(["a"]).replace_arrow(tables.DAILY, of_two(3.0), JANUARY_TO_MARCH)
+    assert store.version(tables.DAILY) == version
+
+
+def test_rejects_outside_the_calendar_stay_with_their_athletes(store: LocalStore) -> None:
+    window = span("2024-01-01", "2024-01-31")
+    store.replace_arrow(tables.REJECTS, rejects([(1, None, "missing_date")]), window)
+    store.among(["b"]).replace_arrow(tables.REJECTS, rejects([]), window)
+    assert found(store, tables.REJECTS).num_rows == 1
+    store.among(["a"]).replace_arrow(tables.REJECTS, rejects([]), window)
+    assert found(store, tables.REJECTS).num_rows == 0

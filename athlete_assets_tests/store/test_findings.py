@@ -1,0 +1,128 @@
+"""What the contract says of rows is the same as they are written, as they are stored, and as a frame."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from datetime import date
+
+import pyarrow as pa
+import pytest
+from pyspark.sql import SparkSession
+
+from athlete_assets import tables
+from athlete_assets.assets import builder
+from athlete_assets.days import Days, midnight
+from athlete_assets.errors import ContractError
+from athlete_assets.store.base import Written
+from athlete_assets.store.findings import Findings, findings_in, findings_of, findings_of_frame
+from athlete_assets.store.local import LocalStore
+from athlete_assets.tables import Table
+from athlete_assets_tests import rows as made
+from athlete_assets_tests.store.rows import daily, rejects, span
+
+JANUARY, FEBRUARY = span("2024-01-01", "2024-01-31"), span("2024-02-01", "2024-02-29")
+
+
+def bad() -> pa.Table:
+    """Four days of which one stands there twice, one is below 0 km, and one holds NaN; February's is good."""
+    first, second, third = (date(2024, 1, day) for day in (1, 2, 3))
+    return pa.concat_tables(
+        [
+            daily("a", [first, first]),
+            daily("a", [second], -1.0),
+            daily("a", [third], math.nan),
+            daily("a", [date(2024, 2, 1)]),
+        ]
+    )
+
+
+def counted(found: Findings) -> tuple[int, int, dict[str, int], dict[str, int]]:
+    nulls, outside = ({name: count for name, count in of.items() if count} for of in (found.nulls, found.outside))
+    return found.rows, found.repeated_keys, nulls, outside
+
+
+def test_each_way_of_looking_finds_the_same(store: LocalStore, sail: SparkSession) -> None:
+    rows = bad()
+    wanted = (5, 1, {}, {"distance_km": 2})
+    assert counted(findings_of(rows, tables.DAILY)) == wanted
+    assert counted(findings_in(rows.to_batches(max_chunksize=2), tables.DAILY)) == wanted
+    assert counted(findings_of_frame(sail.createDataFrame(rows), tables.DAILY)) == wanted
+    store.create(tables.DAILY)
+    store.folder(tables.DAILY).append(rows)
+    assert counted(store.findings(tables.DAILY)) == wanted
+    assert store.findings(tables.DAILY, JANUARY).rows == store.count(tables.DAILY, JANUARY) == 4
+    assert counted(store.findings(tables.DAILY, FEBRUARY)) == (1, 0, {}, {})
+
+
+def test_a_null_in_a_required_column_is_found() -> None:
+    rows = daily("a", JANUARY).to_pylist()
+    rows[3]["activities"] = None
+    nulls = pa.Table.from_pylist(rows, daily("a", []).schema)
+    assert counted(findings_of(nulls, tables.DAILY))[2] == {"activities": 1}
+
+
+def test_a_table_that_is_not_there_has_no_findings(store: LocalStore) -> None:
+    assert counted(store.findings(tables.DAILY)) == (0, 0, {}, {})
+    assert store.count(tables.DAILY, JANUARY) == 0
+
+
+def activity(days: list[date], number: int) -> pa.Table:
+    return made.rows(
+        tables.ACTIVITY,
+        *(
+            {"athlete_id": "a", "activity_id": number, "activity_date": midnight(day), "month": f"{day:%Y-%m}"}
+            for day in days
+        ),
+    )
+
+
+def outcomes(store: LocalStore, table: Table, days: Days, written: list[Written]) -> dict[str, bool]:
+    result = builder.materialize_result(store, table, days, written=written)
+    return {str(check.check_name): bool(check.passed) for check in result.check_results or []}
+
+
+def test_a_key_that_stands_in_two_windows_is_found_though_each_commit_was_good(store: LocalStore) -> None:
+    """An activity's key does not tell its day, so the commits' findings do not add up to the window's."""
+    first = store.replace_arrow(tables.ACTIVITY, activity([date(2024, 1, 5)], 1), JANUARY)
+    second = store.replace_arrow(tables.ACTIVITY, activity([date(2024, 2, 5)], 1), FEBRUARY)
+    both = Days(JANUARY.first, FEBRUARY.last)
+    assert not outcomes(store, tables.ACTIVITY, both, [first, second])["keys"]
+    assert outcomes(store, tables.ACTIVITY, FEBRUARY, [second])["keys"]
+
+
+def test_where_another_number_of_rows_is_stored_the_stored_ones_are_judged(store: LocalStore) -> None:
+    written = store.replace_arrow(tables.DAILY, daily("a", JANUARY), JANUARY)
+    assert all(outcomes(store, tables.DAILY, JANUARY, [written]).values())
+    store.folder(tables.DAILY).append(daily("a", [date(2024, 1, 5)], -1.0))
+    found = outcomes(store, tables.DAILY, JANUARY, [written])
+    assert (found["schema"], found["keys"], found["ranges"]) == (True, False, False)
+    assert outcomes(store, tables.DAILY, JANUARY, []) == found  # a run of checks alone
+
+
+def test_rejects_outside_the_calendar_are_in_no_window(store: LocalStore) -> None:
+    written = store.replace_arrow(
+        tables.REJECTS, rejects([(1, date(2024, 1, 5), "duplicate"), (2, None, "missing_date")]), JANUARY
+    )
+    result = builder.materialize_result(store, tables.REJECTS, JANUARY, written=[written])
+    assert result.metadata is not None
+    assert result.metadata["rows_in_window"] == 1
+
+
+@pytest.mark.parametrize("wrong", ["repeats", "month"])
+def test_the_refusals_stay_as_they_were(store: LocalStore, wrong: str) -> None:
+    rows = daily("a", JANUARY)
+    if wrong == "repeats":
+        rows = pa.concat_tables([rows, rows.slice(0, 1)])
+    else:
+        at = rows.schema.get_field_index("month")
+        rows = rows.set_column(at, rows.schema.field(at), pa.array(["2024-02"] * rows.num_rows))
+    with pytest.raises(ContractError, match="repeat the key" if wrong == "repeats" else "outside the window"):
+        store.replace_arrow(tables.DAILY, rows, JANUARY)
+    assert not store.exists(tables.DAILY)
+
+
+def test_findings_of_nothing_known_stay_unknown() -> None:
+    known = Written(1, 1, findings=findings_of(daily("a", [date(2024, 1, 1)]), tables.DAILY))
+    assert (known + known).findings == replace(known.findings + known.findings, rows=2)  # type: ignore[operator,type-var]
+    assert (known + Written(1, 1)).findings is None

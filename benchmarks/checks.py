@@ -1,0 +1,111 @@
+"""What the asset checks cost within the steps that write: python benchmarks/checks.py [--athletes 300] [--years 2].
+
+A home's first fill of each feature table through its asset, in this process. A step's CPU seconds are those from its
+first read to its last result, the engine (Sail, in the process) among them. To its checks belong what is computed of
+the rows being written (`findings`), and everything after the last commit. Prints the median of the repeats.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import tempfile
+import time
+from collections import defaultdict
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from cohort import LAST, Assets, home
+
+from athlete_assets import tables
+from athlete_assets.assets import builder
+from athlete_assets.days import Days, monday_of
+from athlete_assets.store import local
+from athlete_assets.store.local import LocalStore
+
+STEPS: dict[str, list[tables.Table]] = {
+    "activity": [tables.ACTIVITY, tables.REJECTS],
+    "daily": [tables.DAILY],
+    "weekly": [tables.WEEKLY],
+    "rolling": [tables.ROLLING],
+    "performance": [tables.PERFORMANCE],
+}
+
+
+class Clock:
+    """CPU seconds of the process when the last commit ended, and those spent in findings."""
+
+    def __init__(self) -> None:
+        self.last_commit = 0.0
+        self.first_read = 0.0
+        self.last_result = 0.0
+        self.in_findings = 0.0
+
+    def watch(self) -> None:
+        self._wrap(LocalStore, "replace_arrow", self._committed)
+        self._wrap(LocalStore, "read", self._read, before=True)
+        self._wrap(builder, "check_result", self._reported)
+        if hasattr(local, "findings_of"):
+            self._wrap(local, "findings_of", self._found)
+
+    def _reported(self, spent: float) -> None:
+        self.last_result = time.process_time()
+
+    def _committed(self, spent: float) -> None:
+        self.last_commit = time.process_time()
+
+    def _read(self, spent: float) -> None:
+        self.first_read = self.first_read or time.process_time()
+
+    def _found(self, spent: float) -> None:
+        self.in_findings += spent
+
+    def _wrap(self, owner: Any, name: str, tell: Callable[[float], None], before: bool = False) -> None:
+        original = getattr(owner, name)
+
+        def wrapped(*arguments: Any, **options: Any) -> Any:
+            if before:
+                tell(0.0)
+            began = time.process_time()
+            result = original(*arguments, **options)
+            if not before:
+                tell(time.process_time() - began)
+            return result
+
+        setattr(owner, name, wrapped)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--athletes", type=int, default=300)
+    parser.add_argument("--years", type=float, default=2.0)
+    parser.add_argument("--repeats", type=int, default=3)
+    options = parser.parse_args()
+    clock = Clock()
+    clock.watch()
+    steps: dict[str, list[float]] = defaultdict(list)
+    checks: dict[str, list[float]] = defaultdict(list)
+    for _ in range(options.repeats):
+        with tempfile.TemporaryDirectory(prefix="bench_checks_") as folder:
+            settings = home(Path(folder), options.athletes, options.years)
+            assets = Assets(settings)
+            assets.store.spark.range(1).toArrow()  # the session's start is no step's cost
+            for name, selected in STEPS.items():
+                last = monday_of(LAST) if name == "weekly" else LAST
+                clock.first_read = clock.in_findings = 0.0
+                assets.run(selected, Days(settings.start_date, last))
+                steps[name].append(clock.last_result - clock.first_read)
+                checks[name].append(clock.last_result - clock.last_commit + clock.in_findings)
+            assets.instance.dispose()
+    print(f"{options.athletes} athletes x {options.years:g} years, median of {options.repeats}")
+    print(f"{'step':<14}{'CPU s':>8}{'checks':>8}{'share':>8}")
+    for name in (*STEPS, "all"):
+        names = STEPS if name == "all" else (name,)
+        whole = statistics.median(map(sum, zip(*(steps[n] for n in names), strict=True)))
+        part = statistics.median(map(sum, zip(*(checks[n] for n in names), strict=True)))
+        print(f"{name:<14}{whole:>8.2f}{part:>8.2f}{part / whole:>8.0%}")
+
+
+if __name__ == "__main__":
+    main()
