@@ -35,12 +35,12 @@ def row_count_stable(written: Sequence[Written], settings: Settings) -> CheckOut
     against what it holds now. written: the commits of the step, none in a run of checks alone, which judges nothing.
     """
     # where rows of some athletes were replaced, the window is judged with those of the others
-    counted = [
+    windows = [
         (commit.rows + commit.rows_beside, commit.rows_before + commit.rows_beside)
         for commit in written
         if commit.rows_before is not None
     ]
-    judged = [(rows, before) for rows, before in counted if before >= settings.row_count_least_rows]
+    judged = [(rows, before) for rows, before in windows if before >= settings.row_count_least_rows]
     if not judged:
         why = "no window held enough rows before" if written else "this run wrote nothing"
         return ROW_COUNT_STABLE.outcome(True, f"Not judged: {why}.", {"windows": 0})

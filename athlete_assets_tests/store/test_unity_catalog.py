@@ -146,6 +146,22 @@ def test_windows_are_replaced_as_the_local_store_replaces_them(
     assert [row["athlete_id"] for row in content(uc)] == ["c"]
 
 
+def test_rows_of_some_athletes_are_replaced_and_those_of_others_stay(
+    uc: UnityCatalog, store: UnityCatalogStore
+) -> None:
+    both = pa.concat_tables([daily("a", QUARTER), daily("it's b\\", QUARTER)])
+    store.replace(tables.DAILY, frame(uc.spark, both, tables.DAILY), QUARTER)
+    one = store.among(["it's b\\"])
+    written = one.replace(tables.DAILY, frame(uc.spark, daily("it's b\\", [FEBRUARY.first]), tables.DAILY), FEBRUARY)
+    assert (written.rows, written.rows_before, written.rows_beside) == (1, 29, 29)
+    found = [row["athlete_id"] for row in content(uc)]
+    assert (found.count("a"), found.count("it's b\\")) == (91, 91 - 28)
+    assert one.count(tables.DAILY, FEBRUARY) == 1
+    assert (one.findings(tables.DAILY).rows, one.findings(tables.DAILY).repeated_keys) == (91 - 28, 0)
+    with pytest.raises(ContractError, match="91 rows are of other athletes"):
+        one.replace(tables.DAILY, frame(uc.spark, both, tables.DAILY), QUARTER)
+
+
 def test_rejects_have_no_keys_and_are_replaced_by_window(uc: UnityCatalog, store: UnityCatalogStore) -> None:
     january = span("2024-01-01", "2024-01-31")
     for days, rows in (
