@@ -40,9 +40,9 @@ class Observation:
     link: str = ""
     run_id: str = ""
     facts: Mapping[str, Any] = field(default_factory=dict)
+    """What the sensor must remember of a broken subject to recognise that it is mended."""
     athletes: Sequence[str] | None = None
     """The athletes whose rows were looked at; None for all."""
-    """What the sensor must remember of a broken subject to recognise that it is mended."""
 
 
 class Incident(BaseModel):
