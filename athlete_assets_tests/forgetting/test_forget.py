@@ -32,6 +32,7 @@ from athlete_assets.forgetting.occurrences import Wanted
 from athlete_assets.forgetting.proof import in_bytes, offenders
 from athlete_assets.gold.pages.site import page_name
 from athlete_assets.models import labels, promotion, registry
+from athlete_assets.orchestration.run_tags import ATHLETES
 from athlete_assets.settings import Settings
 from athlete_assets.silver.changes import Position
 from athlete_assets.silver.local_changes import LocalSilver
@@ -123,6 +124,8 @@ def full(tmp_path_factory: pytest.TempPathFactory, sail: Any) -> Path:
         for who in (GONE, LONGER):
             chart = {"chart": dg.MetadataValue.md(PICTURE), "said": f"rows of {who}", "rows": 7}
             instance.report_runless_asset_event(dg.AssetMaterialization(["gold", "x"], metadata=chart))
+        of_some = {ATHLETES: json.dumps([GONE, LONGER])}
+        instance.add_run(dg.DagsterRun("late_rows", tags=of_some, status=dg.DagsterRunStatus.SUCCESS))
     (home / "dagster" / "storage").mkdir(exist_ok=True)
     (home / "dagster" / "storage" / "run.err").write_text(f"42 rows of {GONE}\n41 rows of {LONGER}\n")
     pages = home / "reports" / "athletes"
