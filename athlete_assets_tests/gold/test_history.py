@@ -105,7 +105,7 @@ def test_all_days_come_newest_first_without_features(filled: LocalStore) -> None
 
 
 def test_a_day_without_a_prediction_says_which_days_have_one(filled: LocalStore) -> None:
-    with pytest.raises(InputError, match=r"nothing was predicted for bob on 2024-05-14.*of 1 days, 2024-05-15 to"):
+    with pytest.raises(InputError, match=r"nothing was predicted for bob on 2024-05-14.*of 1 day, 2024-05-15 to"):
         history(filled, "bob", YESTERDAY)
     with pytest.raises(InputError, match=r"nothing was predicted for eve$"):
         history(filled, "eve")

@@ -192,7 +192,8 @@ def test_no_order_of_imports_changes_the_tables(store: LocalStore, tmp_path: Pat
         "told": lambda home: landing.land_sessions(home, "a", told),
     }
     found = []
-    for number, order in enumerate(permutations(steps)):
+    # every third of the 24 orders: each step comes first, comes last, and stands on both sides of each other one
+    for number, order in enumerate(list(permutations(steps))[::3]):
         home = LocalStore(store.settings.model_copy(update={"home": tmp_path / str(number)}))
         for step in (*order, order[0]):
             steps[step](home)
