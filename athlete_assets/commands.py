@@ -184,11 +184,9 @@ def enter_races(path: Path, settings: Settings, athlete: str | None) -> None:
     athlete = statements.athlete_of(store, athlete)
     with import_log.noted(store, path.resolve().name) as note:
         done = landing.land_races(store, athlete, told)
-        counts = [sum(outcome == word for outcome, _ in done.values()) for word in ("entered", "marked")]
-        note.athlete, note.read, note.new, note.changed = athlete, len(done), *counts
-    count = {word: sum(outcome == word for outcome, _ in done.values()) for word in ("marked", "entered")}
-    among = f"{count['marked']} {verb(count['marked'], 'is', 'are')} among the runs"
-    say(f"  {counted(len(done), 'race')}: {among}, {count['entered']} entered")
+        entered, marked = (sum(outcome == word for outcome, _ in done.values()) for word in ("entered", "marked"))
+        note.athlete, note.read, note.new, note.changed = athlete, len(done), entered, marked
+    say(f"  {counted(len(done), 'race')}: {marked} {verb(marked, 'is', 'are')} among the runs, {entered} entered")
     for race, (outcome, number) in done.items():
         if outcome == "inside":
             say(
@@ -277,7 +275,6 @@ def simulate_cohort(athletes: int, years: float, seed: int, settings: Settings) 
 
 def print_status(athlete: str | None, as_json: bool, settings: Settings) -> None:
     """Prints athletes, activities, rejects, form and predicted times of what is stored; of one athlete all about it."""
-
     store = LocalStore(settings)
     if as_json:
         return say_json(

@@ -7,12 +7,13 @@ watch writes them; and a workout for each 5,000 records. Times the reading, from
 from __future__ import annotations
 
 import argparse
-import resource
 import tempfile
 import time
 import zipfile
 from datetime import datetime, timedelta
 from pathlib import Path
+
+from usage import cpu_seconds, peak_mb
 
 from athlete_assets.settings import Settings
 from athlete_assets.silver.imports import read_runs
@@ -72,15 +73,6 @@ def write(path: Path, megabytes: int) -> int:
             )
         handle.write("</HealthData>\n")
     return count
-
-
-def cpu_seconds() -> float:
-    used = resource.getrusage(resource.RUSAGE_SELF)
-    return used.ru_utime + used.ru_stime
-
-
-def peak_mb() -> float:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
 if __name__ == "__main__":

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import argparse
 import csv
-import resource
 import tempfile
 import time
 from datetime import datetime, timedelta
 from pathlib import Path
+
+from usage import cpu_seconds, peak_mb
 
 from athlete_assets.settings import Settings
 from athlete_assets.silver.imports import read_runs
@@ -70,15 +71,6 @@ def write_silver(path: Path, rows: int) -> None:
             start, metres, seconds = FIRST + timedelta(hours=n // 200 * 12), 5000.0 + n % 9000, 1500.0 + n % 3000
             key = [f"a{n % 200}", n, f"{start:%Y-%m-%dT%H:%M:%SZ}", f"{start:%Y-%m-%d %H:%M:%S}", "Run"]
             writer.writerow([*key, metres, seconds, seconds + 60, 140.5 + n % 30])
-
-
-def cpu_seconds() -> float:
-    used = resource.getrusage(resource.RUSAGE_SELF)
-    return used.ru_utime + used.ru_stime
-
-
-def peak_mb() -> float:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
 if __name__ == "__main__":

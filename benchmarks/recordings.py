@@ -11,12 +11,13 @@ import csv
 import gzip
 import io
 import os
-import resource
 import tempfile
 import time
 import zipfile
 from datetime import datetime, timedelta
 from pathlib import Path
+
+from usage import cpu_seconds
 
 from athlete_assets.settings import Settings
 from athlete_assets.silver.imports import read_runs
@@ -72,12 +73,6 @@ def an_export(folder: Path, count: int) -> Path:
             archive.writestr(name, packed[name.partition(".")[2]])
         archive.writestr("activities.csv", table.getvalue())
     return path
-
-
-def cpu_seconds() -> float:
-    """Of this process and those that it waited for."""
-    used = [resource.getrusage(of) for of in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
-    return sum(each.ru_utime + each.ru_stime for each in used)
 
 
 if __name__ == "__main__":

@@ -27,8 +27,8 @@ def affected_days(
       none does), because the dense calendar of athlete_daily_features begins with the first activity. `known_days`
       gives the athletes' days with an activity as the features know them.
     An athlete's changed statements reach from the day on which they become valid, or the first activity where that is
-    later, to today. Weekly features follow the daily ones by
-    week, and the week after (change against the week before); rolling features from the first affected day to today.
+    later, to today. Weekly features follow the daily ones by week, and the week after (change against the week before);
+    rolling features from the first affected day to today.
     """
     today, start = settings.today, settings.start_date
     reach = quality.CONTEXT_DAYS + activity.history_days(settings)

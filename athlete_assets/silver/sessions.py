@@ -156,7 +156,8 @@ def _day(text: str, today: date, where: str) -> date:
         raise InputError(f"{where}{shown(text)} is no day from {FIRST_DAY} on; write it as yyyy-mm-dd, such as {today}")
     if day > today:
         raise InputError(
-            f"{where}{day} lies in the future; a session is told of when it is done, a plan by `athlete-assets plan`"
+            f"{where}{day} lies in the future; a session is told of when it is done. What is planned is a file of its "
+            "own: `athlete-assets import plan.csv`"
         )
     return day
 

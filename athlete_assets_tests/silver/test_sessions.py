@@ -126,7 +126,7 @@ def test_what_was_said_is_taken_back_by_none(store: LocalStore) -> None:
         ("2024-05-05 lod=85", "did you mean load"),
         ("2024-05-05 load=85 load=80", "twice"),
         ("2024-05-05 minutes=50", "load=85, or rpe=6"),
-        ("2024-07-01 load=85", "future.*athlete-assets plan"),
+        ("2024-07-01 load=85", "future.*athlete-assets import plan.csv"),
         ("05.05.2024 load=85", "yyyy-mm-dd"),
         ("2024-02-30 load=85", "no day"),
         ("load=85", "of one day"),
