@@ -57,6 +57,7 @@ class Live:
     received: Received
     log: Path
     server: subprocess.Popen[bytes] | None = None
+    give_up_s: float = GIVE_UP_SECONDS
 
     def start(self) -> None:
         """`dagster dev` as `make ui` starts it; returns when each sensor has looked and the webserver serves."""
@@ -165,16 +166,16 @@ class Live:
         self.wait(settled, "quiet")
 
     def wait(self, until: Callable[[], Any], what: str) -> Any:
-        deadline = time.monotonic() + GIVE_UP_SECONDS
+        deadline = time.monotonic() + self.give_up_s
         while not (found := until()):
             if time.monotonic() > deadline:
-                raise AssertionError(f"{what}: not within {GIVE_UP_SECONDS} s; log:\n{self.log.read_text()[-6000:]}")
+                raise AssertionError(f"{what}: not within {self.give_up_s:.0f} s; log:\n{self.log.read_text()[-6000:]}")
             time.sleep(POLL_SECONDS)
         return found
 
 
 @contextmanager
-def running(home: Path) -> Iterator[Live]:
+def running(home: Path, give_up_s: float = GIVE_UP_SECONDS) -> Iterator[Live]:
     """Three simulated athletes over two years, materialised; then `dagster dev` as `make ui` starts it."""
     with http_receiver() as received, pytest.MonkeyPatch.context() as patch:
         for name, value in {
@@ -196,7 +197,7 @@ def running(home: Path) -> Iterator[Live]:
             probe.bind(("127.0.0.1", 0))
             port = probe.getsockname()[1]
         with dg.DagsterInstance.from_config(str(home / "dagster")) as instance:
-            live = Live(settings, instance, f"http://127.0.0.1:{port}", received, home / "dev.log")
+            live = Live(settings, instance, f"http://127.0.0.1:{port}", received, home / "dev.log", give_up_s=give_up_s)
             try:
                 live.start()
                 received.messages.clear()

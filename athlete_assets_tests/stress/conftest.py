@@ -9,6 +9,8 @@ import pytest
 
 SCALE = float(os.environ.get("STRESS_SCALE", "1"))
 """1 takes minutes, 0.05 is the short form, 10 and more take hours."""
+PATIENCE_S = 1800.0
+"""A wait that ends after hours of work beside others is no failure of what is waited for."""
 FIGURES: list[str] = []
 
 

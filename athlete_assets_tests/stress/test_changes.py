@@ -13,7 +13,7 @@ import pytest
 from athlete_assets import tables
 from athlete_assets.silver import landing
 from athlete_assets_tests.live import TODAY, Live, assert_same, contents, land, rebuilt, run, running
-from athlete_assets_tests.stress.conftest import times
+from athlete_assets_tests.stress.conftest import PATIENCE_S, times
 
 pytestmark = pytest.mark.stress
 
@@ -26,7 +26,7 @@ LONGEST_LIFE_S = 25.0
 
 @pytest.fixture(scope="module")
 def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
-    with running(tmp_path_factory.mktemp("changes") / "home") as live:
+    with running(tmp_path_factory.mktemp("changes") / "home", PATIENCE_S) as live:
         yield live
 
 

@@ -72,8 +72,9 @@ class Reader:
         def loop() -> None:
             while not stop.is_set():
                 for table in self.watched:
+                    began = time.monotonic()
                     self.look(table)
-                stop.wait(0.02)
+                    stop.wait(max(0.02, time.monotonic() - began))  # the processes to kill need the cores, too
 
         thread = threading.Thread(target=loop)
         thread.start()
