@@ -169,20 +169,22 @@ def runs_of(live: Live, backfill_id: str) -> list[dg.DagsterRun]:
 
 def progress(live: Live, run: dg.DagsterRun) -> list[str]:
     logs = live.instance.all_logs(run.run_id)
-    return [f"{entry.step_key}: {entry.user_message}" for entry in logs if "days done" in entry.user_message]
+    return [f"{entry.step_key}: {entry.user_message}" for entry in logs if " done (" in entry.user_message]
 
 
 YEAR = (date(2023, 7, 3), TODAY)
-"""From a Monday: 360 days, of which pieces of 35 days are committed one by one where that is the setting."""
+"""From a Monday: 360 days."""
 ATHLETE = "sim_000001"
 
 
 def test_a_backfill_that_is_cancelled_leaves_whole_commits_and_its_repetition_changes_nothing(live: Live) -> None:
+    others = [f"other_{number:02}" for number in range(9)]
+    land(live, *(run(athlete, 9_300_000 + number, YEAR[0]) for number, athlete in enumerate(others)))
+    live.settle()
     before = contents(live.store)
     live.received.messages.clear()
     for table in (tables.DAILY, tables.ROLLING):
-        days = f"{table.day_column} >= '{YEAR[0]}T00:00:00+00:00'"
-        live.store.delta(table).delete(f"athlete_id = '{ATHLETE}' AND {days}")
+        live.store.delta(table).delete(f"{table.day_column} >= '{YEAR[0]}T00:00:00+00:00'")
     versions = {table: live.store.version(table) for table in (tables.DAILY, tables.ROLLING)}
 
     live.settings.remember(chunk_athlete_days="1")
@@ -200,24 +202,25 @@ def test_a_backfill_that_is_cancelled_leaves_whole_commits_and_its_repetition_ch
     live.settle()
 
     found = contents(live.store)  # every table can be read
-    mine = found[tables.ROLLING.name].query("athlete_id == @ATHLETE")
-    done = mine["as_of_date"].max().date()
-    pieces = [chunk.last for chunk in Days(*YEAR).chunks(35)]
-    assert done in pieces[:-1], "the end of a piece, and not of the last one"
+    is_new = found[tables.ROLLING.name]["as_of_date"] >= pd.Timestamp(midnight(YEAR[0]))
+    done = sorted(set(found[tables.ROLLING.name]["athlete_id"][is_new]))
     rolling = before[tables.ROLLING.name]
-    lacking = (rolling["athlete_id"] == ATHLETE) & (rolling["as_of_date"] > pd.Timestamp(midnight(done)))
+    pieces = sorted(set(rolling["athlete_id"]))  # one athlete each
+    assert done == pieces[: len(done)]
+    assert len(done) < len(pieces)
+    lacking = ~rolling["athlete_id"].isin(done) & (rolling["as_of_date"] >= pd.Timestamp(midnight(YEAR[0])))
     assert_same(found, {**before, tables.ROLLING.name: rolling[~lacking].reset_index(drop=True)})
     said = [line.partition(": ")[2] for line in progress(live, ended) if line.startswith("athlete_rolling_features")]
-    counts = [int(line.partition(" of 360 days done")[0]) for line in said]
-    assert counts == list(range(35, 35 * len(counts) + 1, 35)), said
-    assert pieces.index(done) + 1 - len(counts) in (0, 1), "a piece is told when it is committed"
+    counts = [int(line.partition(f" of {len(pieces)} pieces done")[0]) for line in said]
+    assert counts == list(range(1, len(counts) + 1)), said
+    assert len(done) - len(counts) in (0, 1), "a piece is told when it is committed"
     # nothing follows what a cancelled run wrote, until it is written again; nor is it a fault to tell of
     follows = live.cursor("tables_follow")
     assert follows is not None
     assert follows["owed"] == {run.run_id: [[str(day) for day in YEAR]]}
     assert [made.tags.get("dagster/sensor_name") for made in live.instance.get_runs(limit=1)] == [None]
     assert live.told == []
-    assert live.store.version(tables.ROLLING) == versions[tables.ROLLING] + pieces.index(done) + 1
+    assert live.store.version(tables.ROLLING) == versions[tables.ROLLING] + len(done)
 
     by_day = [tables.ACTIVITY, tables.REJECTS, tables.DAILY, tables.ROLLING, tables.PERFORMANCE]
     spans = dict.fromkeys(by_day, YEAR)
@@ -232,7 +235,7 @@ def test_a_backfill_that_is_cancelled_leaves_whole_commits_and_its_repetition_ch
     live.settle()
     assert_same(contents(live.store), before)
     lines = [line for run in runs for line in progress(live, run)]
-    assert any("360 of 360 days done" in line for line in lines), lines
+    assert any(f"1 of 1 piece done (all athletes, {Days(*YEAR)})" in line for line in lines), lines
     assert live.cursor("tables_follow")["owed"] == {}  # type: ignore[index]
     assert _final_status(live, cancelled) == "CANCELED"
     assert live.told == []

@@ -20,6 +20,7 @@ from athlete_assets.errors import StoreError
 from athlete_assets.monitoring.checks import Check, CheckOutcome, contract_outcomes
 from athlete_assets.partitions import athletes_of
 from athlete_assets.settings import Settings
+from athlete_assets.store.athletes import EVERYONE, ID
 from athlete_assets.store.base import Store, Written
 from athlete_assets.store.findings import Findings, keys_tell_their_window
 from athlete_assets.tables import Table
@@ -263,18 +264,40 @@ def check_result(table: Table, outcome: CheckOutcome) -> dg.AssetCheckResult:
     )
 
 
-def commit_windows(context: dg.AssetExecutionContext, store: Store, days: Days) -> Iterator[Days]:
-    """The windows in which the days are written, one commit each, oldest first; the run's log says how far it is.
+def pieces(context: dg.AssetExecutionContext, store: Store, days: Days) -> Iterator[Store]:
+    """The store with the athletes of each piece in which the days are computed, one commit each; the run's log says
+    how far it is.
 
-    A window holds whole weeks, at least 5, and about ATHLETE_CHUNK_ATHLETE_DAYS rows of a dense daily table. In a run
-    of checks alone there are none.
+    Pieces of athletes, each over all days: so nobody's history is read twice, and what is kept in memory has a bound.
+    A piece holds about ATHLETE_CHUNK_ATHLETE_DAYS rows of a dense daily table, and at least one athlete. In a run of
+    checks alone there are none.
     """
     if not is_materializing(context):
         return
-    athletes = store.read(tables.STRAVA_ACTIVITIES).select("athlete_id").distinct().count()
-    weeks = max(5, store.settings.chunk_athlete_days // (7 * max(1, athletes)))
+    size = max(1, store.settings.chunk_athlete_days // len(days))
+    parts = (store.athletes or EVERYONE).parts(_ids(store), size)
+    for number, part in enumerate(parts, start=1):
+        yield store if len(parts) == 1 else store.of(part)
+        context.log.info(f"{number} of {counted(len(parts), 'piece')} done ({part}, {days})")
+
+
+def commit_windows(context: dg.AssetExecutionContext, store: Store, days: Days) -> Iterator[Days]:
+    """The windows in which the days are written, one commit each, oldest first; the run's log says how far it is.
+
+    For what needs nothing of the days before. A window holds whole weeks, at least 5, and about
+    ATHLETE_CHUNK_ATHLETE_DAYS rows of a dense daily table. In a run of checks alone there are none.
+    """
+    if not is_materializing(context):
+        return
+    weeks = max(5, store.settings.chunk_athlete_days // (7 * max(1, len(_ids(store)))))
     done = 0
     for window in days.chunks(7 * weeks):
         yield window
         done += len(window)
         context.log.info(f"{done} of {counted(len(days), 'day')} done ({window})")
+
+
+def _ids(store: Store) -> list[str]:
+    """Who has activities."""
+    found = store.read(tables.STRAVA_ACTIVITIES).select(ID).distinct().toArrow()[ID]
+    return [athlete for athlete in found.to_pylist() if athlete is not None]

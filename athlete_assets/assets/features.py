@@ -10,8 +10,8 @@ from athlete_assets import partitions, tables
 from athlete_assets.assets.builder import (
     asset_key,
     check_specs,
-    commit_windows,
     materialize_result,
+    pieces,
     store_of,
     store_of_run,
     table_asset,
@@ -62,25 +62,25 @@ def activity_asset(settings: Settings) -> dg.AssetsDefinition:
     def activity_features(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult]:
         store = store_of_run(context)
         window = days_of(context)
-        silver = store.read(tables.STRAVA_ACTIVITIES)
-        splits, athletes = store.read(tables.STRAVA_SUB_ACTIVITY), store.read(tables.STRAVA_ATHLETE)
-        recordings, efforts = (store.read_if_there(table) for table in tables.OPTIONAL)
+        history = window.starting_earlier(activity.history_days(settings))
         rejected, written = list[Written](), list[Written]()
-        for days in commit_windows(context, store, window):
+        for piece in pieces(context, store, window):
+            silver = piece.read(tables.STRAVA_ACTIVITIES)
+            recordings, efforts = (piece.read_if_there(table) for table in tables.OPTIONAL)
             # the verdicts on some days rest on few others: no need to judge the thresholds' year for them
-            verdicts = quality.verdicts(silver, days, settings)
-            rejected.append(store.replace(tables.REJECTS, quality.rejects(verdicts, days), days))
-            history = days.starting_earlier(activity.history_days(settings))
+            verdicts = quality.verdicts(silver, window, settings)
+            rejected.append(piece.replace(tables.REJECTS, quality.rejects(verdicts, window), window))
             features = activity.activity_features(
                 quality.verdicts(silver, history, settings),
-                activity.of_activities(splits, silver, days),
-                athletes,
-                days,
+                activity.of_activities(piece.read(tables.STRAVA_SUB_ACTIVITY), silver, window),
+                piece.read(tables.STRAVA_ATHLETE),
+                window,
                 settings,
-                None if recordings is None else activity.of_activities(recordings, silver, days),
+                None if recordings is None else activity.of_activities(recordings, silver, window),
                 None if efforts is None else activity.of_activities(efforts, silver, history),
             )
-            written.append(store.replace(tables.ACTIVITY, features, days))
+            written.append(piece.replace(tables.ACTIVITY, features, window))
+        silver = store.read(tables.STRAVA_ACTIVITIES)
         whole = store_of(context)
         accepted = store.read(tables.ACTIVITY, window)
         rejects_inside = store.count(tables.REJECTS, window)
@@ -126,12 +126,11 @@ def daily_asset(settings: Settings) -> dg.AssetsDefinition:
     def athlete_daily_features(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult]:
         store = store_of_run(context)
         window = days_of(context)
-        activities = store.read(tables.ACTIVITY)
-        written = [
-            store.replace(tables.DAILY, daily.daily_features(_up_to(activities, tables.ACTIVITY, days), days), days)
-            for days in commit_windows(context, store, window)
-        ]
-        rows = store.read(tables.DAILY, window)
+        written = []
+        for piece in pieces(context, store, window):
+            rows = daily.daily_features(_up_to(piece.read(tables.ACTIVITY), tables.ACTIVITY, window), window)
+            written.append(piece.replace(tables.DAILY, rows, window))
+        activities, rows = store.read(tables.ACTIVITY), store.read(tables.DAILY, window)
         outcomes = [
             reconciliation.activities_add_up(store.read(tables.ACTIVITY, window), rows),
             reconciliation.no_gaps(rows, activities, window),
@@ -163,9 +162,9 @@ def weekly_asset(settings: Settings) -> dg.AssetsDefinition:
         store = store_of_run(context)
         window = days_of(context)
         written = []
-        for days in commit_windows(context, store, window):
-            rows = weekly.weekly_features(store.read(tables.DAILY, days.starting_earlier(7)), days)
-            written.append(store.replace(tables.WEEKLY, rows, days))
+        for piece in pieces(context, store, window):
+            rows = weekly.weekly_features(piece.read(tables.DAILY, window.starting_earlier(7)), window)
+            written.append(piece.replace(tables.WEEKLY, rows, window))
         weeks = store.read(tables.WEEKLY, window)
         outcomes = [
             reconciliation.weekly_is_sum_of_daily(store.read(tables.DAILY, window), weeks),
@@ -205,20 +204,19 @@ def rolling_asset(settings: Settings) -> dg.AssetsDefinition:
     def athlete_rolling_features(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult]:
         store = store_of_run(context)
         window = days_of(context)
-        athletes = store.read(tables.STRAVA_ATHLETE)
+        evening_before = window.first - ONE_DAY
         written = []
-        for days in commit_windows(context, store, window):
-            evening_before = days.first - ONE_DAY
+        for piece in pieces(context, store, window):
             rows = rolling.rolling_features(
-                _up_to(store.read(tables.DAILY), tables.DAILY, days),
-                _up_to(store.read(tables.ACTIVITY), tables.ACTIVITY, days),
-                store.read(tables.ROLLING, Days(evening_before, evening_before)),
-                days,
+                _up_to(piece.read(tables.DAILY), tables.DAILY, window),
+                _up_to(piece.read(tables.ACTIVITY), tables.ACTIVITY, window),
+                piece.read(tables.ROLLING, Days(evening_before, evening_before)),
+                window,
                 settings,
-                athletes,
+                piece.read(tables.STRAVA_ATHLETE),
             )
-            written.append(store.replace(tables.ROLLING, rows, days))
-        rows = store.read(tables.ROLLING, window)
+            written.append(piece.replace(tables.ROLLING, rows, window))
+        rows, athletes = store.read(tables.ROLLING, window), store.read(tables.STRAVA_ATHLETE)
         outcomes = [
             reconciliation.one_row_a_day(store.read(tables.DAILY, window), rows),
             reconciliation.fitness_recomputed(store.read(tables.DAILY), rows, window, settings, athletes),
@@ -253,12 +251,15 @@ def performance_asset(settings: Settings) -> dg.AssetsDefinition:
     def athlete_performance_features(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult]:
         store = store_of_run(context)
         window = days_of(context)
-        efforts = store.read_if_there(tables.STRAVA_BEST_EFFORT)
         written = []
-        for days in commit_windows(context, store, window):
-            activities = store.read(tables.ACTIVITY, days.starting_earlier(performance.LOOKBACK_DAYS))
-            rows = performance.performance_features(store.read(tables.DAILY, days), activities, days, efforts)
-            written.append(store.replace(tables.PERFORMANCE, rows, days))
+        for piece in pieces(context, store, window):
+            rows = performance.performance_features(
+                piece.read(tables.DAILY, window),
+                piece.read(tables.ACTIVITY, window.starting_earlier(performance.LOOKBACK_DAYS)),
+                window,
+                piece.read_if_there(tables.STRAVA_BEST_EFFORT),
+            )
+            written.append(piece.replace(tables.PERFORMANCE, rows, window))
         stable = anomalies.row_count_stable(written, settings)
         yield materialize_result(store, tables.PERFORMANCE, window, written=written, outcomes=[stable])
 

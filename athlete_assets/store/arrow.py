@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import pyarrow as pa
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from athlete_assets import tables
 from athlete_assets.days import Days, midnight
 from athlete_assets.errors import ContractError
+from athlete_assets.store.athletes import ID, Athletes
 from athlete_assets.store.findings import repeated_keys
 
 ARROW_TYPES: dict[str, pa.DataType] = {
@@ -131,16 +132,15 @@ def refuse_outside(rows: pa.Table, table: tables.Table, days: Days | None) -> No
         )
 
 
-def refuse_others(rows: pa.Table, table: tables.Table, athletes: Collection[str] | None) -> None:
+def refuse_others(rows: pa.Table, table: tables.Table, athletes: Athletes | None) -> None:
     """Raises ContractError for rows of other athletes than the given ones (of any for None)."""
     if athletes is None:
         return
-    known = pc.is_in(rows.column("athlete_id"), value_set=pa.array(sorted(athletes), pa.string()))
-    strangers = rows.num_rows - (pc.sum(known).as_py() or 0)
+    strangers = rows.num_rows - (pc.sum(athletes.hold(rows.column(ID))).as_py() or 0)
     if strangers:
         raise ContractError(
-            f"{'.'.join(table.path)}: {strangers} rows are of other athletes than the {len(athletes)} whose rows they "
-            "were to replace"
+            f"{'.'.join(table.path)}: {strangers} rows are of others than the {athletes} whose rows they were to "
+            "replace"
         )
 
 

@@ -14,6 +14,7 @@ from athlete_assets import tables
 from athlete_assets.days import Days, midnight
 from athlete_assets.errors import ContractError
 from athlete_assets.settings import Settings
+from athlete_assets.store.athletes import ID, Athletes, NamedAthletes
 from athlete_assets.store.findings import Findings, findings_of_frame
 from athlete_assets.tables import Column, Table
 from athlete_assets.words import counted
@@ -66,7 +67,7 @@ class Written:
     findings: Findings | None = None
     """What the contract says of the rows that were written; None where the store did not look."""
     rows_beside: int = 0
-    """Rows of the window that are of other athletes than those whose rows were replaced, and stayed."""
+    """Rows of the window that are of other athletes than those named ones whose rows were replaced, and stayed."""
 
     @property
     def data_version(self) -> str | None:
@@ -122,14 +123,22 @@ class Store(ABC):
     """Reads tables as DataFrames and replaces windows of them atomically."""
 
     settings: Settings
-    athletes: frozenset[str] | None = None
+    athletes: Athletes | None = None
     """The athletes whose rows this store reads and replaces, as if there were no others; None for all."""
 
     def among(self, athletes: Iterable[str] | None) -> Self:
         """The same tables with the rows of these athletes alone; of all for None."""
+        return self.of(None if athletes is None else NamedAthletes(frozenset(athletes)))
+
+    def of(self, athletes: Athletes | None) -> Self:
+        """`among` for any condition."""
         narrowed = copy.copy(self)
-        narrowed.athletes = None if athletes is None else frozenset(athletes)
+        narrowed.athletes = athletes
         return narrowed
+
+    def athletes_of(self, table: Table) -> Athletes | None:
+        """The athletes whose rows of the table this store reads and replaces; None where it has all of its rows."""
+        return self.athletes if ID in table.column_names else None
 
     @property
     @abstractmethod

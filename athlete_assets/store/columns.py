@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
-from pyspark.sql import Column, DataFrame
+from pyspark.sql import Column
 from pyspark.sql import functions as F
 
 from athlete_assets import tables
@@ -18,13 +16,6 @@ def within(table: Table, days: Days) -> Column:
     return F.col("month").between(first_month, last_month) & F.col(str(table.day_column)).between(
         F.lit(midnight(days.first)), F.lit(midnight(days.last))
     )
-
-
-def of_athletes(frame: DataFrame, table: Table, athletes: Iterable[str] | None) -> DataFrame:
-    """The frame's rows of the athletes (all for None); whole where the table is no athlete's."""
-    if athletes is None or "athlete_id" not in table.column_names:
-        return frame
-    return frame.where(F.col("athlete_id").isin(*sorted(athletes)))
 
 
 def known(name: str) -> Column:

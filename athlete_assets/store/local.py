@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial, reduce
 from operator import and_
 from pathlib import Path
@@ -23,6 +23,7 @@ from athlete_assets.store.arrow import (
     refuse_outside,
     refuse_repeated_keys,
 )
+from athlete_assets.store.athletes import Athletes, NamedAthletes
 from athlete_assets.store.base import (
     CONTRACT_PROPERTY,
     Maintained,
@@ -39,7 +40,6 @@ from athlete_assets.store.delta_folder import CHANGE_FEED_PROPERTY, DeltaFolder
 from athlete_assets.store.findings import Findings, findings_in, findings_of, keys_tell_their_window, required
 from athlete_assets.store.maintenance import maintain_delta
 from athlete_assets.store.session import spark_session
-from athlete_assets.store.sql import delta_literal
 from athlete_assets.tables import Table
 
 if TYPE_CHECKING:
@@ -100,11 +100,13 @@ class LocalStore(Store):
     def read(self, table: Table, days: Days | None = None) -> DataFrame:
         if not self.exists(table):
             return self.spark.createDataFrame([], table.ddl.replace(" NOT NULL", ""))
-        from athlete_assets.store.columns import of_athletes, within
+        from athlete_assets.store.columns import within
 
         self.folder(table).refuse_damage()
-        stored = as_contracted(self.spark.read.format("delta").load(str(self.path(table))), table)
-        frame = of_athletes(stored, table, self.athletes)
+        frame = as_contracted(self.spark.read.format("delta").load(str(self.path(table))), table)
+        athletes = self.athletes_of(table)
+        if athletes:
+            frame = frame.where(athletes.column())
         return frame.where(within(table, days)) if days else frame
 
     def replace(self, table: Table, rows: DataFrame, days: Days | None = None) -> Written:
@@ -112,29 +114,26 @@ class LocalStore(Store):
 
     def replace_arrow(self, table: Table, rows: pa.Table, days: Days | None = None) -> Written:
         """`replace` for rows that are in memory already."""
-        window = _both(window_sql(table, days) if days else None, self._athletes_sql(table))
+        athletes = self.athletes_of(table)
+        in_days = window_sql(table, days) if days else None
+        window = _both(in_days, athletes.sql() if athletes else None)
         rows = fitted(rows, table)
         refuse_outside(rows, table, days)
-        refuse_others(rows, table, self.athletes)
+        refuse_others(rows, table, athletes)
         refuse_repeated_keys(rows, ".".join(table.path), table.keys)
         findings = findings_of(rows, table, repeated=0)
         self.create(table)
         folder = self.folder(table)
         before = folder.count(window)
-        beside = folder.count(window_sql(table, days) if days else None) - before if self.athletes is not None else 0
+        beside = folder.count(in_days) - before if isinstance(athletes, NamedAthletes) else 0
         version = folder.overwrite(rows, window)
         return Written(rows.num_rows, version, before, content_digest(rows), findings, beside)
-
-    def _athletes_sql(self, table: Table) -> str | None:
-        """SQL for the rows of this store's athletes; None where it has all, or the table is no athlete's."""
-        if self.athletes is None or "athlete_id" not in table.column_names:
-            return None
-        return f"athlete_id IN ({', '.join(map(delta_literal, sorted(self.athletes)))})" if self.athletes else "false"
 
     def count(self, table: Table, days: Days | None = None) -> int:
         if not self.exists(table):
             return 0
-        return self.folder(table).count(_both(_within_sql(table, days), self._athletes_sql(table)))
+        athletes = self.athletes_of(table)
+        return self.folder(table).count(_both(_within_sql(table, days), athletes.sql() if athletes else None))
 
     def findings(self, table: Table, days: Days | None = None) -> Findings:
         """Without an engine, a batch at a time; the keys of a month at a time where a key tells its month."""
@@ -151,7 +150,7 @@ class LocalStore(Store):
         by_month = "month" in table.column_names and keys_tell_their_window(table)
         for month in folder.partition_values("month") if by_month else [None]:
             if month is None or days is None or days.months[0] <= month <= days.months[1]:
-                rows = folder.batches(columns, _within(table, days, month, self.athletes))
+                rows = folder.batches(columns, _within(table, days, month, self.athletes_of(table)))
                 total += findings_in(rows, table)
         return total
 
@@ -212,13 +211,11 @@ def _both(one: str | None, other: str | None) -> str | None:
     return " AND ".join(f"({part})" for part in (one, other) if part is not None) or None
 
 
-def _within(
-    table: Table, days: Days | None, month: str | None, athletes: Collection[str] | None
-) -> pc.Expression | None:
+def _within(table: Table, days: Days | None, month: str | None, athletes: Athletes | None) -> pc.Expression | None:
     """The same for Arrow, of one month where it is given, and of the athletes."""
     parts = [] if month is None else [pc.field("month") == month]
-    if athletes is not None and "athlete_id" in table.column_names:
-        parts.append(pc.field("athlete_id").isin(pa.array(sorted(athletes), pa.string())))
+    if athletes is not None:
+        parts.append(athletes.expression())
     if days:
         first, last = (pa.scalar(midnight(day), pa.timestamp("us", "UTC")) for day in (days.first, days.last))
         parts += [pc.field("month") >= days.months[0], pc.field("month") <= days.months[1]]

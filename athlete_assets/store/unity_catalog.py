@@ -8,7 +8,7 @@ three-level names, keyword arguments, nothing that log_model returns.
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
@@ -22,6 +22,7 @@ from athlete_assets.days import Days, midnight
 from athlete_assets.errors import AccessError, AthleteAssetsError, ContractError, StoreError
 from athlete_assets.settings import Settings
 from athlete_assets.store.arrow import described
+from athlete_assets.store.athletes import Athletes, NamedAthletes
 from athlete_assets.store.base import (
     CONTRACT_PROPERTY,
     DIGESTS,
@@ -120,15 +121,17 @@ class UnityCatalogStore(Store):
         found = _attempt(name, lambda: _table_or_none(self.spark, name))
         if found is None:
             return self.spark.createDataFrame([], table.ddl.replace(" NOT NULL", ""))
-        from athlete_assets.store.columns import of_athletes, within
+        from athlete_assets.store.columns import within
 
-        frame = of_athletes(as_contracted(found, table), table, self.athletes)
+        frame, athletes = as_contracted(found, table), self.athletes_of(table)
+        if athletes:
+            frame = frame.where(athletes.column())
         return frame.where(within(table, days)) if days else frame
 
     def replace(self, table: Table, rows: DataFrame, days: Days | None = None) -> Written:
         name = self.full_name(table)
         fitted = _fitted(rows, table)
-        findings, digest = _checked(fitted, table, days, table.keys, self.athletes)
+        findings, digest = _checked(fitted, table, days, table.keys, self.athletes_of(table))
         self.create(table)
         before, beside = _attempt(name, lambda: self._rows_in(table, days))
         _attempt(name, lambda: self._overwrite(table, fitted, days))
@@ -226,15 +229,15 @@ class UnityCatalogStore(Store):
         _attempt(name, lambda: self.spark.sql(recorded).collect())
 
     def _rows_in(self, table: Table, days: Days | None) -> tuple[int, int]:
-        """How many rows the window holds now (the whole table without one) of this store's athletes, and of others."""
+        """How many rows the window holds now (the whole table without one) of this store's athletes, and where those
+        are named ones, of others."""
         table_now = self.spark.table(quoted(self.full_name(table)))
         held = table_now.where(window_sql(table, days)) if days else table_now
-        if self.athletes is None:
+        athletes = self.athletes_of(table)
+        if athletes is None:
             return held.count(), 0
-        from athlete_assets.store.columns import of_athletes
-
-        theirs = of_athletes(held, table, self.athletes).count()
-        return theirs, held.count() - theirs
+        theirs = held.where(athletes.column()).count()
+        return theirs, held.count() - theirs if isinstance(athletes, NamedAthletes) else 0
 
     def _overwrite(self, table: Table, rows: DataFrame, days: Days | None) -> None:
         """Deletes what the window holds and adds the rows, in one commit that touches the window's files alone.
@@ -245,8 +248,9 @@ class UnityCatalogStore(Store):
         from pyspark.sql import functions as F
 
         window = F.expr(window_sql(table, days)) if days else F.lit(True)
-        if self.athletes is not None:
-            window = window & F.col("athlete_id").isin(*sorted(self.athletes))
+        athletes = self.athletes_of(table)
+        if athletes:
+            window = window & athletes.column()
         rows.writeTo(quoted(self.full_name(table))).overwrite(window)
 
 
@@ -537,7 +541,7 @@ def _fitted(rows: DataFrame, table: Table) -> DataFrame:
 
 
 def _checked(
-    rows: DataFrame, table: Table, days: Days | None, keys: Sequence[str], athletes: Collection[str] | None = None
+    rows: DataFrame, table: Table, days: Days | None, keys: Sequence[str], athletes: Athletes | None = None
 ) -> tuple[Findings, int]:
     """What the contract says of the rows, and the digest of their content, in one pass over them.
 
@@ -554,8 +558,7 @@ def _checked(
         F.count_if(_outside(table, days)).alias("strangers"),
     ]
     if athletes is not None:
-        theirs = F.coalesce(F.col("athlete_id").isin(*sorted(athletes)), F.lit(False))
-        counts.append(F.count_if(~theirs).alias("others"))
+        counts.append(F.count_if(~athletes.column()).alias("others"))
     if keys:
         counts.append(F.count_distinct(*keys).alias("keys"))
     counted = rows.agg(*counts).first()
@@ -571,8 +574,7 @@ def _checked(
         )
     if athletes is not None and counted["others"]:
         raise ContractError(
-            f"{name}: {counted['others']} rows are of other athletes than the {len(athletes)} whose rows they were to "
-            "replace"
+            f"{name}: {counted['others']} rows are of others than the {athletes} whose rows they were to replace"
         )
     if findings.repeated_keys:
         raise ContractError(f"{name}: {findings.repeated_keys} rows repeat the key ({', '.join(keys)})")

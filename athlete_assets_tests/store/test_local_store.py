@@ -398,7 +398,7 @@ def test_a_store_among_some_athletes_reads_and_replaces_theirs_alone(store: Loca
 def test_a_store_among_some_athletes_refuses_the_rows_of_others(store: LocalStore) -> None:
     store.replace_arrow(tables.DAILY, of_two(10.0), JANUARY_TO_MARCH)
     version = store.version(tables.DAILY)
-    with pytest.raises(ContractError, match="91 rows are of other athletes than the 1 whose"):
+    with pytest.raises(ContractError, match="91 rows are of others than the 1 athlete whose"):
         store.among(["a"]).replace_arrow(tables.DAILY, of_two(3.0), JANUARY_TO_MARCH)
     assert store.version(tables.DAILY) == version
 

@@ -158,7 +158,7 @@ def test_rows_of_some_athletes_are_replaced_and_those_of_others_stay(
     assert (found.count("a"), found.count("it's b\\")) == (91, 91 - 28)
     assert one.count(tables.DAILY, FEBRUARY) == 1
     assert (one.findings(tables.DAILY).rows, one.findings(tables.DAILY).repeated_keys) == (91 - 28, 0)
-    with pytest.raises(ContractError, match="91 rows are of other athletes"):
+    with pytest.raises(ContractError, match="91 rows are of others than the 1 athlete"):
         one.replace(tables.DAILY, frame(uc.spark, both, tables.DAILY), QUARTER)
 
 
