@@ -193,6 +193,9 @@ class Settings(BaseModel):
     databricks_cluster_id: str = Field(
         "", description="run on this existing cluster; empty: a new cluster for each step"
     )
+    databricks_buckets: int = Field(
+        64, ge=1, description="parts of the athletes that a cluster's cores work on side by side: thrice its cores"
+    )
     databricks_cluster_for: Literal["step", "run"] = Field(
         "step", description="a new cluster for each step, or one for all steps of a Dagster run; without a cluster_id"
     )

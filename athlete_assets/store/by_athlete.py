@@ -16,7 +16,14 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 BUCKETS = 64
-"""Python calls a table: 100,000 athletes x 300 activities a year are 470,000 rows a call."""
+"""Python calls a table, unless `use_buckets` says otherwise: as many as suit one machine."""
+_buckets = BUCKETS
+
+
+def use_buckets(count: int) -> None:
+    """Has this process hash the athletes into so many buckets: what a cluster's cores can do side by side."""
+    global _buckets
+    _buckets = count
 
 
 def send_kernels_whole() -> None:
@@ -38,7 +45,7 @@ def apply_by_athlete(rows: DataFrame, kernel: Callable[[pa.Table], pa.Table], sc
     `schema` is the DDL of what the kernel returns. A kernel must sort for itself (Sail drops a sort that comes before
     it) and must not mix athletes; the rows without an athlete_id come in one table, together with those of some.
     """
-    bucket = F.pmod(F.hash("athlete_id"), F.lit(BUCKETS))
+    bucket = F.pmod(F.hash("athlete_id"), F.lit(_buckets))
     return rows.groupBy(bucket).applyInArrow(kernel, schema)
 
 

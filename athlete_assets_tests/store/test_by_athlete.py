@@ -10,7 +10,7 @@ import pyarrow as pa
 import pytest
 from pyspark.sql import SparkSession
 
-from athlete_assets.store.by_athlete import apply_together
+from athlete_assets.store.by_athlete import BUCKETS, apply_by_athlete, apply_together, use_buckets
 from athlete_assets_tests.rows import frame
 
 NOON = datetime(2024, 3, 1, 12, tzinfo=timezone.utc)
@@ -51,3 +51,20 @@ def test_a_column_has_one_type_in_all_tables(sail: SparkSession) -> None:
     runs = frame(sail, [("a", 1)], "athlete_id string, id bigint")
     with pytest.raises(ValueError, match="column id is bigint in one input and string in another"):
         apply_together({"runs": (runs, {"id": "bigint"}), "lists": (runs, {"id": "string"})}, said, SAID)
+
+
+def test_athletes_come_in_as_many_tables_as_the_cluster_wants(spark: SparkSession) -> None:
+    runs = frame(spark, [(f"athlete-{number % 40}", number) for number in range(120)], "athlete_id string, id bigint")
+
+    def counts(rows: pa.Table) -> pa.Table:
+        return pa.table({"athletes": [len(set(rows["athlete_id"].to_pylist()))], "rows": [rows.num_rows]})
+
+    for buckets in (3, 1):
+        use_buckets(buckets)
+        try:
+            found = apply_by_athlete(runs, counts, "athletes bigint, rows bigint").toArrow()
+        finally:
+            use_buckets(BUCKETS)
+        assert found.num_rows == buckets
+        assert sum(found["athletes"].to_pylist()) == 40  # each athlete in one of them, with all rows
+        assert sum(found["rows"].to_pylist()) == 120

@@ -23,7 +23,7 @@ from athlete_assets.models.mlflow_resource import mlflow_resource
 from athlete_assets.orchestration.maintenance import STAGING
 from athlete_assets.settings import Settings
 from athlete_assets.silver.warehouse_changes import WarehouseSilver
-from athlete_assets.store.by_athlete import send_kernels_whole
+from athlete_assets.store.by_athlete import send_kernels_whole, use_buckets
 
 if TYPE_CHECKING:
     from athlete_assets.store.unity_catalog import UnityCatalogFeatureStore, UnityCatalogStore
@@ -44,6 +44,7 @@ class ClusterPySparkResource(LazyPySparkResource):
     """dagster-pyspark's lazy resource over the session that the cluster has; there is none in the orchestrator."""
 
     on_cluster: bool
+    buckets: int
 
     def _init_session(self) -> None:
         from pyspark.sql import SparkSession
@@ -54,6 +55,7 @@ class ClusterPySparkResource(LazyPySparkResource):
                 f"resource key {STEP_LAUNCHER!r}, which sends its step to the cluster"
             )
         send_kernels_whole()  # the stock launcher brings the package to the driver alone
+        use_buckets(self.buckets)
         self._spark_session = SparkSession.builder.getOrCreate()
         self._spark_session.conf.set("spark.sql.session.timeZone", "UTC")
 
@@ -101,7 +103,9 @@ def resources(settings: Settings) -> dict[str, Any]:
         STORE: store,
         SILVER: silver,
         FEATURE_STORE: feature_store,
-        "pyspark": ClusterPySparkResource(spark_config={}, on_cluster=settings.databricks_on_cluster),
+        "pyspark": ClusterPySparkResource(
+            spark_config={}, on_cluster=settings.databricks_on_cluster, buckets=settings.databricks_buckets
+        ),
         "mlflow": mlflow_resource(settings),
         STEP_LAUNCHER: no_step_launcher if settings.databricks_door == "pipes" else step_launcher(settings),
         OP_LAUNCHER: step_launcher(settings),
