@@ -266,10 +266,26 @@ class _Runs:
     def whole_quantile(self, of_day: Floats, days: int, quantile: float, at_least: int = 1) -> Floats:
         """The same for every row given; those with less than `days` rows before them take what there is."""
         import pandas as pd
+        from pandas.api.indexers import BaseIndexer
 
-        values = pd.DataFrame(np.where(np.isfinite(of_day), of_day, np.nan))
-        quantiles: Floats = values.rolling(days, min_periods=at_least).quantile(quantile).to_numpy(dtype=np.float64)
-        return quantiles
+        class OfEachAthlete(BaseIndexer):  # type: ignore[misc]
+            """The last `days` values of the athlete whose column, one below the other, a value is in."""
+
+            def get_window_bounds(
+                self,
+                num_values: int = 0,
+                min_periods: int | None = None,
+                center: bool | None = None,
+                closed: str | None = None,
+                step: int | None = None,
+            ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+                row = np.arange(num_values, dtype=np.int64)
+                return np.maximum(row - days + 1, row // len(of_day) * len(of_day)), row + 1
+
+        # as one column, since pandas takes longer to begin with a column than for its values
+        values = pd.Series(np.where(np.isfinite(of_day), of_day, np.nan).ravel(order="F"))
+        quantiles: Floats = values.rolling(OfEachAthlete(), min_periods=at_least).quantile(quantile).to_numpy()
+        return quantiles.reshape(of_day.shape, order="F")
 
 
 def _recent_effort(runs: _Runs) -> dict[str, Floats]:

@@ -156,7 +156,7 @@ def test_the_best_in_a_slice_is_its_highest(scores: list[float], bounds: list[in
 def test_the_rank_in_a_sliding_slice_is_that_of_the_sorted_slice(values: list[float], bounds: list[int]) -> None:
     low = np.sort([min(bound, len(values)) for bound in bounds])
     high = np.minimum(low + np.sort(bounds), len(values))
-    found = thresholds.sliding_rank(np.array(values, dtype=float), low, high, lambda n: (n + 1) // 2, least=2)
+    found = thresholds.rank_in_slices(np.array(values, dtype=float), low, high, lambda n: (n + 1) // 2, least=2)
     for value, first, last in zip(found, low, high, strict=True):
         part = sorted(values[first:last], reverse=True)
         assert np.isnan(value) if len(part) < 2 else value == part[(len(part) + 1) // 2 - 1]
