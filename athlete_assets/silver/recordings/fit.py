@@ -28,6 +28,7 @@ ACTIVITY = 4
 """The kind of file that is a recording of an activity; others are settings, courses, daily monitoring."""
 DEGREES = 180 / 2**31
 """A FIT position counts semicircles."""
+NAN = float("nan")
 FIT_EPOCH_S = 631_065_600
 """1989-12-31 UTC, from which FIT counts its seconds."""
 INDOOR = (
@@ -116,7 +117,7 @@ def file_kind(data: bytes) -> int | None:
 
 def _column(records: Sequence[Mapping[Any, Any]], name: str) -> Floats:
     """The field of each record, NaN where it has none."""
-    values = [row.get(name) for row in records]
+    values = [row.get(name, NAN) for row in records]  # NaN: None would make NumPy look at each
     try:
         return np.array(values, dtype=np.float64)
     except (TypeError, ValueError):  # some are lists or words, as damaged files have them

@@ -302,8 +302,8 @@ class Course:
         else:
             ends[-1] = self.total_m
         first_m, start = 0.0, self.start
-        for number, last_m in enumerate(ends, start=1):
-            end = self.end if last_m >= self.total_m else float(_earliest(self.distance, self.time, last_m))
+        reached = [*_earliest(self.distance, self.time, np.array(ends[:-1])).tolist(), self.end]
+        for number, (last_m, end) in enumerate(zip(ends, reached, strict=True), start=1):
             yield self._split(number, first_m, last_m, start, end)
             first_m, start = last_m, end
 
@@ -339,12 +339,14 @@ def best_efforts(course: Course) -> Iterator[BestEffort]:
         return
     pieces = list(_pieces(course))
     for kind, metres in BEST_DISTANCES_M.items():
-        found = [effort for piece in pieces if (effort := _fastest(*piece, metres)) is not None]
+        found = [effort for piece in pieces if (effort := _fastest(piece, metres)) is not None]
         if found:
             start, end = min(found, key=lambda span: (span[1] - span[0], span[0]))
             yield _effort(course, kind, metres, start, end)
     for kind, seconds in BEST_TIMES_S.items():
-        farthest = [effort for piece in pieces if (effort := _farthest(*piece, seconds)) is not None]
+        farthest = [
+            effort for piece in pieces if (effort := _farthest(piece.time, piece.distance, seconds)) is not None
+        ]
         if farthest:
             metres, start = max(farthest, key=lambda found: (found[0], -found[1]))
             if metres > 0:
@@ -381,22 +383,40 @@ def _rolling_mean(values: Floats, width: int) -> Floats:
     return (total[width:] - total[:-width]) / width
 
 
-def _pieces(course: Course) -> Iterator[tuple[Floats, Floats]]:
-    """Times and distances between the jumps."""
+@dataclass(frozen=True)
+class _Piece:
+    """Samples without a jump."""
+
+    time: Floats
+    distance: Floats
+
+    @cached_property
+    def reached(self) -> Floats:
+        """When the distance of each sample was reached; later samples of those who stand have the same."""
+        return self.time[np.searchsorted(self.distance, self.distance, side="left")]
+
+    @cached_property
+    def left(self) -> Floats:
+        """When it was left again."""
+        return self.time[np.searchsorted(self.distance, self.distance, side="right") - 1]
+
+
+def _pieces(course: Course) -> Iterator[_Piece]:
+    """What lies between the jumps."""
     cuts = [0, *(np.flatnonzero(course.is_jump) + 1).tolist(), len(course.time)]
     for first, last in itertools.pairwise(cuts):
         if last - first >= 2:
-            yield course.time[first:last], course.distance[first:last]
+            yield _Piece(course.time[first:last], course.distance[first:last])
 
 
-def _fastest(time: Floats, distance: Floats, metres: float) -> Span | None:
+def _fastest(piece: _Piece, metres: float) -> Span | None:
     """The shortest time over the distance. It begins or ends at a sample: between two the speed is constant."""
+    time, distance = piece.time, piece.distance
     if distance[-1] - distance[0] < metres:
         return None
-    starts = distance[distance + metres <= distance[-1]]
-    ends = distance[distance - metres >= distance[0]]
-    begin = np.concatenate([_latest(distance, time, starts), _latest(distance, time, ends - metres)])
-    end = np.concatenate([_earliest(distance, time, starts + metres), _earliest(distance, time, ends)])
+    starts, ends = distance + metres <= distance[-1], distance - metres >= distance[0]
+    begin = np.concatenate([piece.left[starts], _latest(distance, time, distance[ends] - metres)])
+    end = np.concatenate([_earliest(distance, time, distance[starts] + metres), piece.reached[ends]])
     best = int(np.argmin(end - begin))
     return float(begin[best]), float(end[best])
 
