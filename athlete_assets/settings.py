@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Mapping
 from datetime import date, datetime
 from difflib import get_close_matches
@@ -42,6 +43,8 @@ def _items(value: object) -> object:
     return found
 
 
+UNREADABLE = re.compile(r"[\[\]\\^|]|%[0-9A-Fa-f]{2}")
+"""What delta-rs takes for something else in a local path: it fails on these, or looks into another folder."""
 Items = Annotated[list[str], BeforeValidator(_items)]
 """A setting that holds several texts."""
 
@@ -159,7 +162,12 @@ class Settings(BaseModel):
     # work
     store_retries: int = Field(3, ge=0, description="further attempts of a step whose store failed")
     store_retry_s: float = Field(5.0, gt=0, description="s before the first of them; each further one waits twice that")
-    chunk_athlete_days: int = Field(2_000_000, gt=0, description="rows of one commit when a long range is computed")
+    memory_gb: float | None = Field(
+        None, gt=0, description="GB that a step may take here, by the size of its pieces; default: half of what is free"
+    )
+    chunk_athlete_days: int | None = Field(
+        None, gt=0, description="rows of one piece of a long range; default: as many as memory_gb holds"
+    )
     allow_api_data: bool = Field(
         False, description="train on and score rows whose source is strava_api (Strava's terms forbid it)"
     )
@@ -365,6 +373,11 @@ class Settings(BaseModel):
             raise SettingsError(f"setting {name}={given.get(name, '')}: {reason}") from None
         if environment.get(BRANCH_DEPLOYMENT) == "1" and settings.deployment == "databricks":
             settings = settings.of_a_branch()
+        if settings.deployment == "local" and (unread := UNREADABLE.search(str(settings.home.resolve()))):
+            raise SettingsError(
+                f"setting {PREFIX}HOME={settings.home}: Delta tables cannot lie in a folder whose path holds "
+                f"{unread.group()}; give one without it"
+            )
         today = datetime.now(settings.zone).date()
         for name, day in (("AS_OF", settings.as_of), ("START_DATE", settings.start_date)):
             if day is not None and day > today:

@@ -195,7 +195,7 @@ def test_a_backfill_that_is_cancelled_leaves_whole_commits_and_its_repetition_ch
         live.ask(CANCEL, backfill=cancelled, run=run.run_id)
         live.wait(lambda: live.instance.get_run_by_id(run.run_id).is_finished, "the end of the run")  # type: ignore[union-attr]
     finally:
-        live.settings.remember(chunk_athlete_days=str(live.settings.chunk_athlete_days))
+        live.settings.remember(chunk_athlete_days="1000000")
     ended = live.instance.get_run_by_id(run.run_id)
     assert ended is not None
     assert ended.status == dg.DagsterRunStatus.CANCELED
@@ -262,7 +262,7 @@ def test_a_power_cut_in_the_middle_of_a_step_is_healed_without_a_hand(live: Live
         (run,) = runs_of(live, cut)
         live.kill()
     finally:
-        live.settings.remember(chunk_athlete_days=str(live.settings.chunk_athlete_days))
+        live.settings.remember(chunk_athlete_days="1000000")
     lost = live.instance.get_run_by_id(run.run_id)
     assert lost is not None
     assert lost.status == dg.DagsterRunStatus.STARTED  # nobody was left to say otherwise

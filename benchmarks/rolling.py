@@ -107,10 +107,10 @@ def measured(step: str, home: Path, athletes: int, years: float) -> dict[str, fl
         written = store.replace(tables.WEEKLY, weekly_features(store.read(tables.DAILY), weeks), weeks)
         rows = written.rows
     elif step.startswith("daily"):
-        for days in (newest,) if step == "daily day" else fill.chunks(settings.chunk_athlete_days // athletes):
+        for days in (newest,) if step == "daily day" else fill.chunks(2_000_000 // athletes):
             rows += store.replace(tables.DAILY, daily_features(store.read(tables.ACTIVITY), days), days).rows
     else:
-        for days in fill.chunks(settings.chunk_athlete_days // athletes) if step == "rolling fill" else (newest,):
+        for days in fill.chunks(2_000_000 // athletes) if step == "rolling fill" else (newest,):
             evening = Days(days.first - ONE_DAY, days.first - ONE_DAY)
             state = store.read(tables.ROLLING, evening)
             if step == "rolling day without state":

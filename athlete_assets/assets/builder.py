@@ -12,7 +12,6 @@ from typing import Any
 
 import dagster as dg
 
-from athlete_assets import tables
 from athlete_assets.assets.freshness import freshness_policy
 from athlete_assets.assets.source_code import code_references, code_version
 from athlete_assets.days import Days
@@ -20,9 +19,10 @@ from athlete_assets.errors import StoreError
 from athlete_assets.monitoring.checks import Check, CheckOutcome, contract_outcomes
 from athlete_assets.partitions import athletes_of
 from athlete_assets.settings import Settings
-from athlete_assets.store.athletes import EVERYONE, ID
+from athlete_assets.store.athletes import EVERYONE
 from athlete_assets.store.base import Store, Written
 from athlete_assets.store.findings import Findings, keys_tell_their_window
+from athlete_assets.store.pieces import athletes_with_activities, pieces, rows_at_once
 from athlete_assets.tables import Table
 from athlete_assets.words import counted
 
@@ -264,40 +264,27 @@ def check_result(table: Table, outcome: CheckOutcome) -> dg.AssetCheckResult:
     )
 
 
-def pieces(context: dg.AssetExecutionContext, store: Store, days: Days) -> Iterator[Store]:
-    """The store with the athletes of each piece in which the days are computed, one commit each; the run's log says
-    how far it is.
-
-    Pieces of athletes, each over all days: so nobody's history is read twice, and what is kept in memory has a bound.
-    A piece holds about ATHLETE_CHUNK_ATHLETE_DAYS rows of a dense daily table, and at least one athlete. In a run of
-    checks alone there are none.
-    """
+def in_pieces(context: dg.AssetExecutionContext, store: Store, days: Days) -> Iterator[Store]:
+    """The `pieces` of the days, a commit each; the run's log says how far it is. None in a run of checks alone."""
     if not is_materializing(context):
         return
-    size = max(1, store.settings.chunk_athlete_days // len(days))
-    parts = (store.athletes or EVERYONE).parts(_ids(store), size)
+    parts = pieces(store, days)
     for number, part in enumerate(parts, start=1):
-        yield store if len(parts) == 1 else store.of(part)
-        context.log.info(f"{number} of {counted(len(parts), 'piece')} done ({part}, {days})")
+        yield part
+        context.log.info(f"{number} of {counted(len(parts), 'piece')} done ({part.athletes or EVERYONE}, {days})")
 
 
 def commit_windows(context: dg.AssetExecutionContext, store: Store, days: Days) -> Iterator[Days]:
     """The windows in which the days are written, one commit each, oldest first; the run's log says how far it is.
 
-    For what needs nothing of the days before. A window holds whole weeks, at least 5, and about
-    ATHLETE_CHUNK_ATHLETE_DAYS rows of a dense daily table. In a run of checks alone there are none.
+    For what needs nothing of the days before. A window holds whole weeks, at least 5, and about as many rows of a dense
+    daily table as memory holds. In a run of checks alone there are none.
     """
     if not is_materializing(context):
         return
-    weeks = max(5, store.settings.chunk_athlete_days // (7 * max(1, len(_ids(store)))))
+    weeks = max(5, rows_at_once(store.settings) // (7 * max(1, len(athletes_with_activities(store)))))
     done = 0
     for window in days.chunks(7 * weeks):
         yield window
         done += len(window)
         context.log.info(f"{done} of {counted(len(days), 'day')} done ({window})")
-
-
-def _ids(store: Store) -> list[str]:
-    """Who has activities."""
-    found = store.read(tables.STRAVA_ACTIVITIES).select(ID).distinct().toArrow()[ID]
-    return [athlete for athlete in found.to_pylist() if athlete is not None]

@@ -10,8 +10,8 @@ from athlete_assets import partitions, tables
 from athlete_assets.assets.builder import (
     asset_key,
     check_specs,
+    in_pieces,
     materialize_result,
-    pieces,
     store_of,
     store_of_run,
     table_asset,
@@ -64,7 +64,7 @@ def activity_asset(settings: Settings) -> dg.AssetsDefinition:
         window = days_of(context)
         history = window.starting_earlier(activity.history_days(settings))
         rejected, written = list[Written](), list[Written]()
-        for piece in pieces(context, store, window):
+        for piece in in_pieces(context, store, window):
             silver = piece.read(tables.STRAVA_ACTIVITIES)
             recordings, efforts = (piece.read_if_there(table) for table in tables.OPTIONAL)
             # the verdicts on some days rest on few others: no need to judge the thresholds' year for them
@@ -127,7 +127,7 @@ def daily_asset(settings: Settings) -> dg.AssetsDefinition:
         store = store_of_run(context)
         window = days_of(context)
         written = []
-        for piece in pieces(context, store, window):
+        for piece in in_pieces(context, store, window):
             rows = daily.daily_features(_up_to(piece.read(tables.ACTIVITY), tables.ACTIVITY, window), window)
             written.append(piece.replace(tables.DAILY, rows, window))
         activities, rows = store.read(tables.ACTIVITY), store.read(tables.DAILY, window)
@@ -162,7 +162,7 @@ def weekly_asset(settings: Settings) -> dg.AssetsDefinition:
         store = store_of_run(context)
         window = days_of(context)
         written = []
-        for piece in pieces(context, store, window):
+        for piece in in_pieces(context, store, window):
             rows = weekly.weekly_features(piece.read(tables.DAILY, window.starting_earlier(7)), window)
             written.append(piece.replace(tables.WEEKLY, rows, window))
         weeks = store.read(tables.WEEKLY, window)
@@ -206,7 +206,7 @@ def rolling_asset(settings: Settings) -> dg.AssetsDefinition:
         window = days_of(context)
         evening_before = window.first - ONE_DAY
         written = []
-        for piece in pieces(context, store, window):
+        for piece in in_pieces(context, store, window):
             rows = rolling.rolling_features(
                 _up_to(piece.read(tables.DAILY), tables.DAILY, window),
                 _up_to(piece.read(tables.ACTIVITY), tables.ACTIVITY, window),
@@ -252,7 +252,7 @@ def performance_asset(settings: Settings) -> dg.AssetsDefinition:
         store = store_of_run(context)
         window = days_of(context)
         written = []
-        for piece in pieces(context, store, window):
+        for piece in in_pieces(context, store, window):
             rows = performance.performance_features(
                 piece.read(tables.DAILY, window),
                 piece.read(tables.ACTIVITY, window.starting_earlier(performance.LOOKBACK_DAYS)),

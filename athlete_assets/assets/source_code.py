@@ -38,7 +38,17 @@ NOT_COMPUTING = (
     "monitoring.charts",
 )
 """What decides no row of a table. One that is forgotten here makes versions change more often than they need."""
-OF_THE_PLACE = ("home", "deployment", "engine", "catalog", "as_of", "chunk_athlete_days", "reports", "reports_url")
+OF_THE_PLACE = (
+    "home",
+    "deployment",
+    "engine",
+    "catalog",
+    "as_of",
+    "memory_gb",
+    "chunk_athlete_days",
+    "reports",
+    "reports_url",
+)
 """Settings that say where and in what pieces a table is computed; databricks_* are such, too."""
 
 _IMPORT = re.compile(rf"^[ \t]*from ({PACKAGE}[\w.]*) import (\([^)]*\)|[^\n]*)", re.MULTILINE)

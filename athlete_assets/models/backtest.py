@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from athlete_assets import tables
-from athlete_assets.days import ONE_DAY, Days, monday_of
+from athlete_assets.days import Days, monday_of
 from athlete_assets.errors import InputError
 from athlete_assets.features import activity, daily, performance, rolling
 from athlete_assets.models import (
@@ -33,7 +33,9 @@ from athlete_assets.silver import imports, landing, quality
 from athlete_assets.silver.imports import ImportedRuns
 from athlete_assets.silver.rights import refuse_api_data
 from athlete_assets.silver.simulator import SilverBatch
+from athlete_assets.store.athletes import EVERYONE
 from athlete_assets.store.local import LocalStore
+from athlete_assets.store.pieces import pieces
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -201,29 +203,22 @@ def calendar(days: pa.ChunkedArray) -> Days:
 def build_features(store: LocalStore, days: Days, say: Callable[[str], None] = lambda line: None) -> None:
     """Silver to features and labels over the days, in pieces that fit into memory, without an orchestrator."""
     settings = store.settings
-    athletes = max(1, store.read(tables.STRAVA_ACTIVITIES).select("athlete_id").distinct().count())
-    piece = max(35, settings.chunk_athlete_days // athletes // 7 * 7)
-    silver = store.read(tables.STRAVA_ACTIVITIES)
-    splits, stated = store.read(tables.STRAVA_SUB_ACTIVITY), store.read(tables.STRAVA_ATHLETE)
-    recordings, efforts = (store.read_if_there(table) for table in tables.OPTIONAL)
-    for chunk in days.chunks(piece):
-        say(f"Building features {chunk} ...")
-        history = chunk.starting_earlier(activity.history_days(settings))
+    history = days.starting_earlier(activity.history_days(settings))
+    for piece in pieces(store, days):
+        say(f"Building features of {piece.athletes or EVERYONE} ...")
+        silver, stated = piece.read(tables.STRAVA_ACTIVITIES), piece.read(tables.STRAVA_ATHLETE)
+        recordings, efforts = (piece.read_if_there(table) for table in tables.OPTIONAL)
         verdicts = quality.verdicts(silver, history, settings)
-        of_chunk = activity.of_activities(splits, silver, chunk)
-        rows = activity.activity_features(verdicts, of_chunk, stated, chunk, settings, recordings, efforts)
-        store.replace(tables.ACTIVITY, rows, chunk)
-        evening = Days(chunk.first - ONE_DAY, chunk.first - ONE_DAY)
-        known = store.read(tables.ACTIVITY, Days(days.first, chunk.last))
-        store.replace(tables.DAILY, daily.daily_features(known, chunk), chunk)
-        before = store.read(tables.DAILY, Days(days.first, chunk.last))
-        state = store.read(tables.ROLLING, evening)
-        store.replace(tables.ROLLING, rolling.rolling_features(before, known, state, chunk, settings, stated), chunk)
-        recent = store.read(tables.ACTIVITY, chunk.starting_earlier(performance.LOOKBACK_DAYS))
-        store.replace(
-            tables.PERFORMANCE,
-            performance.performance_features(store.read(tables.DAILY, chunk), recent, chunk, efforts),
-            chunk,
+        splits = activity.of_activities(piece.read(tables.STRAVA_SUB_ACTIVITY), silver, days)
+        rows = activity.activity_features(verdicts, splits, stated, days, settings, recordings, efforts)
+        piece.replace(tables.ACTIVITY, rows, days)
+        activities = piece.read(tables.ACTIVITY)
+        piece.replace(tables.DAILY, daily.daily_features(activities, days), days)
+        of_days, nothing = piece.read(tables.DAILY), piece.read(tables.ROLLING).limit(0)
+        piece.replace(
+            tables.ROLLING, rolling.rolling_features(of_days, activities, nothing, days, settings, stated), days
         )
+        rows = performance.performance_features(of_days, activities, days, efforts)
+        piece.replace(tables.PERFORMANCE, rows, days)
     store.replace(tables.RACE_EFFORTS, labels.race_efforts(store.read(tables.ACTIVITY)))
     store.replace(tables.DISRUPTIONS, labels.training_disruptions(store.read(tables.DAILY)))

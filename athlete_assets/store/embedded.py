@@ -32,6 +32,7 @@ from athlete_assets.store.feature_store import (
 )
 from athlete_assets.store.local import PRIMARY_KEYS_PROPERTY, TIMESTAMP_KEY_PROPERTY, LocalStore
 from athlete_assets.store.point_in_time import features_as_of, features_of
+from athlete_assets.store.session import engine_path
 
 if TYPE_CHECKING:
     from mlflow.models import ModelSignature
@@ -110,7 +111,7 @@ class EmbeddedFeatureStore(FeatureStore):
             folder.rewrite(lambda before: _merged(before, rows, keys))
 
     def read_table(self, *, name: str) -> DataFrame:
-        return self.store.spark.read.format("delta").load(str(self._existing(name).path))
+        return self.store.spark.read.format("delta").load(engine_path(self._existing(name).path))
 
     def get_table(self, *, name: str) -> FeatureTable:
         delta = self._existing(name).open()

@@ -39,7 +39,7 @@ from athlete_assets.store.base import (
 from athlete_assets.store.delta_folder import CHANGE_FEED_PROPERTY, DeltaFolder
 from athlete_assets.store.findings import Findings, findings_in, findings_of, keys_tell_their_window, required
 from athlete_assets.store.maintenance import maintain_delta
-from athlete_assets.store.session import spark_session
+from athlete_assets.store.session import engine_path, spark_session
 from athlete_assets.tables import Table
 
 if TYPE_CHECKING:
@@ -103,7 +103,7 @@ class LocalStore(Store):
         from athlete_assets.store.columns import within
 
         self.folder(table).refuse_damage()
-        frame = as_contracted(self.spark.read.format("delta").load(str(self.path(table))), table)
+        frame = as_contracted(self.spark.read.format("delta").load(engine_path(self.path(table))), table)
         athletes = self.athletes_of(table)
         if athletes:
             frame = frame.where(athletes.column())

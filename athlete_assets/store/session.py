@@ -8,7 +8,10 @@ moves literals.
 from __future__ import annotations
 
 import atexit
+import contextlib
+import hashlib
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -46,6 +49,31 @@ NO_CALL_SITES = ("spark.python.sql.dataFrameDebugging.enabled", "false")
 time in a step of few rows. (Apache Spark takes the setting at its start alone.)"""
 START_SECONDS = 180
 """How long Apache Spark may take to start; the first start resolves the Delta jars."""
+
+
+PLAIN_PATH = re.compile(r"[A-Za-z0-9_./+-]*")
+
+
+@cache
+def engine_path(path: Path) -> str:
+    """The name by which the embedded engines find the folder.
+
+    Sail finds no table below a folder whose name holds a space or anything beyond plain ASCII, percent-encoded or not
+    (a test says when that has changed): it gets a link to the folder, which lies in a temporary one of this process.
+    """
+    if PLAIN_PATH.fullmatch(str(path)):
+        return str(path)
+    link = _links() / hashlib.sha256(str(path).encode()).hexdigest()[:16]
+    with contextlib.suppress(FileExistsError):
+        link.symlink_to(path, target_is_directory=True)
+    return str(link)
+
+
+@cache
+def _links() -> Path:
+    folder = Path(tempfile.mkdtemp(prefix="athlete_tables_"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return folder
 
 
 def spark_session(engine: Literal["sail", "spark"], spark_memory_gb: float = 1.0) -> SparkSession:

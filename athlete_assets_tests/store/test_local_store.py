@@ -17,11 +17,12 @@ from deltalake import DeltaTable, write_deltalake
 from hypothesis import given
 from hypothesis import settings as examples
 from hypothesis import strategies as st
+from pyspark.errors import AnalysisException
 from pyspark.sql import SparkSession
 
 from athlete_assets import tables
 from athlete_assets.days import Days, midnight
-from athlete_assets.errors import ContractError, LastingStoreError
+from athlete_assets.errors import ContractError, LastingStoreError, SettingsError
 from athlete_assets.settings import Settings
 from athlete_assets.store.arrow import arrow_schema
 from athlete_assets.store.base import contract_digest
@@ -410,3 +411,28 @@ def test_rejects_outside_the_calendar_stay_with_their_athletes(store: LocalStore
     assert found(store, tables.REJECTS).num_rows == 1
     store.among(["a"]).replace_arrow(tables.REJECTS, rejects([]), window)
     assert found(store, tables.REJECTS).num_rows == 0
+
+
+# ------------------------------------------------------------------------------------------- where a home may lie
+
+
+@pytest.mark.parametrize("folder", ["Läufe von Jörg", "a#b?c", "日本", "it's, 50% {of} it"])
+def test_a_table_is_read_wherever_its_home_lies(folder: str, sail: SparkSession, tmp_path: Path) -> None:
+    store = LocalStore(Settings(home=tmp_path / folder), lambda: sail)
+    store.replace_arrow(tables.DAILY, of_two(10.0), JANUARY_TO_MARCH)
+    assert store.read(tables.DAILY).count() == store.count(tables.DAILY) == 2 * 91
+
+
+def test_sail_finds_no_table_below_a_folder_with_a_space(sail: SparkSession, tmp_path: Path) -> None:
+    """If this fails, `session.engine_path` has done its work."""
+    write_deltalake(str(tmp_path / "a b"), pa.table({"v": [1]}))
+    with pytest.raises(AnalysisException, match="No commit files found"):
+        sail.read.format("delta").load(str(tmp_path / "a b")).count()
+
+
+@pytest.mark.parametrize("folder", ["a[b", "a]b", "a^b", "a|b", "a\\b", "a%20b"])
+def test_a_home_that_delta_cannot_read_is_refused_by_name(folder: str, tmp_path: Path) -> None:
+    with pytest.raises(
+        SettingsError, match=r"ATHLETE_HOME=.*cannot lie in a folder whose path holds (.|%20); give one"
+    ):
+        Settings.load({"ATHLETE_HOME": str(tmp_path / folder)})
