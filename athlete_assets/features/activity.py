@@ -654,8 +654,8 @@ def _zones(rows: pa.Table, totals: Mapping[str, Floats], known: _Thresholds) -> 
     """Shares of time in each heart-rate zone: of the recording, else of the splits, else all of it in the zone of the
     average."""
     heart_rate = _floats(rows, "avg_hr")
-    average = 1.0 + (heart_rate[:, None] >= known.zone_edges).sum(axis=1)
-    average = np.where(np.isnan(heart_rate) | np.isnan(known.zone_edges[:, 0]), np.nan, average)
+    average = 1.0 + (heart_rate[:, None] >= known.zone_edges).sum(axis=1, dtype=np.float64)
+    average[np.isnan(heart_rate) | np.isnan(known.zone_edges[:, 0])] = np.nan
     in_recording, in_splits = (
         reduce(add, [totals[name] for name in names]) for names in (RECORDED_SECONDS, ZONE_SECONDS)
     )

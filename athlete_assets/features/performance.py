@@ -299,7 +299,7 @@ def _recent_effort(runs: _Runs) -> dict[str, Floats]:
         runs.metres[order],
         runs.seconds[order],
     )
-    chosen = np.full((runs.length, runs.shape[1]), -1)
+    chosen: NDArray[np.int64] = np.full((runs.length, runs.shape[1]), -1)
     for days in RECENT_DAYS:
         offset = len(best_of_day) - (runs.length + days - 1)
         tail = best_of_day[offset:]

@@ -52,7 +52,7 @@ def recording_totals(
     (hrTSS: the maximum is, or is not above the resting one); the kilometres where either is unknown; all where there
     is no recording.
     """
-    totals = {name: np.full(len(hr_max), np.nan) for name in TOTALS}
+    totals: dict[str, Floats] = {name: np.full(len(hr_max), np.nan) for name in TOTALS}
     newest = _newest(recordings, activity)
     recordings, activity = recordings.take(pa.array(newest)), activity[newest]
     seconds = _histograms(recordings["seconds_by_bpm"])

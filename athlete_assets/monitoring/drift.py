@@ -64,7 +64,9 @@ def drift(
     if RAN_LATELY in inputs:
         ran = inputs[RAN_LATELY].notna().to_numpy()
         inputs, said = inputs[ran], [one for one, counts in zip(said, ran, strict=True) if counts]
-    columns = {name: inputs[name].to_numpy(np.float64) for name in inputs.columns if name not in OF_THE_MOMENT}
+    columns: dict[str, Floats] = {
+        name: inputs[name].to_numpy(np.float64) for name in inputs.columns if name not in OF_THE_MOMENT
+    }
     columns |= distributions.predicted(pd.DataFrame(list(said)))
     if not seen.columns:
         return DRIFT.outcome(True, "Not judged: what serves was not trained here.", {DAY: str(day)}), {}

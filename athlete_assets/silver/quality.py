@@ -462,7 +462,7 @@ def _overlapping(athlete: Integers, start: Integers, end: Integers) -> tuple[Int
     order = np.lexsort((start, athlete))
     athlete, start, end = athlete[order], start[order], end[order]
     first, second = [np.empty(0, dtype=np.int64)], [np.empty(0, dtype=np.int64)]
-    candidate = np.arange(len(order) - 1)
+    candidate: Integers = np.arange(len(order) - 1, dtype=np.int64)
     step = 1
     while len(candidate):  # a row that the one `step` after it does not reach, later ones do not reach either
         candidate = candidate[candidate + step < len(order)]

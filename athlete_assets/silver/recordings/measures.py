@@ -268,7 +268,7 @@ class Course:
         if steps_m[is_known].sum() < KNOWN_SHARE * self.total_m:
             return None
         place, first = np.unique(at, return_index=True)
-        grid = np.linspace(0.0, self.total_m, max(3, int(self.total_m / GRID_M) + 1))
+        grid = np.linspace(0.0, self.total_m, max(3, int(self.total_m / GRID_M) + 1), dtype=np.float64)
         return grid, _smoothed(np.interp(grid, place, height[first]), round(SMOOTH_M / GRID_M / 2))
 
     @cached_property

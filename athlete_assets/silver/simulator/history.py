@@ -60,7 +60,8 @@ def carried_out(people: People, plan: Plan, calendar: Calendar, draws: Draws) ->
     fitness, fatigue = people.habitual_load * start, people.habitual_load * start
     run_minutes = people.weekly_hours * 60 / 7 * 0.9 * start
     longest = people.weekly_hours * 60 * 0.30 * start
-    off, comeback = np.zeros(athletes), np.ones(athletes)
+    off: Floats = np.zeros(athletes)
+    comeback: Floats = np.ones(athletes)
     share = np.zeros((days, athletes))
     states = np.zeros((4, days, athletes))
     for day in range(days):

@@ -84,7 +84,7 @@ def planned(people: People, calendar: Calendar, draws: Draws) -> Plan:
     race_time = talent_minutes[np.maximum(race_number, 0), np.arange(shape[2])]
     minutes = np.where(kind == RACE, race_time, np.where(kind == REST, 0, minutes))
 
-    second = np.full(shape, REST)
+    second: Integers = np.full(shape, REST)
     extra = by_day(draws.uniform("second session", ordinals))
     second = np.where(
         extra < 0.25 * people.cross_share, RIDE + by_day(_cross_sport(people, draws, "cross", ordinals)), second
