@@ -68,7 +68,7 @@ def forget(athlete: str, settings: Settings, say: Callable[[str], None] = lambda
     home = settings.home.resolve()
     store = LocalStore(settings)
     ids = known_ids(home / settings.catalog)
-    wanted = Wanted(athlete, tuple(sorted(ids - {athlete})))
+    wanted = wanted_in(settings.home, athlete, ids)
     marker = home / MARKER
     begun = _begun(marker, athlete)
     if begun is None and athlete not in ids and next(proof.offenders(home, wanted), None) is None:
@@ -88,6 +88,13 @@ def forget(athlete: str, settings: Settings, say: Callable[[str], None] = lambda
     return Forgotten(rows, versions, prove(wanted, home), has_pages=pages > 0)
 
 
+def wanted_in(home: Path, athlete: str, ids: set[str]) -> Wanted:
+    """What is looked for: the id, but for where it is a part of another's, or of the home's own path. The databases
+    name files by that path, and would lead nowhere with another word in it."""
+    at = home.absolute(), home.resolve()
+    return Wanted(athlete, (*sorted(ids - {athlete}), *map(str, at), *(path.as_uri() for path in at)))
+
+
 def _taken_out(
     wanted: Wanted, versions: list[TrainedWith], settings: Settings, say: Callable[[str], None]
 ) -> dict[str, int]:
@@ -103,11 +110,11 @@ def _taken_out(
     for path in files.databases(home):
         changed = files.clean_database(path, wanted)
         if changed:
-            say(f"  {path.relative_to(home)}: {changed} values")
+            say(f"  {path.relative_to(home)}: {counted(changed, 'value')}")
     _clean_settings(home / HOME_FILE, wanted)
     texts = files.clean_texts(home, wanted, but=[home / MARKER])
     if texts:
-        say(f"  {texts} logs and other texts")
+        say(f"  {counted(texts, 'log or other text', 'logs and other texts')}")
     return rows
 
 

@@ -15,7 +15,7 @@ FORGOTTEN = "forgotten"
 
 @dataclass(frozen=True)
 class Wanted:
-    """An id to be found, and the other athletes' ids, some of which may contain it."""
+    """An id to be found, and what may contain it and is not meant: the other athletes' ids, and paths."""
 
     id: str
     others: tuple[str, ...] = ()

@@ -42,7 +42,8 @@ from athlete_assets.store.local import LocalStore
 from athlete_assets_tests.features.rows import Activity, activity_table, day
 from athlete_assets_tests.models.test_specs import SPEC, pyfunc
 
-GONE, LONGER, OTHER = "runner1", "runner12", "anna"
+GONE, LONGER, OTHER = "strider1", "strider12", "anna"
+"""No user of a machine is called so: MLflow notes who ran it and from where."""
 PICTURE = f"![Weekly distance of {GONE}](data:image/png;base64,{base64.b64encode(b'png' * 50).decode()})"
 DAYS = Days(day(0), day(199))
 
@@ -312,10 +313,10 @@ def test_an_unknown_athlete_is_refused_with_the_nearest_ids(
     home: Settings, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("ATHLETE_HOME", str(home.home))
-    assert main(["forget", "--athlete", "runner"]) == 2
-    assert "the nearest ids: runner1, runner12" in capsys.readouterr().err
+    assert main(["forget", "--athlete", "strider"]) == 2
+    assert "the nearest ids: strider1, strider12" in capsys.readouterr().err
     with pytest.raises(InputError, match="there is no athlete"):
-        forget("runner123", home)
+        forget("strider123", home)
     assert len(holds(home.home)) > 8
 
 
@@ -357,6 +358,22 @@ def test_a_database_in_use_is_named_and_the_next_call_completes(
 # ---------------------------------------------------------------------------------------------------- what is searched
 
 
+def test_a_home_below_a_folder_of_the_athletes_name_keeps_the_paths_of_its_files(tmp_path: Path) -> None:
+    home = tmp_path / OTHER / "home"
+    home.mkdir(parents=True)
+    location, written = f"{home.as_uri()}/mlflow_artifacts", f'{{"path": "{home}/dagster"}}'
+    with closing(sqlite3.connect(home / "a.db")) as connection:
+        connection.execute("CREATE TABLE t (x TEXT)")
+        connection.executemany("INSERT INTO t VALUES (?)", [(location,), (written,), (f"{OTHER} of {home}",)])
+        connection.commit()
+    wanted = athlete.wanted_in(home, OTHER, {OTHER, GONE})
+    assert files.clean_database(home / "a.db", wanted) == 1
+    with closing(sqlite3.connect(home / "a.db")) as connection:
+        kept = [value for (value,) in connection.execute("SELECT x FROM t ORDER BY rowid")]
+    assert kept == [location, written, f"forgotten of {home}"]
+    assert not list(offenders(home, wanted))
+
+
 def test_a_value_in_a_dictionary_page_that_no_row_has_is_found(tmp_path: Path) -> None:
     """A row group whose dictionary holds an id of a filtered row; and the bounds of its statistics."""
     kept = pa.array(["anna", GONE, "anna"]).dictionary_encode().take(pa.array([0, 2]))
@@ -366,18 +383,18 @@ def test_a_value_in_a_dictionary_page_that_no_row_has_is_found(tmp_path: Path) -
 
 
 def test_lists_and_compressed_blobs_and_archives_are_opened(tmp_path: Path) -> None:
-    nested = pa.table({"reasons": [["of runner1", "x"], None]})
+    nested = pa.table({"reasons": [["of strider1", "x"], None]})
     pq.write_table(nested, tmp_path / "lists.parquet")
     with closing(sqlite3.connect(tmp_path / "a.db")) as connection:
         connection.execute("CREATE TABLE snapshots (body BLOB)")
-        connection.execute("INSERT INTO snapshots VALUES (?)", (zlib.compress(b'{"athlete": "runner1"}'),))
+        connection.execute("INSERT INTO snapshots VALUES (?)", (zlib.compress(b'{"athlete": "strider1"}'),))
         connection.commit()
-    (tmp_path / "inner.txt").write_text("runner1")
+    (tmp_path / "inner.txt").write_text("strider1")
     shutil.make_archive(str(tmp_path / "export"), "zip", tmp_path, "inner.txt")
     (tmp_path / "inner.txt").unlink()
     found = {place.split(":")[0] for place in offenders(tmp_path, Wanted(GONE))}
     assert found == {"lists.parquet", "a.db", "export.zip"}
-    assert not list(offenders(tmp_path, Wanted("runner", (GONE,))))
+    assert not list(offenders(tmp_path, Wanted("strider", (GONE,))))
 
 
 def test_a_deleted_row_is_found_in_a_databases_free_pages_until_it_is_cleaned(tmp_path: Path) -> None:
