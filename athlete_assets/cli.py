@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from athlete_assets.errors import AthleteAssetsError, SettingsError
+from athlete_assets.errors import AthleteAssetsError, InputError, SettingsError
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
@@ -206,6 +206,8 @@ def import_(**source: Any) -> int:
     """Fill silver only: files, or a simulated cohort."""
     from athlete_assets import commands
 
+    if not (source["files"] or source["export"] or source["athletes"] or source["years"]):
+        raise InputError("say what to import: files, or a simulated cohort by --athletes or --years")
     commands.fill_silver(_local_settings(), **source)
     return DONE
 

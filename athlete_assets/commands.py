@@ -21,7 +21,7 @@ from athlete_assets.settings import Settings
 from athlete_assets.silver import import_log, imports, landing, ownership, plan, races, sessions, statements
 from athlete_assets.store.local import LocalStore
 from athlete_assets.terminal import say, say_json
-from athlete_assets.words import counted, verb
+from athlete_assets.words import counted, nearest, verb
 
 DEFAULT_COHORT = (30, 3.0)
 """Athletes and years of a simulated cohort."""
@@ -347,7 +347,7 @@ def write_report(settings: Settings, athlete: str | None, open_it: bool) -> int:
             near = difflib.get_close_matches(athlete, known, n=NEAREST, cutoff=0.4) or sorted(known)[:NEAREST]
             raise InputError(f"there is no page of {athlete!r}; the nearest ids: {', '.join(near) or 'there is none'}")
     if not store.exists(tables.METRICS_SUMMARY):
-        raise AthleteAssetsError(f"there is nothing to show in {settings.home} yet: make run fills it")
+        raise AthleteAssetsError(f"there is nothing to show in {settings.home} yet: athlete-assets run fills it")
     pages = site.write_pages(store, settings)
     page = pages.index if athlete is None else pages.athletes[athlete]
     say(f"Pages of athletes that had changed: {pages.rendered} of {len(pages.athletes)}, written to {pages.folder}")
@@ -374,9 +374,11 @@ def judge_models(runs: Path, train_runs: Path | None, out: Path | None, settings
 def roll_back(model: str, settings: Settings) -> None:
     """Has the champion before the present one serve again."""
     from athlete_assets.models.promotion import rollback
+    from athlete_assets.models.registry import quietly
     from athlete_assets.models.specs import MODELS
 
     if model not in MODELS:
-        raise InputError(f"there is no model {model}; the models are: {', '.join(MODELS)}")
-    before, now = rollback(model, settings)
+        raise InputError(f"there is no model {model}; {nearest(model, MODELS, 'the models are')}")
+    with quietly():
+        before, now = rollback(model, settings)
     say(f"{model}: version {now} serves again in place of {before}")

@@ -23,7 +23,7 @@ from athlete_assets.store.local import LocalStore
 from athlete_assets.store.repair import Damage, damage_of, mend
 from athlete_assets.tables import Table
 from athlete_assets.terminal import say
-from athlete_assets.words import counted
+from athlete_assets.words import counted, nearest
 
 RECORDS = (tables.PREDICTIONS, tables.INFERENCE_LOG)
 """What was said at its time: no run can make these rows again, so a rebuild keeps them."""
@@ -34,8 +34,8 @@ def table_named(name: str) -> Table:
     found = [table for table in tables.ALL if name in (table.name, ".".join(table.path))]
     derived = [table for table in found if is_derived(table)]
     if not found:
-        known = ", ".join(".".join(table.path) for table in tables.ALL if is_derived(table))
-        raise InputError(f"there is no table {name}; the tables that can be made anew are: {known}")
+        known = [".".join(table.path) for table in tables.ALL if is_derived(table)]
+        raise InputError(f"there is no table {name}; {nearest(name, known, 'the tables that can be made anew are')}")
     if not derived:
         raise InputError(f"{name}: silver comes from upstream and is never made anew here; import it again instead")
     return derived[0]
@@ -46,10 +46,12 @@ def rebuild(name: str, settings: Settings) -> int:
 
     Predictions, their log and their outcomes are kept: their rows go into the new columns, as far as those hold them. 0
     when all went well, else 1; then the table is in part empty, and the command is to be repeated. Raises InputError
-    for a table that does not exist or is silver.
+    for a table that does not exist or is silver, and in a home without activities.
     """
     table = table_named(name)
     store = LocalStore(settings)
+    if not store.exists(tables.STRAVA_ACTIVITIES):
+        raise InputError(f"there are no activities in {settings.home} to make {name} from; import a file first")
     if table in (*RECORDS, tables.PREDICTION_OUTCOMES):  # an outcome keeps the day from which it was known
         kept = store.carry_over(table)
         say(f"{'.'.join(table.path)}: {counted(kept, 'row')} kept in the columns of the contract")

@@ -313,15 +313,23 @@ class Settings(BaseModel):
     @field_validator("time_zone")
     @classmethod
     def _known_zone(cls, value: str) -> str:
-        known = available_timezones()
-        if value in known:
-            return value
-        city = value.strip().replace(" ", "_").casefold()
-        of_city = sorted(zone for zone in known if zone.casefold().rpartition("/")[2] == city)
-        if len(of_city) != 1:
-            which = f"; {value} may be {' or '.join(of_city)}" if of_city else ""
-            raise ValueError(f"must be an IANA time zone such as America/Sao_Paulo or UTC, or its city{which}")
-        return of_city[0]
+        text = value.strip().replace(" ", "_").casefold()
+        known = {zone.casefold(): zone for zone in sorted(available_timezones())}
+        if text in known:
+            return known[text]
+        if re.fullmatch(r"(utc|gmt)?[+-]\d.*", text):  # Etc/GMT+3 is three hours behind UTC
+            raise ValueError(
+                "is an offset, which knows no summer time; name the zone or its city, such as Europe/Berlin"
+            )
+        by_city: dict[str, list[str]] = {}
+        for name, zone in known.items():
+            by_city.setdefault(name.rpartition("/")[2], []).append(zone)
+        if len(zones := by_city.get(text, [])) == 1:
+            return zones[0]
+        cities = [text] if zones else get_close_matches(text.rpartition("/")[2], by_city, n=3, cutoff=0.75)
+        near = " or ".join(zone for city in cities for zone in by_city[city])
+        hint = f"; did you mean {near}?" if near else ""
+        raise ValueError(f"must be an IANA time zone such as America/Sao_Paulo or UTC, or its city{hint}")
 
     @property
     def zone(self) -> ZoneInfo:

@@ -1,8 +1,10 @@
-"""How messages count: `1 day`, `2 days`, `0 activities`."""
+"""How messages count (`1 day`, `2 days`, `0 activities`), and what they suggest for a misspelled name."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
+from difflib import get_close_matches
 
 
 def counted(count: int, noun: str, plural: str | None = None) -> str:
@@ -18,3 +20,9 @@ def plural_of(noun: str) -> str:
 def verb(count: int, singular: str, plural: str) -> str:
     """The verb that goes with the count: `is`, `are`."""
     return singular if count == 1 else plural
+
+
+def nearest(name: str, known: Collection[str], what: str) -> str:
+    """What a message about an unknown name ends with: the names that are like it or contain it, else all."""
+    near = get_close_matches(name, known, n=3) or [one for one in known if name in one][:3]
+    return f"did you mean {' or '.join(near)}?" if near else f"{what}: {', '.join(known)}"

@@ -216,6 +216,9 @@ def test_a_file_that_cannot_be_read_gets_one_sentence_and_leaves_nothing(
         ({"ATHLETE_START_DATE": "2024-05-15"}, "must be a Monday, such as 2024-05-13"),
         ({"ATHLETE_AS_OF": "2999-01-01"}, "lies in the future"),
         ({"ATHLETE_TIME_ZONE": "Mars/Olympus"}, "IANA time zone"),
+        ({"ATHLETE_TIME_ZONE": "Berln"}, "did you mean Europe/Berlin?"),
+        ({"ATHLETE_TIME_ZONE": "Amerika/Sao Palo"}, "did you mean America/Sao_Paulo?"),
+        ({"ATHLETE_TIME_ZONE": "GMT+3"}, "is an offset, which knows no summer time"),
         ({"ATHLETE_TIME_ZONE": "Louisville"}, "America/Kentucky/Louisville or America/Louisville"),
     ],
     ids=[
@@ -225,6 +228,9 @@ def test_a_file_that_cannot_be_read_gets_one_sentence_and_leaves_nothing(
         "start date not a Monday",
         "future date",
         "unknown zone",
+        "misspelled city",
+        "misspelled zone",
+        "an offset, of which IANA has the sign the other way round",
         "a city twice",
     ],
 )
@@ -232,6 +238,12 @@ def test_a_wrong_setting_gets_one_sentence(called: Callable[..., Said], settings
     code, (line,) = called("status", **settings)
     assert code == 2
     assert says in line
+
+
+def test_an_import_of_nothing_simulates_nobody(called: Callable[..., Said]) -> None:
+    code, (line,) = called("import")
+    assert code == 2
+    assert "say what to import: files, or a simulated cohort by --athletes or --years" in line
 
 
 def test_several_files_are_imported_in_turn_and_a_bad_one_is_named(called: Callable[..., Said], tmp_path: Path) -> None:
@@ -245,8 +257,11 @@ def test_several_files_are_imported_in_turn_and_a_bad_one_is_named(called: Calla
     assert said.startswith("1 athlete, 2 silver activities: 0 accepted, 0 rejected, 2 not looked at yet")
 
 
-def test_a_zone_is_known_by_its_city() -> None:
-    assert Settings.load({"ATHLETE_TIME_ZONE": "sao paulo"}).time_zone == "America/Sao_Paulo"
+@pytest.mark.parametrize(
+    ("told", "zone"), [("sao paulo", "America/Sao_Paulo"), ("europe/berlin", "Europe/Berlin"), ("utc", "UTC")]
+)
+def test_a_zone_is_known_by_its_city_and_in_small_letters(told: str, zone: str) -> None:
+    assert Settings.load({"ATHLETE_TIME_ZONE": told}).time_zone == zone
 
 
 def test_a_port_that_another_program_has_is_refused(called: Callable[..., Said]) -> None:

@@ -88,6 +88,7 @@ def test_a_table_with_another_contract_is_made_anew(
         ("silver.strava_activities", "silver comes from upstream and is never made anew here"),
         ("strava_athlete", "silver comes from upstream and is never made anew here"),
         ("athlete_moods", "there is no table athlete_moods"),
+        ("athlete_rolling_feature", "did you mean feature_store.athlete_rolling_features"),
     ],
 )
 def test_silver_and_unknown_tables_are_refused(
@@ -135,7 +136,7 @@ def test_lost_files_and_a_broken_commit_are_healed_by_one_command(
 
     assert cli.main(["repair", "--dry-run"]) == 1
     told = capsys.readouterr().out
-    assert "feature_store.athlete_daily_features: 1 data files are missing or broken (month=2024-02/" in told
+    assert "feature_store.athlete_daily_features: 1 data file is missing or broken (month=2024-02/" in told
     assert "feature_store.athlete_rolling_features: 0000" in told
     assert cli.main(["repair"]) == 0
 

@@ -13,6 +13,7 @@ from athlete_assets import tables
 from athlete_assets.errors import InputError
 from athlete_assets.store.local import LocalStore
 from athlete_assets.tables import Table
+from athlete_assets.words import nearest
 
 Format = Literal["csv", "json", "parquet"]
 FORMATS: tuple[Format, ...] = ("csv", "json", "parquet")
@@ -26,8 +27,8 @@ def table_called(name: str) -> Table:
     found = [table for table in tables.ALL if name in (table.name, ".".join(table.path))]
     found = found[:1] if len(found) == 1 else [table for table in found if name == ".".join(table.path)]
     if not found:
-        known = ", ".join(".".join(table.path) for table in tables.ALL)
-        raise InputError(f"there is no one table {name}; the tables are: {SUMMARY}, {known}")
+        known = [SUMMARY, *(".".join(table.path) for table in tables.ALL)]
+        raise InputError(f"there is no one table {name}; {nearest(name, known, 'the tables are')}")
     return found[0]
 
 

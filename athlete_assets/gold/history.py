@@ -70,7 +70,9 @@ def history_text(found: list[dict[str, Any]], day: date | None) -> str:
         late = ", backfilled: made after its day" if row["is_backfilled"] else ""
         lines.append(f"{row['prediction_date'][:10]}  {said}  [{by}{late}]")
     if len(found) > SHOWN_DAYS:
-        lines.append(f"... and {len(found) - SHOWN_DAYS} earlier days; --json gives all, --day one with its features")
+        lines.append(
+            f"... and {counted(len(found) - SHOWN_DAYS, 'earlier day')}; --json gives all, --day one with its features"
+        )
     for row in found if day else []:
         if row["p_disruption_14d"] is not None:
             lines.append(f"A training disruption within 14 days: {row['p_disruption_14d']:.0%}")

@@ -36,6 +36,7 @@ from athlete_assets.silver.simulator import SilverBatch
 from athlete_assets.store.athletes import EVERYONE
 from athlete_assets.store.local import LocalStore
 from athlete_assets.store.pieces import pieces
+from athlete_assets.words import counted
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -113,7 +114,7 @@ def as_text(report: dict[str, Any]) -> str:
     if "population_line" in report:
         made = report["population_line"]["athletes"]
         lines += [
-            f"The population line was fitted on {made} athletes; where these are among them its figures flatter",
+            f"The population line was fitted on {counted(made, 'athlete')}; where these are among them it flatters",
             "",
         ]
     for name, figures in report["time_estimator"].items():

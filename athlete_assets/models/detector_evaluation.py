@@ -23,6 +23,7 @@ from athlete_assets.models.overtraining_detector import (
 from athlete_assets.models.promotion import Decision
 from athlete_assets.models.registry import Serving
 from athlete_assets.models.splits import ATHLETE_FOLDS
+from athlete_assets.words import counted
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -251,7 +252,7 @@ def as_text(title: str, report: dict[str, Any]) -> str:
         return f"{title}\n  abstains: {report['abstained']}"
     lines = [
         title,
-        f"  {report['evenings']} evenings of {report['athletes']} athletes; "
+        f"  {counted(report['evenings'], 'evening')} of {counted(report['athletes'], 'athlete')}; "
         f"{report['base_rate']:.0%} were followed by a disruption",
         f"  AUC {_of(report['auc'])} [{_of(report['auc_low'])}, {_of(report['auc_high'])}], between evenings of one "
         f"athlete {_of(report['auc_within_athletes'])}",

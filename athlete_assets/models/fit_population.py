@@ -40,6 +40,7 @@ from athlete_assets.models.time_estimator import (
 from athlete_assets.models.training_set import design_matrix
 from athlete_assets.settings import Settings
 from athlete_assets.silver import simulator
+from athlete_assets.words import counted
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -173,7 +174,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     found = fit(labelled, kind)
     out = given.out or file_of(kind)
     out.write_text(found.as_json())
-    print(f"{found.figures['efforts']} efforts of {found.figures['athletes']} athletes; written to {out}")
+    efforts, athletes = counted(found.figures["efforts"], "effort"), counted(found.figures["athletes"], "athlete")
+    print(f"{efforts} of {athletes}; written to {out}")
     for name, part in found.figures["distances"].items():
         gain = part["below_strongest_formula"]
         print(

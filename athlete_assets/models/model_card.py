@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from athlete_assets.models import promotion, registry
 from athlete_assets.models.model_spec import ModelSpec
 from athlete_assets.settings import Settings
+from athlete_assets.words import counted
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -119,7 +120,7 @@ def as_markdown(card: ModelCard) -> str:
         kinds = ", ".join(f"{name} {rows}" for name, rows in labels["kinds"].items())
         lines += [
             f"Labels: {labels['train']} learned from{f' ({kinds})' if kinds else ''}, {labels['holdout']} held out, of "
-            f"{labels['athletes']} athletes, {labels['first_day']} to {labels['last_day']}."
+            f"{counted(labels['athletes'], 'athlete')}, {labels['first_day']} to {labels['last_day']}."
         ]
     for part, distances in card.errors():
         lines += ["", f"| {part} | efforts | MAE s | mean APE | 80 % interval holds | below Riegel |", "|" + "---|" * 6]
@@ -136,7 +137,7 @@ def as_markdown(card: ModelCard) -> str:
             f"AUC {_told(found['auc'], '.3f')} [{_told(found['auc_low'], '.3f')}, {_told(found['auc_high'], '.3f')}]"
             + "".join(f", {_told(found[f'auc_{rival}_alone'], '.3f')} of {rival} alone" for rival in card.rivals())
             + f"; Brier {_told(found['brier'], '.4f')} beside {_told(found['brier_base_rate'], '.4f')} of the base "
-            f"rate; {found['evenings']} evenings of {found['athletes']} athletes.",
+            f"rate; {counted(found['evenings'], 'evening')} of {counted(found['athletes'], 'athlete')}.",
         ]
     if card.gate:
         lines += ["", "The gate:", *(f"- {sentence}" for sentence in card.gate)]

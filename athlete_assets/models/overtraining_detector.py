@@ -18,6 +18,7 @@ from pydantic import Field
 
 from athlete_assets.models.model_spec import Options, setting
 from athlete_assets.models.splits import TooLittleToLearnFrom
+from athlete_assets.words import counted, verb
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -129,15 +130,16 @@ def fit_counts(
 
 def usable_rows(rows: pd.DataFrame, options: OvertrainingDetectorOptions = DEFAULTS) -> pd.DataFrame:
     """The rows, all of them; raises TooLittleToLearnFrom where they cannot carry a detector."""
-    disrupted = int(rows["disrupted"].sum())
-    if len(rows) < options.min_evenings or rows["athlete_id"].nunique() < options.min_athletes:
+    disrupted, athletes = int(rows["disrupted"].sum()), rows["athlete_id"].nunique()
+    evenings = counted(len(rows), "evening")
+    if len(rows) < options.min_evenings or athletes < options.min_athletes:
         raise TooLittleToLearnFrom(
-            f"{len(rows)} evenings of {rows['athlete_id'].nunique()} athletes in training with a known outcome; "
+            f"{evenings} of {counted(athletes, 'athlete')} in training with a known outcome; "
             f"at least {options.min_evenings} of {options.min_athletes} are needed"
         )
     if min(disrupted, len(rows) - disrupted) < options.min_of_a_class:
         raise TooLittleToLearnFrom(
-            f"{disrupted} of {len(rows)} evenings were followed by a disruption; "
+            f"{disrupted:,} of {evenings} {verb(disrupted, 'was', 'were')} followed by a disruption; "
             f"at least {options.min_of_a_class} with and {options.min_of_a_class} without one are needed"
         )
     if rows[list(INPUTS)].isna().all(axis=None):

@@ -19,6 +19,7 @@ from athlete_assets.errors import ContractError
 from athlete_assets.formulas.race_times import clock
 from athlete_assets.models.time_estimator import TimeEstimator
 from athlete_assets.models.training_set import baseline_seconds, design_matrix
+from athlete_assets.words import counted
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -91,7 +92,7 @@ def _load(row: Row) -> str:
 def _effort(row: Row) -> str:
     return (
         f"Your best recent effort, {row['recent_effort_distance_m'] / 1000:.1f} km in "
-        f"{clock(row['recent_effort_time_s'])}, was {row['recent_effort_age_days']:.0f} days ago"
+        f"{clock(row['recent_effort_time_s'])}, was {counted(round(row['recent_effort_age_days']), 'day')} ago"
     )
 
 

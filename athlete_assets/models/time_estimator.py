@@ -25,6 +25,7 @@ from athlete_assets.models.labels import RACE
 from athlete_assets.models.model_spec import Options, setting
 from athlete_assets.models.splits import TooLittleToLearnFrom, athlete_folds
 from athlete_assets.models.training_set import INPUTS, baseline_seconds, design_matrix
+from athlete_assets.words import counted
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -304,7 +305,7 @@ def usable_rows(labelled: pd.DataFrame, options: TimeEstimatorOptions = DEFAULTS
     known = taught[taught["distance"].isin(DISTANCES)]
     if len(known) < options.min_labels or known["athlete_id"].nunique() < options.min_athletes:
         raise TooLittleToLearnFrom(
-            f"{len(known)} labels of {known['athlete_id'].nunique()} athletes with features; "
+            f"{counted(len(known), 'label')} of {counted(known['athlete_id'].nunique(), 'athlete')} with features; "
             f"at least {options.min_labels} of {options.min_athletes} are needed"
         )
     races = usable[usable["effort"] == RACE]

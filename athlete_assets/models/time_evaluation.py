@@ -23,6 +23,7 @@ from athlete_assets.models.registry import CHAMPION, Serving
 from athlete_assets.models.splits import ATHLETE_FOLDS
 from athlete_assets.models.time_estimator import DEFAULTS, DISTANCES, POPULATION, TimeEstimatorOptions
 from athlete_assets.models.training_set import baseline_seconds
+from athlete_assets.words import counted
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -225,8 +226,8 @@ class Paired:
         elif self.athletes < CLUSTERS:
             bound += ", by blocks of 60 days for there are few athletes"
         return (
-            f"mean APE {self.ours:.2%} against {self.theirs:.2%} of {rival} on {self.efforts} efforts of "
-            f"{self.athletes} athletes, {100 * (self.theirs - self.ours):+.2f} points better{bound}"
+            f"mean APE {self.ours:.2%} against {self.theirs:.2%} of {rival} on {counted(self.efforts, 'effort')} of "
+            f"{counted(self.athletes, 'athlete')}, {100 * (self.theirs - self.ours):+.2f} points better{bound}"
         )
 
 
@@ -309,7 +310,7 @@ def verdict(
             (
                 below["low"] > 0,
                 f"{below['mean_ape_below']:.0%} [{below['low']:.0%}, {below['high']:.0%}] below the strongest formula "
-                f"on {making['athletes']} athletes left out of its fit",
+                f"on {counted(making['athletes'], 'athlete')} left out of its fit",
             )
         )
         if against is None:
@@ -319,11 +320,11 @@ def verdict(
             found.append((against.high >= 0, f"{said}: {words}"))
     elif against is None or against.efforts < options.min_holdout:
         efforts = against.efforts if against else 0
-        found.append((False, f"only {efforts} efforts to judge by; {options.min_holdout} are needed"))
+        found.append((False, f"only {counted(efforts, 'effort')} to judge by; {options.min_holdout} are needed"))
     else:
         sentence = words
         if against.low <= 0 and against.needed is not None:
-            sentence += f": not enough to tell; about {against.needed} efforts would be"
+            sentence += f": not enough to tell; about {counted(against.needed, 'effort')} would be"
         found.append((against.low > 0, sentence))
     for name, times in rivals.items():
         rival = paired(scored, times)
@@ -484,13 +485,14 @@ def as_text(title: str, report: dict[str, Any]) -> str:
                 )
         gains = ", ".join(_below(its, method) for method, its in part["against"].items())
         lines.append(
-            f"{'':10}{part['athletes']} athletes; 80 % interval holds {part['coverage']:.0%}, "
+            f"{'':10}{counted(part['athletes'], 'athlete')}; 80 % interval holds {part['coverage']:.0%}, "
             f"width {part['width']:.0%} of the time; {gains}"
         )
         for group, its in part["groups"].items():
             if its["n"]:
+                efforts, athletes = counted(its["n"], "effort"), counted(its["athletes"], "athlete")
                 lines.append(
-                    f"{'':10}{group:14}{its['n']:6d} efforts of {its['athletes']} athletes: MAE {its['mae_s']:.0f} s, "
+                    f"{'':10}{group:14}{efforts:>14} of {athletes}: MAE {its['mae_s']:.0f} s, "
                     f"mean APE {its['mean_ape']:.1%}, {_below(its['strongest'], part['strongest']['formula'])}, "
                     f"interval holds {its['coverage']:.0%}"
                 )

@@ -18,6 +18,7 @@ from pyspark.sql import functions as F
 from athlete_assets import tables
 from athlete_assets.store.findings import Findings
 from athlete_assets.tables import Table
+from athlete_assets.words import counted, verb
 
 SHARE_TOLERANCE = 1e-9
 """Of the sum of five shares: rounding."""
@@ -94,7 +95,7 @@ def counts_add_up(read: int, accepted: int, rejected: int) -> CheckOutcome:
     """Each silver row of the window is either in activity_features or in the rejects."""
     return COUNTS_ADD_UP.outcome(
         read == accepted + rejected,
-        f"{read} silver rows were read: {accepted} accepted, {rejected} rejected, "
+        f"{counted(read, 'silver row')} {verb(read, 'was', 'were')} read: {accepted} accepted, {rejected} rejected, "
         f"{read - accepted - rejected} unaccounted for.",
         {"read": read, "accepted": accepted, "rejected": rejected},
     )
@@ -132,10 +133,11 @@ def _schema(table: Table, types: list[tuple[str, str]]) -> CheckOutcome:
 
 def _keys(name: str, table: Table, findings: Findings) -> CheckOutcome:
     with_nulls = {column: number for column, number in findings.nulls.items() if number}
-    doubled = findings.repeated_keys
+    doubled, rows = findings.repeated_keys, counted(findings.rows, "row")
     return KEYS.outcome(
         doubled == 0 and not with_nulls,
-        f"{name}: {doubled} of {findings.rows} rows repeat a key ({', '.join(table.keys) or 'it has none'}); "
+        f"{name}: {doubled} of {rows} {verb(doubled, 'repeats', 'repeat')} a key "
+        f"({', '.join(table.keys) or 'it has none'}); "
         f"required columns with nulls: {with_nulls or 'none'}.",
         {"rows": findings.rows, "repeated_keys": doubled, "columns_with_nulls": ", ".join(with_nulls) or "none"},
     )

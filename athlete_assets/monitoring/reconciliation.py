@@ -45,7 +45,9 @@ def activities_add_up(activities: DataFrame, daily: DataFrame) -> CheckOutcome:
     listed = "; ".join(f"{name} {one[name]:.6g} in the activities, {other[name]:.6g} in the days" for name in differing)
     return ACTIVITIES_ADD_UP.outcome(
         not differing,
-        f"The sums differ: {listed}." if differing else f"The sums over {one['activities']:.0f} activities agree.",
+        f"The sums differ: {listed}."
+        if differing
+        else f"The sums over {counted(round(one['activities']), 'activity')} agree.",
         {
             f"{name}_{side}": sums[name]
             for name in differing or ["activities"]
@@ -76,7 +78,7 @@ def weekly_is_sum_of_daily(daily: DataFrame, weekly: DataFrame) -> CheckOutcome:
     row = both.agg(_count(F.coalesce(wrong, F.lit(True))).alias("wrong"), F.count(F.lit(1)).alias("weeks")).collect()[0]
     return WEEKLY_IS_SUM_OF_DAILY.outcome(
         row["wrong"] == 0,
-        f"{row['wrong']} of {row['weeks']} weeks differ from the sum of their days, lack their days, or are missing.",
+        f"Not the sum of their days, or missing on one side: {row['wrong']} of {counted(row['weeks'], 'week')}.",
         {"weeks": row["weeks"], "wrong": row["wrong"]},
     )
 
@@ -107,8 +109,8 @@ def no_gaps(daily: DataFrame, activities: DataFrame, days: Days) -> CheckOutcome
     )
     return NO_GAPS.outcome(
         row["wrong"] == 0,
-        f"{row['wrong']} of {row['athletes']} athletes lack days of the window or have too many: missing days: "
-        f"{row['missing']}, surplus ones: {row['surplus']}.",
+        f"Athletes with missing or surplus days in the window: {row['wrong']} of {row['athletes']}; "
+        f"missing days: {row['missing']}, surplus ones: {row['surplus']}.",
         {
             "athletes": row["athletes"],
             "athletes_with_gaps": row["wrong"],

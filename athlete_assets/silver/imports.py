@@ -11,6 +11,7 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
+from difflib import get_close_matches
 from pathlib import Path
 
 import pyarrow as pa
@@ -187,10 +188,10 @@ def _recorded(
     if found.are_found_by_start:
         theirs = (known[each.digest] for each in outcomes if each.digest in known and each.measures is None)
         of_activities = _found_by_start(measured, activities, frozenset().union(*theirs))
-        if len(of_activities) < len(measured):
+        if left_out := len(measured) - len(of_activities):
             notes.append(
-                f"{len(measured) - len(of_activities)} recordings are of no activity of the export, or of one that has "
-                "another, and were left out; give them alone to have them all the same."
+                f"Left out: {counted(left_out, 'recording')} of no activity of the export, or of one that has another; "
+                "given alone, such files are taken all the same."
             )
         measured = of_activities
         unreadable = [each for each in unreadable if not each.is_other_kind]
@@ -313,11 +314,21 @@ def _named(athlete_id: str) -> str:
     return name
 
 
+def _missing(path: Path) -> str:
+    """What is said of a path that leads nowhere."""
+    if not path.parent.is_dir():
+        return f"{path}: there is no folder {path.parent}; say where the file lies"
+    folder = path.parent.resolve()
+    near = get_close_matches(path.name, [beside.name for beside in folder.iterdir()], n=1)
+    hint = f"did you mean {path.with_name(near[0])}?" if near else "say where it lies"
+    return f"{path}: there is no such file in {folder}; {hint}"
+
+
 def _check(path: Path) -> None:
     """Raises InputError where the path is no folder and no readable file."""
     try:
         if not path.exists():
-            raise InputError(f"{path}: there is no such file; give {accepted()}")
+            raise InputError(_missing(path))
         if path.is_dir():
             return
         if not path.is_file():

@@ -14,6 +14,7 @@ from athlete_assets.silver.imports import ImportedRuns
 from athlete_assets.silver.readers import apple_health, garmin_export, strava_export
 from athlete_assets.silver.readers.csv_text import enumerated
 from athlete_assets.store.local import LocalStore
+from athlete_assets.words import counted, verb
 
 ACCOUNTS = (strava_export.SOURCE, garmin_export.SOURCE, apple_health.SOURCE)
 SAME_PERSON_SHARE = 0.5
@@ -39,8 +40,9 @@ def refuse_strangers(store: LocalStore, runs: ImportedRuns) -> None:
     for name, count in equal.items():
         if name != athlete and count >= SAME_PERSON_SHARE * len(starts):
             raise InputError(
-                f"{count} of the {len(starts)} activities are in this home already, as those of {name!r}, and the file "
-                f"is of {athlete!r}; give --athlete {name} to go on with that name, or --athlete {athlete} to have both"
+                f"{count} of {counted(len(starts), 'activity')} {verb(count, 'is', 'are')} in this home already, as "
+                f"those of {name!r}, and the file is of {athlete!r}; give --athlete {name} to go on with that name, or "
+                f"--athlete {athlete} to have both"
             )
     if runs.owner == "nobody" and runs.kind == apple_health.SOURCE and equal and athlete not in equal:
         one = next(iter(equal)) if len(equal) == 1 else "ID"

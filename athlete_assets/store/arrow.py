@@ -15,6 +15,7 @@ from athlete_assets.days import Days, midnight
 from athlete_assets.errors import ContractError
 from athlete_assets.store.athletes import ID, Athletes
 from athlete_assets.store.findings import repeated_keys
+from athlete_assets.words import counted, verb
 
 ARROW_TYPES: dict[str, pa.DataType] = {
     tables.STRING: pa.string(),
@@ -101,7 +102,9 @@ def refuse_repeated_keys(rows: pa.Table, name: str, keys: Sequence[str]) -> None
     """Raises ContractError where two rows have the same keys; a table without keys may repeat anything."""
     repeated = repeated_keys(rows, keys)
     if repeated:
-        raise ContractError(f"{name}: {repeated} rows repeat the key ({', '.join(keys)})")
+        raise ContractError(
+            f"{name}: {counted(repeated, 'row')} {verb(repeated, 'repeats', 'repeat')} the key ({', '.join(keys)})"
+        )
 
 
 def refuse_outside(rows: pa.Table, table: tables.Table, days: Days | None) -> None:
@@ -127,8 +130,8 @@ def refuse_outside(rows: pa.Table, table: tables.Table, days: Days | None) -> No
     strangers = rows.num_rows - (pc.sum(belongs).as_py() or 0)
     if strangers:
         raise ContractError(
-            f"{'.'.join(table.path)}: {strangers} rows lie outside the window {days or 'of all days'} "
-            f"(by {table.day_column} and month) that they were to replace"
+            f"{'.'.join(table.path)}: {counted(strangers, 'row')} {verb(strangers, 'lies', 'lie')} outside the window "
+            f"{days or 'of all days'} (by {table.day_column} and month) that was to be replaced"
         )
 
 
@@ -139,8 +142,8 @@ def refuse_others(rows: pa.Table, table: tables.Table, athletes: Athletes | None
     strangers = rows.num_rows - (pc.sum(athletes.hold(rows.column(ID))).as_py() or 0)
     if strangers:
         raise ContractError(
-            f"{'.'.join(table.path)}: {strangers} rows are of others than the {athletes} whose rows they were to "
-            "replace"
+            f"{'.'.join(table.path)}: {counted(strangers, 'row')} {verb(strangers, 'is', 'are')} of others than the "
+            f"{athletes} whose rows were to be replaced"
         )
 
 

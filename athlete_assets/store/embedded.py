@@ -33,6 +33,7 @@ from athlete_assets.store.feature_store import (
 from athlete_assets.store.local import PRIMARY_KEYS_PROPERTY, TIMESTAMP_KEY_PROPERTY, LocalStore
 from athlete_assets.store.point_in_time import features_as_of, features_of
 from athlete_assets.store.session import engine_path
+from athlete_assets.words import counted
 
 if TYPE_CHECKING:
     from mlflow.models import ModelSignature
@@ -102,7 +103,7 @@ class EmbeddedFeatureStore(FeatureStore):
             raise ContractError(f"{name}: column {column} is in the frame or in the table, but not in both")
         for key in keys:
             if given.column(key).null_count:
-                raise ContractError(f"{name}: key {key} is null in {given.column(key).null_count} rows")
+                raise ContractError(f"{name}: key {key} is null in {counted(given.column(key).null_count, 'row')}")
         rows = fitted_to(given, schema, name, widen=False)
         refuse_repeated_keys(rows, name, keys)
         if mode == "overwrite":

@@ -19,6 +19,7 @@ from athlete_assets.store.delta_log import (
     move_aside,
     replace_by_nothing,
 )
+from athlete_assets.words import counted, verb
 
 
 @dataclass(frozen=True)
@@ -46,8 +47,9 @@ class Damage:
             names = ", ".join(file.name for file in self.log_files)
             parts.append(f"{names} cannot be read; the last good version is {self.last_good}")
         if self.data_files:
+            files = len(self.data_files)
             shown = ", ".join(self.data_files[:3]) + (", ..." if len(self.data_files) > 3 else "")
-            parts.append(f"{len(self.data_files)} data files are missing or broken ({shown})")
+            parts.append(f"{counted(files, 'data file')} {verb(files, 'is', 'are')} missing or broken ({shown})")
         return "; ".join(parts)
 
 

@@ -49,6 +49,7 @@ from athlete_assets.store.feature_store import (
 from athlete_assets.store.findings import Findings, finding_columns, findings_in_row
 from athlete_assets.store.sql import identifier, literal, quoted
 from athlete_assets.tables import Column, Table
+from athlete_assets.words import counted, verb
 
 if TYPE_CHECKING:
     from pyspark.sql import Column as SparkColumn
@@ -561,24 +562,27 @@ def _checked(
         counts.append(F.count_if(~athletes.column()).alias("others"))
     if keys:
         counts.append(F.count_distinct(*keys).alias("keys"))
-    counted = rows.agg(*counts).first()
-    assert counted is not None
-    findings = findings_in_row(counted.asDict(), table, counted["rows"] - counted["keys"] if keys else 0)
+    found = rows.agg(*counts).first()
+    assert found is not None
+    findings = findings_in_row(found.asDict(), table, found["rows"] - found["keys"] if keys else 0)
     for column, nulls in findings.nulls.items():
         if nulls:
             raise ContractError(f"{name}: column {column} has {nulls} nulls, the contract forbids them")
-    if counted["strangers"]:
+    if found["strangers"]:
         raise ContractError(
-            f"{name}: {counted['strangers']} rows lie outside the window {days or 'of all days'} "
-            f"(by {table.day_column} and month) that they were to replace"
+            f"{name}: {counted(found['strangers'], 'row')} {verb(found['strangers'], 'lies', 'lie')} outside "
+            f"the window {days or 'of all days'} (by {table.day_column} and month) that was to be replaced"
         )
-    if athletes is not None and counted["others"]:
+    if athletes is not None and found["others"]:
         raise ContractError(
-            f"{name}: {counted['others']} rows are of others than the {athletes} whose rows they were to replace"
+            f"{name}: {counted(found['others'], 'row')} {verb(found['others'], 'is', 'are')} of others than the "
+            f"{athletes} whose rows were to be replaced"
         )
-    if findings.repeated_keys:
-        raise ContractError(f"{name}: {findings.repeated_keys} rows repeat the key ({', '.join(keys)})")
-    return findings, int(counted["digest"]) % DIGESTS
+    if repeated := findings.repeated_keys:
+        raise ContractError(
+            f"{name}: {counted(repeated, 'row')} {verb(repeated, 'repeats', 'repeat')} the key ({', '.join(keys)})"
+        )
+    return findings, int(found["digest"]) % DIGESTS
 
 
 def _outside(table: Table, days: Days | None) -> SparkColumn:

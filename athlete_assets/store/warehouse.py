@@ -12,6 +12,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from athlete_assets.errors import AccessError, AthleteAssetsError, SettingsError, StoreError
+from athlete_assets.words import counted
 
 if TYPE_CHECKING:
     from databricks.sdk import WorkspaceClient
@@ -164,7 +165,9 @@ class Warehouse:
             part = api_call(f"part {following} of a result", chunk)
         promised = manifest.total_row_count if manifest is not None else None
         if promised is not None and promised != len(rows):
-            raise StoreError(f"SQL warehouse {self.id}: {len(rows)} of {promised} rows came: {_abridged(statement)}")
+            raise StoreError(
+                f"SQL warehouse {self.id}: {len(rows)} of {counted(promised, 'row')} came: {_abridged(statement)}"
+            )
         columns = manifest.schema.columns if manifest is not None and manifest.schema is not None else None
         return [str(column.name) for column in columns or []], rows
 

@@ -141,8 +141,8 @@ def test_the_gate(probability: str, champion: str | None, approved: bool) -> Non
     ("rows", "message"),
     [
         (evenings(athletes=4, weeks=50), "at least 300 of 5"),
-        (evenings().assign(disrupted=False), "0 of 1800 evenings"),
-        (evenings().assign(disrupted=True), "1800 of 1800 evenings"),
+        (evenings().assign(disrupted=False), "0 of 1,800 evenings"),
+        (evenings().assign(disrupted=True), "1,800 of 1,800 evenings"),
         (evenings().assign(**dict.fromkeys(INPUTS, np.nan)), "athlete_rolling_features does not reach"),
     ],
     ids=["few", "none disrupted", "all disrupted", "no features"],

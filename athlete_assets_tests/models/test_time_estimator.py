@@ -225,7 +225,7 @@ def test_a_group_of_whom_the_strongest_formula_knows_nothing_is_told_without_it(
     """The run by effort is of an athlete without another effort in 180 days."""
     rows = two_runs().assign(riegel=[np.nan, 990.0])
     text = time_evaluation.as_text("holdout", time_evaluation.figures(rows))
-    assert "1 efforts of 1 athletes: MAE 100 s, mean APE 10.0%, riegel predicts none, interval holds 100%" in text
+    assert "1 effort of 1 athlete: MAE 100 s, mean APE 10.0%, riegel predicts none, interval holds 100%" in text
 
 
 def test_each_athlete_has_reasons_of_his_own_one_a_line(

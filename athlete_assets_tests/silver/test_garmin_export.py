@@ -154,7 +154,7 @@ def test_recordings_find_their_activities_by_their_starts(tmp_path: Path, as_a: 
     assert runs.recordings["activity_id"].to_pylist() == [11]
     assert set(runs.splits["activity_id"].to_pylist()) == set(runs.best_efforts["activity_id"].to_pylist()) == {11}
     assert runs.activities["start_date_local"].to_pylist()[0] == datetime(2024, 3, 4, 19)  # the watch knows better
-    assert "2 recordings are of no activity of the export" in " ".join(runs.notes)
+    assert "Left out: 2 recordings of no activity of the export" in " ".join(runs.notes)
     assert [line.partition(":")[0] for line in runs.unreadable] == ["905.fit"]
     assert OWNER not in " ".join([*runs.notes, *runs.unreadable])
 

@@ -333,12 +333,17 @@ def test_the_shared_real_runs_are_read_whole() -> None:
 
 
 def test_a_path_that_is_no_file_is_named(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"nowhere\.zip: there is no such file; give a Strava account export"):
+    with pytest.raises(InputError) as nowhere:
         read_runs(tmp_path / "nowhere.zip", SETTINGS)
+    assert str(nowhere.value) == f"{tmp_path}/nowhere.zip: there is no such file in {tmp_path}; say where it lies"
+    with pytest.raises(InputError, match=r"there is no folder .*/nofolder; say where the file lies"):
+        read_runs(tmp_path / "nofolder" / "a.zip", SETTINGS)
     with pytest.raises(InputError, match="holds no recording"):
         read_runs(tmp_path, SETTINGS)
     written(tmp_path, export(RUN), "activities.csv")
     assert read_runs(tmp_path, SETTINGS).activities.num_rows == 1  # an export that was unpacked
+    with pytest.raises(InputError, match=r"did you mean .*/activities\.csv\?"):
+        read_runs(tmp_path / "activites.csv", SETTINGS)
     with pytest.raises(InputError):
         read_runs(Path("a\0b"), SETTINGS)
     os.mkfifo(tmp_path / "pipe")

@@ -57,8 +57,9 @@ def test_without_its_reader_the_file_is_of_no_known_kind(tmp_path: Path) -> None
     path.write_text(DIARY)
     with pytest.raises(InputError, match=r"diary\.csv, line 1: has the columns .*'Member'"):
         imports.read_runs(path, Settings())
+    (empty := tmp_path / "empty.csv").touch()
     with pytest.raises(InputError, match=r"a Strava account export .*, or a CSV or Parquet file with the columns"):
-        imports.read_runs(tmp_path / "nowhere.csv", Settings())
+        imports.read_runs(empty, Settings())
 
 
 def test_a_name_has_one_number_everywhere() -> None:

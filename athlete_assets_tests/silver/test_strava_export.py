@@ -206,7 +206,7 @@ def test_uploads_competitions_and_recordings_are_told(tmp_path: Path) -> None:
     runs = imported(tmp_path, export(*rows))
     assert runs.activities["manual"].to_pylist() == [False, True, False, None]
     assert runs.activities["workout_type"].to_pylist() == [1, None, None, None]
-    assert any("2 of the 2 recordings that the export lists are not in it" in note for note in runs.notes)
+    assert any("2 of 2 recordings that the export lists are not in it" in note for note in runs.notes)
 
 
 def test_without_from_upload_an_activity_without_recording_is_manual(tmp_path: Path) -> None:
@@ -240,7 +240,7 @@ def test_sports_have_stravas_own_names(tmp_path: Path, found: str, sport: str) -
 def test_an_unknown_sport_keeps_its_spelling_and_is_told(tmp_path: Path) -> None:
     runs = imported(tmp_path, export({**RUN, "Activity Type": "Quidditch"}))
     assert only_row(runs)["sport_type"] == "Quidditch"
-    assert any("1 activities keep a sport that is unknown here: 'Quidditch'" in note for note in runs.notes)
+    assert any("1 activity keeps a sport that is unknown here: 'Quidditch'" in note for note in runs.notes)
 
 
 def test_no_word_stands_for_two_things() -> None:

@@ -386,8 +386,8 @@ def test_overwrite_replaces_the_table(shape: EmbeddedFeatureStore) -> None:
     [
         ("athlete_id string, ts timestamp, ctl double, runs bigint", [], "merge", "column note is in the frame or in"),
         ("athlete_id string, ts timestamp, ctl string, runs bigint, note string", [], "merge", "ctl is string, the"),
-        (None, [("a", START, 1.0, 1, ""), ("a", START, 2.0, 1, "")], "merge", "rows repeat the key"),
-        (None, [("a", None, 1.0, 1, "")], "merge", "key ts is null in 1 rows"),
+        (None, [("a", START, 1.0, 1, ""), ("a", START, 2.0, 1, "")], "merge", "row repeats the key"),
+        (None, [("a", None, 1.0, 1, "")], "merge", "key ts is null in 1 row"),
         (None, [], "append", "mode 'append' must be merge or overwrite"),
     ],
 )

@@ -121,20 +121,20 @@ def filled(store: LocalStore) -> LocalStore:
 
 def test_rows_outside_the_window_are_refused(filled: LocalStore) -> None:
     rows = daily("a", [date(2024, 2, 1), date(2024, 3, 1)])
-    refused(filled, rows, span("2024-02-01", "2024-02-29"), "athlete_daily_features: 1 rows lie outside the window")
+    refused(filled, rows, span("2024-02-01", "2024-02-29"), "athlete_daily_features: 1 row lies outside the window")
 
 
 def test_a_row_in_the_wrong_month_is_refused(filled: LocalStore) -> None:
     """It would lie in a partition where no later read or replacement of its day looks."""
     rows = daily("a", [date(2024, 2, 1)])
     misplaced = rows.set_column(rows.column_names.index("month"), "month", pa.array(["2024-01"]))
-    refused(filled, misplaced.cast(arrow_schema(tables.DAILY)), JANUARY_TO_MARCH, "1 rows lie outside")
-    refused(filled, misplaced.cast(arrow_schema(tables.DAILY)), None, "1 rows lie outside")
+    refused(filled, misplaced.cast(arrow_schema(tables.DAILY)), JANUARY_TO_MARCH, "1 row lies outside")
+    refused(filled, misplaced.cast(arrow_schema(tables.DAILY)), None, "1 row lies outside")
 
 
 def test_repeated_keys_are_refused(filled: LocalStore) -> None:
     twice = pa.concat_tables([daily("a", [date(2024, 2, 1)])] * 2)
-    refused(filled, twice, JANUARY_TO_MARCH, r"1 rows repeat the key \(athlete_id, activity_date\)")
+    refused(filled, twice, JANUARY_TO_MARCH, r"1 row repeats the key \(athlete_id, activity_date\)")
 
 
 @pytest.mark.parametrize(

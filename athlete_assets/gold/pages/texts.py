@@ -142,10 +142,10 @@ TEXTS: Mapping[str, Mapping[str, str]] = {
     "week": {"en": "Week of", "pt": "Semana de"},
     "volume_title": {"en": "Weekly volume and time in zones", "pt": "Volume semanal e tempo por zona"},
     "volume_alt": {
-        "en": "Kilometres by week, {count} weeks. Mean of the last four full weeks: {recent} km; of the 52 before "
-        "{day}: {year} km.",
-        "pt": "Quilômetros por semana, {count} semanas. Média das últimas quatro semanas completas: {recent} km; das "
-        "52 antes de {day}: {year} km.",
+        "en": "Kilometres by week, weeks shown: {count}. Mean of the last four full weeks: {recent} km; of the 52 "
+        "before {day}: {year} km.",
+        "pt": "Quilômetros por semana, semanas mostradas: {count}. Média das últimas quatro semanas completas: "
+        "{recent} km; das 52 antes de {day}: {year} km.",
     },
     "km": {"en": "km", "pt": "km"},
     "hours": {"en": "Hours", "pt": "Horas"},
@@ -159,9 +159,9 @@ TEXTS: Mapping[str, Mapping[str, str]] = {
     "zones_alt": {"en": "Hours in each heart-rate zone by week.", "pt": "Horas em cada zona cardíaca por semana."},
     "calendar_title": {"en": "Load calendar", "pt": "Calendário de carga"},
     "calendar_alt": {
-        "en": "Load of each day of the last year: {active} days with activity, {rest} rest days; highest load {best} "
+        "en": "Load of each day of the last year: days with activity {active}, rest days {rest}; highest load {best} "
         "on {best_day}.",
-        "pt": "Carga de cada dia do último ano: {active} dias com atividade, {rest} de descanso; maior carga {best} em "
+        "pt": "Carga de cada dia do último ano: dias com atividade {active}, de descanso {rest}; maior carga {best} em "
         "{best_day}.",
     },
     "load": {"en": "Load", "pt": "Carga"},
@@ -175,9 +175,9 @@ TEXTS: Mapping[str, Mapping[str, str]] = {
         "mesma frequência é melhor.",
     },
     "easy_alt": {
-        "en": "Pace and heart rate of {count} easy runs, with monthly medians. First month: {first}; last month: "
+        "en": "Pace and heart rate of easy runs ({count}), with monthly medians. First month: {first}; last month: "
         "{last}.",
-        "pt": "Ritmo e frequência cardíaca de {count} corridas leves, com medianas mensais. Primeiro mês: {first}; "
+        "pt": "Ritmo e frequência cardíaca de corridas leves ({count}), com medianas mensais. Primeiro mês: {first}; "
         "último mês: {last}.",
     },
     "easy_none": {
@@ -243,8 +243,8 @@ TEXTS: Mapping[str, Mapping[str, str]] = {
     "time": {"en": "Time", "pt": "Tempo"},
     "outcomes_title": {"en": "Predicted against run", "pt": "Previsto contra corrido"},
     "outcomes_lead": {
-        "en": "{inside} of {count} efforts lay in the interval predicted before them; mean error {error}.",
-        "pt": "{inside} de {count} esforços ficaram no intervalo previsto antes deles; erro médio {error}.",
+        "en": "In the interval predicted before the effort: {inside} of {count}; mean error {error}.",
+        "pt": "No intervalo previsto antes do esforço: {inside} de {count}; erro médio {error}.",
     },
     "outcomes_backfilled": {
         "en": "All of these predictions were made after the efforts: they are shown, and not judged.",

@@ -248,7 +248,7 @@ class SourceFile:
             assert self._path is not None
             file = pq.ParquetFile(self._path)
         if file.metadata.num_rows > MAX_PARQUET_ROWS:
-            raise InputError(f"{self.name}: has {file.metadata.num_rows} rows; split it into smaller files")
+            raise InputError(f"{self.name}: has {file.metadata.num_rows:,} rows; split it into smaller files")
         return file
 
     @contextmanager

@@ -31,6 +31,7 @@ from athlete_assets.silver.recordings.batch import RecordingFile
 from athlete_assets.silver.recordings.formats import FILE_NAME
 from athlete_assets.silver.zones import zone_of_file
 from athlete_assets.store.arrow import arrow_schema
+from athlete_assets.words import counted, verb
 
 SOURCE = "strava_export"
 EXPORT_MEMBER = "activities.csv"
@@ -179,8 +180,9 @@ def _recordings(
     notes = []
     if missing:
         notes.append(
-            f"{missing} of the {sum(named)} recordings that the export lists are not in it, so their heart rates, "
-            "pauses and best efforts are unknown; give the whole zip or folder to have them read."
+            f"{missing} of {counted(sum(named), 'recording')} that the export lists {verb(missing, 'is', 'are')} not "
+            "in it: heart rates, pauses and best efforts there are unknown; give the whole zip or folder to "
+            "have them read."
         )
     return found, notes
 
@@ -274,7 +276,10 @@ def _notes(columns: dict[str, Cells], unknown_sports: Counter[str]) -> list[str]
         notes.append(f"The export has no column for {', '.join(name.replace('_', ' ') for name in lacking)}.")
     if unknown_sports:
         count = sum(unknown_sports.values())
-        notes.append(f"{count} activities keep a sport that is unknown here: {enumerated(unknown_sports, most=5)}.")
+        notes.append(
+            f"{counted(count, 'activity')} {verb(count, 'keeps', 'keep')} a sport that is unknown here: "
+            f"{enumerated(unknown_sports, most=5)}."
+        )
     return notes
 
 
@@ -386,8 +391,8 @@ def _metres(
         return last
     raise InputError(
         f"{table.file}, column {header}: is not in metres (as metres, the median speed would be {speed:.2g} m/s, and "
-        f"{crawling} activities would have crawled), and the file does not say whether it is in km or miles; ask "
-        "Strava for a new export, which has a second distance in metres"
+        f"{counted(crawling, 'activity')} would have crawled), and the file does not say whether it is in km or miles; "
+        "ask Strava for a new export, which has a second distance in metres"
     )
 
 

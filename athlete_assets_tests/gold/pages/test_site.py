@@ -60,7 +60,7 @@ def test_predictions_are_told_with_interval_change_and_how_they_fared(folder: Pa
     # on the last of 40 days 3000 - 39 s; 28 days before that 28 s more
     assert "10 km 49:21 47:41 – 51:01 4:56 /km −0:28" in words
     assert "From the learned model, version 7." in words
-    assert "0 of 1 efforts lay in the interval predicted before them; mean error 2.0 %" in words
+    assert "In the interval predicted before the effort: 0 of 1; mean error 2.0 %" in words
     assert "49:00 46:40 – 49:50 50:00 −2.0 % no" in words
 
 
@@ -284,7 +284,7 @@ def test_the_command_says_where_the_page_is_and_who_is_near_an_unknown_id(
 ) -> None:
     monkeypatch.setenv("ATHLETE_HOME", str(store.settings.home))
     assert main(["report"]) == 2
-    assert "make run fills it" in capsys.readouterr().err
+    assert "athlete-assets run fills it" in capsys.readouterr().err
     fill(store, "ann")
     assert main(["report", "--athlete", "ann"]) == 0
     address = capsys.readouterr().out.splitlines()[-1]
