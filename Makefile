@@ -8,6 +8,7 @@
 #   make check                      ruff and mypy
 #   make ui [PORT=3001]             the Dagster UI on this home
 #   make audit                      known weaknesses of the pinned packages, and their licences
+#   make image                      the image of the Dockerfile, built and its code loaded in it; needs Docker
 #   make test-client                the feature store with the newer client that a cluster may bring (CLIENT=0.18.2)
 PYTHON ?= python3
 VENV := .venv
@@ -33,7 +34,7 @@ BESIDE := java or slow
 FILES ?=
 SCALE ?= 1
 
-.PHONY: help run test test-all test-beside test-client stress check audit ui clean
+.PHONY: help run test test-all test-beside test-client stress check audit image ui clean
 .DELETE_ON_ERROR:
 
 help:
@@ -64,6 +65,10 @@ check: $(INSTALLED)
 audit: $(INSTALLED)
 	$(BIN)/uv tool run pip-audit@2.10.1 --disable-pip --no-deps --requirement constraints.txt
 	$(BIN)/python docs/licences.py --check
+
+image:
+	docker build --tag athlete-assets .
+	docker run --rm athlete-assets python -c "import athlete_assets.definitions, dagster_cloud, dagster_postgres"
 
 ui: $(INSTALLED)
 	$(BIN)/athlete-assets ui $(if $(PORT),--port $(PORT))

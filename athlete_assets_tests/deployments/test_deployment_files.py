@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import json
 import os
 import shutil
 import socket
@@ -13,7 +14,9 @@ import time
 from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
+import click
 import dagster as dg
 import pytest
 import yaml
@@ -136,13 +139,39 @@ def test_only_what_the_image_needs_is_sent_to_its_build() -> None:
     }
     allowed = {line[1:] for line in (ROOT / ".dockerignore").read_text().splitlines() if line.startswith("!")}
     assert copied == allowed
+    assert all((ROOT / name).exists() for name in copied)
+
+
+def test_what_the_containers_call_are_commands_that_there_are() -> None:
+    """The image's own command, those of the services, and their healthchecks, parsed as Dagster parses them."""
+    from dagster._cli import create_dagster_cli
+    from dagster._daemon.cli import create_dagster_daemon_cli
+    from dagster_webserver.cli import dagster_webserver
+
+    programs: dict[str, Any] = {
+        "dagster": create_dagster_cli(),
+        "dagster-daemon": create_dagster_daemon_cli(),
+        "dagster-webserver": dagster_webserver,
+    }
+    text = (ROOT / "Dockerfile").read_text()
+    called = [json.loads(line.removeprefix("CMD ")) for line in text.splitlines() if line.startswith("CMD ")]
+    for service in yaml.safe_load((DEPLOY / "compose.yaml").read_text())["services"].values():
+        called += [command] if (command := service.get("command")) else []
+        check = service.get("healthcheck", {}).get("test", [])
+        called += [check[1:]] if check[:1] == ["CMD"] else []
+    assert len(called) >= 4
+    for program, *words in called:
+        command = programs[program]
+        while isinstance(command, click.Group):
+            command, words = command.commands[words[0]], words[1:]
+        command.make_context(program, words)
 
 
 def test_the_workflow_runs_what_the_makefile_has() -> None:
     workflow = yaml.safe_load((ROOT / ".github/workflows/test.yml").read_text())
     makefile = (ROOT / "Makefile").read_text()
     commands = [step["run"] for job in workflow["jobs"].values() for step in job["steps"] if "run" in step]
-    assert {"make check", "make test", "make test-beside", "make audit"} <= set(commands)
+    assert {"make check", "make test", "make test-beside", "make audit", "make image"} <= set(commands)
     for command in commands:
         assert f"\n{command.split()[1]}:" in makefile
 
