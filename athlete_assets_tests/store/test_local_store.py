@@ -432,7 +432,5 @@ def test_sail_finds_no_table_below_a_folder_with_a_space(sail: SparkSession, tmp
 
 @pytest.mark.parametrize("folder", ["a[b", "a]b", "a^b", "a|b", "a\\b", "a%20b"])
 def test_a_home_that_delta_cannot_read_is_refused_by_name(folder: str, tmp_path: Path) -> None:
-    with pytest.raises(
-        SettingsError, match=r"ATHLETE_HOME=.*in a folder whose path holds (.|%20); give one"
-    ):
+    with pytest.raises(SettingsError, match=r"ATHLETE_HOME=.*in a folder whose path holds (.|%20); give one"):
         Settings.load({"ATHLETE_HOME": str(tmp_path / folder)})

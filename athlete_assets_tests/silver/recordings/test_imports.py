@@ -90,7 +90,7 @@ def test_recordings_that_an_export_lists_and_lacks_are_counted(tmp_path: Path, z
     (folder / "activities" / "2.gpx").unlink()
     runs = read_runs(folder, zoned)
     assert runs.recordings.num_rows == 2
-    assert any("1 of the 3 recordings" in note for note in runs.notes)
+    assert any("1 of 3 recordings that the export lists is not in it" in note for note in runs.notes)
 
 
 def test_a_name_that_leads_out_of_the_folder_leads_nowhere(tmp_path: Path, zoned: Settings) -> None:
