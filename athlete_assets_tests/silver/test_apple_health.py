@@ -10,6 +10,7 @@ from itertools import permutations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from athlete_assets import commands, tables
@@ -18,6 +19,7 @@ from athlete_assets.settings import Settings
 from athlete_assets.silver.imports import ImportedRuns, read_runs
 from athlete_assets.silver.landing import held
 from athlete_assets.silver.readers.apple_health import _parsed
+from athlete_assets.silver.recordings.formats import read_recording
 from athlete_assets.store.local import LocalStore
 from athlete_assets_tests.silver.exports import RUN, export
 from athlete_assets_tests.silver.recordings.files import Sample, gpx
@@ -285,6 +287,34 @@ def test_a_route_is_the_recording_of_its_workout(tmp_path: Path) -> None:
         archive.extractall(folder)
     for path in (folder, folder / "apple_health_export", folder / "apple_health_export" / "export.xml"):
         assert read(path).recordings["activity_id"].to_pylist() == [run["id"]]
+
+
+def test_a_route_has_the_heart_rate_of_the_records_inside_its_workout(tmp_path: Path) -> None:
+    """A record every 20 s: 130 bpm for 20 min, nothing for 10, then 160. A rate holds for 30 s, a sample for its 5."""
+    beats = [record("HeartRate", second / 60, 130 if second < 1200 else 160) for second in range(0, 2880, 20)]
+    beats = [text for number, text in enumerate(beats) if not 60 <= number < 90]
+    others = record("HeartRate", -1, 60) + record("HeartRate", 51, 200)
+    text = PROLOG + others + "".join(beats) + workout(inside=route("a.gpx")) + END
+    runs = read(zipped(tmp_path, text, routes=("a.gpx",)))
+    (recording,) = runs.recordings.to_pylist()
+    seconds = {30 + place: value for place, value in enumerate(recording["seconds_by_bpm"]) if value}
+    assert seconds == {130: 1210.0, 160: 1075.0}  # the samples from 0 to 1205 s, and from 1800 to 2870
+    assert {row["average_heartrate"] for row in runs.splits.to_pylist()[:3]} == {130.0}
+    # in another order it is the same; with other beats it is read again
+    turned = PROLOG + others + "".join(reversed(beats)) + workout(inside=route("a.gpx")) + END
+    assert read(zipped(tmp_path, turned, routes=("a.gpx",))).recordings["digest"].to_pylist() == [recording["digest"]]
+    without = read(zipped(tmp_path, PROLOG + workout(inside=route("a.gpx")) + END, routes=("a.gpx",)))
+    (bare,) = without.recordings.to_pylist()
+    assert bare["seconds_by_bpm"] is None
+    assert bare["digest"] != recording["digest"]
+
+
+def test_a_recording_keeps_the_heart_rate_that_it_has() -> None:
+    own = read_recording(gpx([Sample(0, 0.0, 120), Sample(5, 15.0)], start=START))
+    beats = ((int(START.timestamp()), 150.0),)
+    assert own.with_heart_rate(beats) is own
+    bare = read_recording(gpx([Sample(at, at * 3.0) for at in (0, 29, 30, 40)], start=START))
+    np.testing.assert_array_equal(bare.with_heart_rate(beats).bpm, [150, 150, np.nan, np.nan])
 
 
 def test_routes_that_the_file_does_not_name_are_found_by_their_start(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ The file is read once, as a stream. It lists records (of which only those of hea
 numbers) and then workouts, whose totals are attributes (`totalDistance`, until iOS 15) or WorkoutStatistics (since).
 Dates carry the offset of the phone that exported; where the athlete was says HKTimeZone. Workouts have no id: theirs is
 made of start, end and kind, so that it is the same in every export. Routes lie beside as GPX files, which know neither
-heart rate nor sport. Fields are those found in exports and in programs that read them.
+heart rate nor sport: these are the workout's. Fields are those found in exports and in programs that read them.
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ from athlete_assets.silver.readers.source_file import SourceFile
 from athlete_assets.silver.readers.strava_export import DEFAULT_ATHLETE
 from athlete_assets.silver.readers.strava_words import SEXES, folded
 from athlete_assets.silver.recordings.batch import RecordingFile
+from athlete_assets.silver.recordings.recording import Beats
 from athlete_assets.silver.sports import strava_sport
 from athlete_assets.store.arrow import arrow_schema
 
@@ -94,6 +95,20 @@ class _Health:
     """How hard it was, 1 to 10, by the workout's start."""
     me: Mapping[str, str] = field(default_factory=dict)
 
+    def sort_beats(self) -> None:
+        """By time, and by rate within a second: exports list the same records in different orders."""
+        at, bpm = np.frombuffer(self.beat_s, dtype=np.int64), np.frombuffer(self.beat_bpm, dtype=np.float32)
+        order = np.lexsort((bpm, at))
+        self.beat_s, self.beat_bpm = array("q", at[order].tobytes()), array("f", bpm[order].tobytes())
+
+    def beats_in(self, row: Mapping[str, Any]) -> slice:
+        """Which of the sorted records lie in a workout; none where its times are unknown."""
+        start, elapsed = row["start_date"], row["elapsed_time"]
+        if start is None or not elapsed:
+            return slice(0)
+        first = int(start.timestamp())
+        return slice(bisect_left(self.beat_s, first), bisect_left(self.beat_s, first + elapsed + 1))
+
 
 class AppleHealth:
     """Workouts of all kinds, with heart rate, climbing and routes."""
@@ -118,6 +133,7 @@ class AppleHealth:
         athlete_id = athlete_id or DEFAULT_ATHLETE
         parts = list(_parts(health.workouts))
         rows = _once([_row(each, athlete_id, health, where) for each in parts])
+        health.sort_beats()
         _add_heart_rates(rows, health)
         table = pa.Table.from_pylist([row for row, _ in rows], arrow_schema(tables.STRAVA_ACTIVITIES))
         found = [Part(tables.STRAVA_ACTIVITIES, table, where, [each.number for _, each in rows], "workout")]
@@ -127,7 +143,7 @@ class AppleHealth:
             row = {**nothing, "athlete_id": athlete_id, **stated}
             statement = pa.Table.from_pylist([row], arrow_schema(tables.STRAVA_ATHLETE))
             found.append(Part(tables.STRAVA_ATHLETE, statement, where, [1], "entry"))
-        recordings, are_named = _recordings(file, rows)
+        recordings, are_named = _recordings(file, rows, health)
         return Found(
             found,
             notes,
@@ -438,16 +454,10 @@ def _clock(start: datetime | None, zone: str | None) -> tuple[datetime | None, s
 
 def _add_heart_rates(rows: Sequence[tuple[dict[str, Any], _Workout]], health: _Health) -> None:
     """Mean and maximum of the records inside a workout that states none."""
-    at, bpm = np.frombuffer(health.beat_s, dtype=np.int64), np.frombuffer(health.beat_bpm, dtype=np.float32)
-    order = np.argsort(at, kind="stable")
-    at, bpm = at[order], bpm[order]
+    bpm = np.frombuffer(health.beat_bpm, dtype=np.float32)
     for row, _ in rows:
-        start, elapsed = row["start_date"], row["elapsed_time"]
-        if row["average_heartrate"] is not None or start is None or not elapsed:
-            continue
-        first = int(start.timestamp())
-        beats = bpm[bisect_left(at, first) : bisect_left(at, first + elapsed + 1)]
-        if len(beats) >= LEAST_BEATS:
+        beats = bpm[health.beats_in(row)]
+        if row["average_heartrate"] is None and len(beats) >= LEAST_BEATS:
             row["average_heartrate"] = round(float(beats.mean(dtype=np.float64)), 3)
             row["max_heartrate"] = float(beats.max())
 
@@ -460,14 +470,19 @@ def _stated(me: Mapping[str, str]) -> dict[str, Any]:
     return {name: value for name, value in stated.items() if value is not None}
 
 
-def _recordings(file: SourceFile, rows: Sequence[tuple[dict[str, Any], _Workout]]) -> tuple[list[RecordingFile], bool]:
-    """The routes beside the XML, each with its activity, and whether the XML names them: older ones do not."""
+def _recordings(
+    file: SourceFile, rows: Sequence[tuple[dict[str, Any], _Workout]], health: _Health
+) -> tuple[list[RecordingFile], bool]:
+    """The routes beside the XML, and whether the XML names them: older ones do not.
+
+    One that is named has its activity, and the heart rate of the records inside of it.
+    """
     routes = file if file.form in ("zip", "folder") else file.folder and file.folder.in_folder(ROUTES)
     if routes is None:
         return [], True
     there = {PurePosixPath(each.name.replace("\\", "/")).name: each for each in routes.recordings}
     named = [
-        replace(there[name], name=name, activity_id=row["id"], sport=row["sport_type"])
+        replace(there[name], name=name, activity_id=row["id"], sport=row["sport_type"], beats=_beats(health, row))
         for row, of in rows
         if row["id"] is not None
         for name in (PurePosixPath(path).name for path in of.routes[:1])
@@ -476,3 +491,8 @@ def _recordings(file: SourceFile, rows: Sequence[tuple[dict[str, Any], _Workout]
     if named or not there:
         return named, True
     return [replace(each, name=name) for name, each in there.items()], False
+
+
+def _beats(health: _Health, row: Mapping[str, Any]) -> Beats:
+    inside = health.beats_in(row)
+    return tuple(zip(health.beat_s[inside], health.beat_bpm[inside], strict=True))

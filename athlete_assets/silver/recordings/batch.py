@@ -16,7 +16,7 @@ from pathlib import Path
 
 from athlete_assets.silver.recordings.formats import MAX_BYTES, content_digest, read_recording, unpacked
 from athlete_assets.silver.recordings.measures import Measures, measured
-from athlete_assets.silver.recordings.recording import NoActivityError, UnreadableError
+from athlete_assets.silver.recordings.recording import Beats, NoActivityError, UnreadableError
 from athlete_assets.silver.sports import family, strava_sport
 from athlete_assets.terminal import bar
 
@@ -42,6 +42,8 @@ class RecordingFile:
     """The activity that it belongs to; None where the recording is all there is of it."""
     sport: str | None = None
     """What the source says of it; None leaves it to the recording."""
+    beats: Beats = ()
+    """The heart rate where the source keeps it elsewhere; a recording's own comes first."""
 
     def content(self) -> bytes:
         """Raises UnreadableError."""
@@ -84,11 +86,11 @@ def outcome(file: RecordingFile, known: Known) -> Outcome:
     digest = None
     try:
         content = unpacked(file.content())
-        digest = content_digest(content)
+        digest = content_digest(content, file.beats)
         of = known.get(digest, frozenset())
         if file.activity_id in of or (file.activity_id is None and of):
             return Outcome(file, digest)
-        recording = read_recording(content)
+        recording = read_recording(content).with_heart_rate(file.beats)
         return Outcome(file, digest, measured(recording, family(file.sport or strava_sport(recording.sport))))
     except UnreadableError as error:
         return Outcome(file, digest, reason=str(error), is_other_kind=isinstance(error, NoActivityError))

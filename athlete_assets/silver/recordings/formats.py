@@ -7,7 +7,7 @@ import re
 import zlib
 
 from athlete_assets.silver.recordings.fit import fit_recording, is_fit
-from athlete_assets.silver.recordings.recording import Recording, UnreadableError
+from athlete_assets.silver.recordings.recording import Beats, Recording, UnreadableError
 from athlete_assets.silver.recordings.tracks import is_xml, xml_recording
 
 FILE_NAME = re.compile(r"\.(fit|gpx|tcx)(\.gz)?$", re.IGNORECASE)
@@ -43,9 +43,13 @@ def looks_recorded(head: bytes) -> bool:
     return is_fit(head) or (is_xml(head) and re.search(rb"<\s*(\w+:)?(gpx|TrainingCenterDatabase)\b", head) is not None)
 
 
-def content_digest(data: bytes) -> str:
-    """By which a recording is known again: SHA-256 of its unpacked bytes, so that packing it changes nothing."""
-    return hashlib.sha256(data).hexdigest()
+def content_digest(data: bytes, beats: Beats = ()) -> str:
+    """By which a recording is known again: SHA-256 of its unpacked bytes, so that packing it changes nothing, and of
+    the heart rate that it was given, so that it is read again where that changes."""
+    digest = hashlib.sha256(data)
+    if beats:
+        digest.update(repr(beats).encode())
+    return digest.hexdigest()
 
 
 def unpacked(data: bytes) -> bytes:

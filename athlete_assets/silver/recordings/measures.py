@@ -16,14 +16,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from athlete_assets.formulas.grade import STEEPEST_GRADE, flat_metres_per_metre
-from athlete_assets.silver.recordings.recording import Floats, Recording, Span
+from athlete_assets.silver.recordings.recording import LONGEST_STEP_S, Floats, Recording, Span
 
 Mask = NDArray[np.bool_]
 
 LOWEST_BPM, HIGHEST_BPM = 30, 230
 """The first and the last of the heart rates that are counted; others are a sensor's mistake."""
-LONGEST_STEP_S = 30.0
-"""s; what a sample said does not hold for longer. Devices that save space write one in 7 s or so."""
 STANDING_MPS = 0.5
 STANDING_AROUND_S = 5.0
 """s before and after a moment over which the speed is taken: distances come in jumps from second to second."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,12 +11,16 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float64]
 Span = tuple[float, float]
 """s since 1970-01-01 UTC, from and to."""
+Beats = tuple[tuple[int, float], ...]
+"""Heart rates in order of time: s since 1970-01-01 UTC, and bpm."""
 
 EARTH_RADIUS_M = 6_371_008.8
 FIRST_YEAR_S = 946_684_800.0
 """2000-01-01 UTC; a device that says an earlier time has lost its clock, or counts from when it was switched on."""
 LONGEST_DAYS = 7
 LEAST_SAMPLES = 2
+LONGEST_STEP_S = 30.0
+"""s; what a sample said does not hold for longer. Devices that save space write one in 7 s or so."""
 QUARTER_HOUR_S = 900
 OFFSET_SLACK_S = 120.0
 """s; local and UTC time of a device are written this far apart from a whole quarter of an hour at most."""
@@ -61,6 +65,18 @@ class Recording:
     def has_date(self) -> bool:
         """Whether its times are those of a calendar; without, only differences of times mean anything."""
         return bool(self.time_s[0] >= FIRST_YEAR_S)
+
+    def with_heart_rate(self, beats: Beats) -> Recording:
+        """With a heart rate that was written elsewhere; as it is where it has one of its own.
+
+        A beat's rate holds until the next one, for LONGEST_STEP_S at most.
+        """
+        if not beats or np.isfinite(self.bpm).any():
+            return self
+        at, bpm = np.array(beats, dtype=np.float64).T
+        last = np.searchsorted(at, self.time_s, side="right") - 1
+        is_known = (last >= 0) & (self.time_s - at[last] < LONGEST_STEP_S)
+        return replace(self, bpm=np.where(is_known, bpm[last], np.nan))
 
 
 @dataclass(frozen=True)
