@@ -66,6 +66,28 @@ def test_the_last_import_is_taken_back_and_then_the_one_before(
     assert "no import" in capsys.readouterr().err
 
 
+def test_a_race_list_stays_in_force_when_imports_after_it_are_taken_back(home: LocalStore, tmp_path: Path) -> None:
+    """The race is entered, then one of the runs, then changed by its source: each way back leaves one race."""
+
+    def races() -> list[tuple[str, float]]:
+        rows = home.rows(tables.STRAVA_ACTIVITIES).to_pylist()
+        return [(row["source"], row["elapsed_time"]) for row in rows if row["workout_type"] == 1]
+
+    imported(tmp_path, "first.csv", export(LATER))
+    imported(tmp_path, "races.csv", "date,distance,time\n2022-06-09,10,41:30\n")
+    before = [held(home)]
+    assert races() == [(tables.OWN_WORD, 2490.0)]
+    run = {**RUN, "Distance": ("10.05", "10050.0"), "Elapsed Time": ("2495", "2495.0"), "Moving Time": "2490.0"}
+    imported(tmp_path, "second.csv", export(run, LATER))
+    before.append(held(home))
+    assert races() == [("strava_export", 2495.0)]
+    imported(tmp_path, "third.csv", export({**run, "Elapsed Time": ("2500", "2500.0")}, LATER))
+    assert races() == [("strava_export", 2500.0)]
+    for state in reversed(before):
+        import_log.undo(home)
+        assert held(home) == state
+
+
 def test_races_statements_and_dropped_activities_come_back(
     home: LocalStore, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
