@@ -95,8 +95,8 @@ def counts_add_up(read: int, accepted: int, rejected: int) -> CheckOutcome:
     """Each silver row of the window is either in activity_features or in the rejects."""
     return COUNTS_ADD_UP.outcome(
         read == accepted + rejected,
-        f"{counted(read, 'silver row')} {verb(read, 'was', 'were')} read: {accepted} accepted, {rejected} rejected, "
-        f"{read - accepted - rejected} unaccounted for.",
+        f"{counted(read, 'silver row')} {verb(read, 'was', 'were')} read: {accepted:,} accepted, "
+        f"{rejected:,} rejected, {read - accepted - rejected:,} unaccounted for.",
         {"read": read, "accepted": accepted, "rejected": rejected},
     )
 
