@@ -271,7 +271,7 @@ class _Runs:
         class OfEachAthlete(BaseIndexer):  # type: ignore[misc]
             """The last `days` values of the athlete whose column, one below the other, a value is in."""
 
-            def get_window_bounds(
+            def get_window_bounds(  # type: ignore[override]  # NumPy 2.2 has shapes in its types
                 self,
                 num_values: int = 0,
                 min_periods: int | None = None,

@@ -244,7 +244,7 @@ def _named(
     colons = np.concatenate([np.full(1, -1), np.flatnonzero(byte == ord(":"))])
     start = np.maximum(start, colons[np.searchsorted(colons, end) - 1] + 1)
     length = end - start
-    words = np.ndarray((len(byte) - 7,), "<u8", byte, strides=(1,))
+    words: NDArray[np.uint64] = np.ndarray((len(byte) - 7,), "<u8", byte, strides=(1,))
     low = words[start] & _MASKS[np.minimum(length, 8)]
     high = words[np.minimum(start + 8, len(words) - 1)] & _MASKS[np.clip(length - 8, 0, 8)]
     padded = np.frombuffer(b"".join(name.encode().ljust(LONGEST_NAME, b"\0") for name in names), "<u8").reshape(-1, 2)
