@@ -5,6 +5,8 @@
 #   make test-all                   that, then what starts Apache Spark, daemon, webserver, clusters, PostgreSQL,
 #                                   and test-client
 #   make stress                     kills, faults, 2,000 ticks; SCALE=0.05 is a short form, SCALE=20 takes hours
+#   make bench [SIZE=full]          what each part costs, beside polars and DuckDB: minutes, SIZE=full hours;
+#                                   SCRIPTS="feature_build checks" runs those alone
 #   make check                      ruff and mypy
 #   make ui [PORT=3001]             the Dagster UI on this home
 #   make audit                      known weaknesses of the pinned packages, and their licences
@@ -33,8 +35,10 @@ TESTS := $(PYTEST) -n 2 --dist loadfile --no-loadscope-reorder --durations=10
 BESIDE := java or slow
 FILES ?=
 SCALE ?= 1
+SIZE ?= small
+SCRIPTS ?=
 
-.PHONY: help run test test-all test-beside test-client stress check audit image ui clean
+.PHONY: help run test test-all test-beside test-client stress bench check audit image ui clean
 .DELETE_ON_ERROR:
 
 help:
@@ -53,6 +57,9 @@ test-beside: $(INSTALLED)
 
 stress: $(INSTALLED)
 	STRESS_SCALE=$(SCALE) $(PYTEST) -m stress athlete_assets_tests/stress
+
+bench: $(VENV)/.bench
+	$(BIN)/python benchmarks/bench.py $(SIZE) $(SCRIPTS)
 
 test-client: $(CLIENT_VENV)/.installed
 	$(CLIENT_VENV)/bin/python -m pytest -n 2 --dist loadfile $(CLIENT_TESTS)
@@ -80,6 +87,10 @@ $(INSTALLED): pyproject.toml constraints.txt
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet uv
 	$(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python -c constraints.txt -e ".[test]"
+	@touch $@
+
+$(VENV)/.bench: $(INSTALLED)
+	$(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python -c constraints.txt -e ".[test,bench]"
 	@touch $@
 
 $(CLIENT_VENV)/.installed: $(CLIENT_PINS) $(INSTALLED)

@@ -7,7 +7,6 @@ the rows being written (`findings`), and everything after the last commit. Print
 
 from __future__ import annotations
 
-import argparse
 import statistics
 import tempfile
 import time
@@ -17,20 +16,13 @@ from pathlib import Path
 from typing import Any
 
 from cohort import LAST, Assets, home
+from feature_build import STEPS
+from usage import options
 
-from athlete_assets import tables
 from athlete_assets.assets import builder
 from athlete_assets.days import Days, monday_of
 from athlete_assets.store import local
 from athlete_assets.store.local import LocalStore
-
-STEPS: dict[str, list[tables.Table]] = {
-    "activity": [tables.ACTIVITY, tables.REJECTS],
-    "daily": [tables.DAILY],
-    "weekly": [tables.WEEKLY],
-    "rolling": [tables.ROLLING],
-    "performance": [tables.PERFORMANCE],
-}
 
 
 class Clock:
@@ -77,18 +69,14 @@ class Clock:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--athletes", type=int, default=300)
-    parser.add_argument("--years", type=float, default=2.0)
-    parser.add_argument("--repeats", type=int, default=3)
-    options = parser.parse_args()
+    asked = options(__doc__, athletes=300, years=2.0, repeats=3).parse_args()
     clock = Clock()
     clock.watch()
     steps: dict[str, list[float]] = defaultdict(list)
     checks: dict[str, list[float]] = defaultdict(list)
-    for _ in range(options.repeats):
+    for _ in range(asked.repeats):
         with tempfile.TemporaryDirectory(prefix="bench_checks_") as folder:
-            settings = home(Path(folder), options.athletes, options.years)
+            settings = home(Path(folder), asked.athletes, asked.years)
             assets = Assets(settings)
             assets.store.spark.range(1).toArrow()  # the session's start is no step's cost
             for name, selected in STEPS.items():
@@ -98,7 +86,7 @@ def main() -> None:
                 steps[name].append(clock.last_result - clock.first_read)
                 checks[name].append(clock.last_result - clock.last_commit + clock.in_findings)
             assets.instance.dispose()
-    print(f"{options.athletes} athletes x {options.years:g} years, median of {options.repeats}")
+    print(f"{asked.athletes} athletes x {asked.years:g} years, median of {asked.repeats}")
     print(f"{'step':<14}{'CPU s':>8}{'checks':>8}{'share':>8}")
     for name in (*STEPS, "all"):
         names = STEPS if name == "all" else (name,)

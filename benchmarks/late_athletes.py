@@ -9,7 +9,6 @@ prints the median of the repeats.
 
 from __future__ import annotations
 
-import argparse
 import json
 import statistics
 import tempfile
@@ -18,6 +17,7 @@ from datetime import timedelta
 from pathlib import Path
 
 from cohort import LAST, Assets, home
+from usage import options
 
 from athlete_assets import tables
 from athlete_assets.days import Days, monday_of
@@ -27,30 +27,24 @@ BY_DAY = [*tables.DAILY_TABLES, *tables.STATE_TABLES]
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--athletes", type=int, default=300)
-    parser.add_argument("--years", type=float, default=1.0)
-    parser.add_argument("--late", type=int, default=3)
-    parser.add_argument("--days", type=int, default=60)
-    parser.add_argument("--repeats", type=int, default=3)
-    options = parser.parse_args()
+    asked = options(__doc__, athletes=300, years=1.0, late=3, days=60, repeats=3).parse_args()
     with tempfile.TemporaryDirectory(prefix="bench_late_") as folder:
-        settings = home(Path(folder), options.athletes, options.years)
+        settings = home(Path(folder), asked.athletes, asked.years)
         assets = Assets(settings)
         assets.run(BY_DAY, Days(settings.start_date, LAST))
         assets.run([tables.WEEKLY], Days(settings.start_date, monday_of(LAST)))
-        window = Days(LAST - timedelta(days=options.days), LAST)
+        window = Days(LAST - timedelta(days=asked.days), LAST)
         weeks = Days(monday_of(window.first), monday_of(LAST))
-        few = json.dumps([f"athlete-{number:06d}" for number in range(options.late)])
+        few = json.dumps([f"athlete-{number:06d}" for number in range(asked.late)])
         spent: dict[str, list[float]] = {"of all": [], "of the late": []}
-        for _ in range(options.repeats):
+        for _ in range(asked.repeats):
             for name, tags in (("of all", {}), ("of the late", {ATHLETES: few})):
                 began = time.process_time()
                 assets.run(BY_DAY, window, **tags)
                 assets.run([tables.WEEKLY], weeks, **tags)
                 spent[name].append(time.process_time() - began)
         assets.instance.dispose()
-    print(f"{options.late} late of {options.athletes} athletes, {options.days} days ago, median of {options.repeats}")
+    print(f"{asked.late} late of {asked.athletes} athletes, {asked.days} days ago, median of {asked.repeats}")
     for name, seconds in spent.items():
         print(f"{name:<12}{statistics.median(seconds):>8.2f} CPU s")
 

@@ -10,9 +10,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import resource
-import subprocess
-import sys
 import tempfile
 import time
 from datetime import date, timedelta
@@ -21,6 +18,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+from usage import in_its_own_process, options, peak_mb
 
 from athlete_assets import tables
 from athlete_assets.gold.metrics_summary import metrics_summary
@@ -40,9 +38,7 @@ MICROSECONDS_A_DAY = 86_400_000_000
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--athletes", type=int, default=1000)
-    parser.add_argument("--years", type=float, default=3.0)
+    parser = options(__doc__, athletes=1000, years=3.0)
     parser.add_argument("--home", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--step", choices=STEPS, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
@@ -53,10 +49,8 @@ def main() -> None:
         print(f"{arguments.athletes} athletes x {arguments.years:g} years, Sail in the process")
         print(f"{'':22}{'pages':>8}{'wall s':>9}{'CPU s':>9}{'peak MB':>9}{'pages MB':>10}")
         for step in STEPS:
-            command = [sys.executable, __file__, "--home", folder, "--step", step]
-            command += ["--athletes", str(arguments.athletes), "--years", str(arguments.years)]
-            answer = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
-            found = json.loads(answer.stdout.splitlines()[-1])
+            cohort = ("--athletes", arguments.athletes, "--years", arguments.years)
+            found = in_its_own_process(__file__, "--home", folder, "--step", step, *cohort)
             if step != "land":
                 print(
                     f"{step:22}{found['pages']:>8,}{found['wall']:>9.1f}{found['cpu']:>9.1f}{found['peak']:>9,.0f}"
@@ -201,12 +195,11 @@ def measured(step: str, home: Path, athletes: int, years: float) -> dict[str, fl
         pages = write_pages(store, settings)
         written = pages.rendered
         size = sum(path.stat().st_size for path in (*pages.athletes.values(), pages.index))
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1024 if sys.platform != "darwin" else 1024**2)
     return {
         "pages": written,
         "wall": time.perf_counter() - wall,
         "cpu": time.process_time() - cpu,
-        "peak": peak,
+        "peak": peak_mb(),
         "mb": size / 1e6,
     }
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import resource
-import sys
 import time
 from datetime import date
+
+from usage import peak_mb
 
 from athlete_assets.silver.simulator import simulate
 
@@ -26,12 +26,11 @@ def main() -> None:
         splits += batch.splits.num_rows
         arrow_bytes = max(arrow_bytes, batch.activities.nbytes + batch.splits.nbytes)
     wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1024 if sys.platform != "darwin" else 1024**2)
 
     print(f"{arguments.athletes} athletes x {arguments.years:g} years: {activities:,} activities, {splits:,} splits")
     print(f"wall {wall:.1f} s, CPU {cpu:.1f} s ({cpu / wall:.2f} cores)")
+    print(f"peak memory {peak_mb():,.0f} MB, largest batch {arrow_bytes / 2**20:,.0f} MB of Arrow")
     print(f"{activities / wall:,.0f} activities/s, {activities / cpu * 60 / 1e6:.2f} M activities per CPU minute")
-    print(f"peak memory {peak:,.0f} MB, largest batch {arrow_bytes / 2**20:,.0f} MB of Arrow")
 
 
 if __name__ == "__main__":

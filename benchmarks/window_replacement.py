@@ -15,10 +15,8 @@ The seconds are those of a loaded machine: compare them within one run.
 
 from __future__ import annotations
 
-import argparse
 import json
 import statistics
-import sys
 import tempfile
 import time
 from dataclasses import dataclass
@@ -26,7 +24,7 @@ from datetime import date, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
+from usage import options
 
 from athlete_assets import tables
 from athlete_assets.days import Days
@@ -128,14 +126,10 @@ def replace(spark: SparkSession, name: str, way: str, rows: DataFrame, days: Day
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--athletes", type=int, default=2000)
-    parser.add_argument("--months", type=int, default=4)
-    parser.add_argument("--repeats", type=int, default=3)
-    options = parser.parse_args()
+    asked = options(__doc__, athletes=2000, months=4, repeats=3).parse_args()
     months = []
     first = FIRST
-    for _ in range(options.months):
+    for _ in range(asked.months):
         following = (first.replace(day=28) + timedelta(days=4)).replace(day=1)
         months.append(Days(first, following - timedelta(days=1)))
         first = following
@@ -146,12 +140,12 @@ def main() -> None:
             for vectors in (False, True):
                 for way in ("merge", "window", "two"):
                     path = Path(scratch) / f"{layout}_{vectors}_{way}".lower()
-                    name = make(spark, path, layout, vectors, options.athletes, months)
+                    name = make(spark, path, layout, vectors, asked.athletes, months)
                     costs = []
-                    for repeat in range(options.repeats):
+                    for repeat in range(asked.repeats):
                         day = months[-1].first + timedelta(days=10 + repeat)
                         days, before, started = Days(day, day), version(path), time.perf_counter()
-                        rows = days_of(spark, options.athletes, days, 2.0 + repeat)
+                        rows = days_of(spark, asked.athletes, days, 2.0 + repeat)
                         replace(spark, name, way, rows, days)
                         costs.append(cost(path, before, time.perf_counter() - started))
                     mean = {key: statistics.mean(getattr(c, key) for c in costs) for key in Cost.__annotations__}

@@ -1,0 +1,129 @@
+"""The tables and the plot of docs/speed.md, from what feature_build.py measured: python benchmarks/speed_plot.py.
+
+    python benchmarks/feature_build.py --athletes 600 --into benchmarks/speed/600.json     for each size, first
+
+Prints the tables as Markdown and writes docs/images/speed.svg. What more athletes would cost is told by the line
+through the two largest sizes: CPU seconds = fixed + share x athletes.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+HERE = Path(__file__).parent
+FIGURES, PLOT = HERE / "speed", HERE.parent / "docs" / "images" / "speed.svg"
+FOUR = ("activity", "daily", "weekly", "rolling")
+ALL = (*FOUR, "performance", "next day", "its gold")
+WHO = ("ours", "polars", "duckdb")
+FULL = 36_412
+
+Figures = dict[tuple[int, str, str], dict[str, Any]]
+"""What was measured, by athletes, who and step."""
+
+
+def main() -> None:
+    read = [json.loads(path.read_text()) for path in FIGURES.glob("*.json")]
+    figures = {(each["athletes"], line["who"], line["step"]): line for each in read for line in each["steps"]}
+    activities = {each["athletes"]: each["activities"] for each in read}
+    sizes = sorted(activities)
+    print_sizes(figures, sizes, activities)
+    print_growth(figures, sizes)
+    plot(figures, sizes)
+
+
+def cpu(figures: Figures, size: int, who: str, steps: tuple[str, ...] = FOUR) -> float:
+    return sum(figures[size, who, step]["cpu"] for step in steps)
+
+
+def line_through(figures: Figures, sizes: list[int], who: str, steps: tuple[str, ...] = FOUR) -> tuple[float, float]:
+    """Fixed CPU seconds, and CPU seconds an athlete, by the two largest sizes."""
+    one, other = sizes[-2:]
+    share = (cpu(figures, other, who, steps) - cpu(figures, one, who, steps)) / (other - one)
+    return cpu(figures, other, who, steps) - share * other, share
+
+
+def print_sizes(figures: Figures, sizes: list[int], activities: dict[int, int]) -> None:
+    for size in sizes:
+        print(f"\n{size:,} athletes, {activities[size]:,} activities\n")
+        heads = "step, rows, ours CPU s, wall s, peak MB, MB, polars CPU s, peak MB, MB, DuckDB CPU s, peak MB, MB"
+        print_head(f"{heads}, ours / polars, ours / DuckDB, values compared")
+        for step in ALL:
+            ours = figures[size, "ours", step]
+            cells = [step, f"{ours['rows']:,}", f"{ours['cpu']:.1f}", f"{ours['wall']:.0f}", f"{ours['peak']:,.0f}"]
+            cells.append(f"{ours['bytes'] / 1e6:.1f}")
+            if step in FOUR:
+                peers = [figures[size, who, step] for who in WHO[1:]]
+                for peer in peers:
+                    cells += [f"{peer['cpu']:.2f}", f"{peer['peak']:,.0f}", f"{peer['bytes'] / 1e6:.1f}"]
+                cells += [f"{ours['cpu'] / peer['cpu']:.1f}" for peer in peers]
+                cells.append(" + ".join(f"{peer['same']:,}" for peer in peers))
+            else:
+                cells += [""] * 9
+            print("| " + " | ".join(cells) + " |")
+        sums = {who: cpu(figures, size, who) for who in WHO}
+        cells = ["the first four", "", f"{sums['ours']:.1f}", "", "", "", f"{sums['polars']:.2f}", "", ""]
+        cells += [f"{sums['duckdb']:.2f}", "", "", *(f"{sums['ours'] / sums[peer]:.1f}" for peer in WHO[1:]), ""]
+        print("| " + " | ".join(cells) + " |")
+
+
+def print_head(names: str) -> None:
+    heads = names.split(", ")
+    print("| " + " | ".join(heads) + " |\n" + "|---" * len(heads) + "|")
+
+
+def print_growth(figures: Figures, sizes: list[int]) -> None:
+    print()
+    print_head("step, fixed CPU s, CPU s a 1000 athletes, at 1/10, at 1/3, full")
+    lines = [(f"ours, {step}", "ours", (step,)) for step in ALL]
+    lines += [(f"{who}, the first four", who, FOUR) for who in WHO] + [("ours, build", "ours", ALL[:5])]
+    for name, who, steps in lines:
+        fixed, share = line_through(figures, sizes, who, steps)
+        at = [f"{fixed + share * athletes:,.0f}" for athletes in (FULL // 10, FULL // 3, FULL)]
+        print(f"| {name} | {fixed:.1f} | {1000 * share:.1f} | {' | '.join(at)} |")
+    shares = {who: line_through(figures, sizes, who)[1] for who in WHO}
+    whole = line_through(figures, sizes, "ours", ALL[:5])[1]
+    print(f"\nours / polars by the growth alone: {shares['ours'] / shares['polars']:.2f}, ", end="")
+    print(f"with performance {whole / shares['polars']:.2f}; ours / DuckDB {shares['ours'] / shares['duckdb']:.2f}")
+    for size in sizes:
+        build, day = cpu(figures, size, "ours", ALL[:5]), cpu(figures, size, "ours", ALL[5:])
+        print(f"{size:,}: build {build:.1f}, next day and its gold {day:.1f} = {day / build:.0%}")
+
+
+def plot(figures: Figures, sizes: list[int]) -> None:
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    figure, (growth, steps) = plt.subplots(1, 2, figsize=(10, 4), layout="constrained")
+    lines = [("ours, with performance", "ours", ALL[:5], "C3"), ("ours, first four steps", "ours", FOUR, "C0")]
+    lines += [("DuckDB, first four", "duckdb", FOUR, "C2"), ("polars, first four", "polars", FOUR, "C1")]
+    lines.append(("ours, the next day", "ours", ALL[5:], "C4"))
+    for label, who, which, colour in lines:
+        measured = [cpu(figures, size, who, which) for size in sizes]
+        growth.plot(sizes, measured, "o-", color=colour, label=label)
+        fixed, share = line_through(figures, sizes, who, which)
+        ahead = [sizes[-1], FULL // 10, FULL // 3, FULL]
+        growth.plot(ahead, [fixed + share * size for size in ahead], ":", color=colour)
+    growth.set(xscale="log", yscale="log", xlabel="athletes, two years each", ylabel="CPU seconds")
+    growth.set_title("measured (dots), and the line through the last two (dotted)", fontsize=10)
+    growth.legend(fontsize=8)
+    largest = sizes[-1]
+    for number, who in enumerate(WHO):
+        which = ALL[:5] if who == "ours" else FOUR
+        places = [place + 0.27 * (number - 1) for place in range(len(which))]
+        heights = [figures[largest, who, step]["cpu"] for step in which]
+        bars = steps.bar(places, heights, 0.25, label=who.replace("duckdb", "DuckDB"), color=("C0", "C1", "C2")[number])
+        steps.bar_label(bars, fmt="%.1f", fontsize=7)
+    steps.set_xticks(range(5), ALL[:5])
+    steps.set(ylabel="CPU seconds", yscale="log")
+    steps.set_title(f"each step of {largest:,} athletes", fontsize=10)
+    steps.legend(fontsize=8)
+    matplotlib.rcParams["svg.hashsalt"] = "speed"
+    figure.savefig(PLOT, metadata={"Date": None})
+
+
+if __name__ == "__main__":
+    main()
