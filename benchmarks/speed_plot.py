@@ -47,30 +47,35 @@ def line_through(figures: Figures, sizes: list[int], who: str, steps: tuple[str,
 def print_sizes(figures: Figures, sizes: list[int], activities: dict[int, int]) -> None:
     for size in sizes:
         print(f"\n{size:,} athletes, {activities[size]:,} activities\n")
-        heads = "step, rows, ours CPU s, wall s, peak MB, MB, polars CPU s, peak MB, MB, DuckDB CPU s, peak MB, MB"
-        print_head(f"{heads}, ours / polars, ours / DuckDB, values compared")
+        heads = "step, rows, ours CPU s, of it kernels, polars, DuckDB, ours / polars, ours / DuckDB"
+        print_head(f"{heads}, peak MB of the three, MB of files, values compared")
         for step in ALL:
-            ours = figures[size, "ours", step]
-            cells = [step, f"{ours['rows']:,}", f"{ours['cpu']:.1f}", f"{ours['wall']:.0f}", f"{ours['peak']:,.0f}"]
-            cells.append(f"{ours['bytes'] / 1e6:.1f}")
-            if step in FOUR:
-                peers = [figures[size, who, step] for who in WHO[1:]]
-                for peer in peers:
-                    cells += [f"{peer['cpu']:.2f}", f"{peer['peak']:,.0f}", f"{peer['bytes'] / 1e6:.1f}"]
-                cells += [f"{ours['cpu'] / peer['cpu']:.1f}" for peer in peers]
-                cells.append(" + ".join(f"{peer['same']:,}" for peer in peers))
-            else:
-                cells += [""] * 9
-            print("| " + " | ".join(cells) + " |")
-        sums = {who: cpu(figures, size, who) for who in WHO}
-        cells = ["the first four", "", f"{sums['ours']:.1f}", "", "", "", f"{sums['polars']:.2f}", "", ""]
-        cells += [f"{sums['duckdb']:.2f}", "", "", *(f"{sums['ours'] / sums[peer]:.1f}" for peer in WHO[1:]), ""]
-        print("| " + " | ".join(cells) + " |")
+            of_each = [figures[size, who, step] for who in WHO if (size, who, step) in figures]
+            ours, *peers = of_each
+            spent = [f"{peer['cpu']:.2f}" for peer in peers] or ["", ""]
+            shares = [f"{ours['cpu'] / peer['cpu']:.1f}" for peer in peers] or ["", ""]
+            print_row(
+                *(step, f"{ours['rows']:,}", f"{ours['cpu']:.1f}", f"{ours['kernels']:.1f}", *spent, *shares),
+                ", ".join(f"{each['peak']:.0f}" for each in of_each),
+                ", ".join(f"{each['bytes'] / 1e6:.1f}" for each in of_each),
+                " + ".join(f"{peer['same']:,}" for peer in peers),
+            )
+        sums = [cpu(figures, size, who) for who in WHO]
+        kernels = sum(figures[size, "ours", step]["kernels"] for step in FOUR)
+        shares = [f"{sums[0] / peer:.1f}" for peer in sums[1:]]
+        same = sum(figures[size, who, step]["same"] for who in WHO[1:] for step in FOUR)
+        spent = [f"{each:.2f}" for each in sums[1:]]
+        print_row("the first four", "", f"{sums[0]:.1f}", f"{kernels:.1f}", *spent, *shares, "", "", f"{same:,}")
+
+
+def print_row(*cells: str) -> None:
+    print("| " + " | ".join(cells) + " |")
 
 
 def print_head(names: str) -> None:
     heads = names.split(", ")
-    print("| " + " | ".join(heads) + " |\n" + "|---" * len(heads) + "|")
+    print_row(*heads)
+    print("|---" * len(heads) + "|")
 
 
 def print_growth(figures: Figures, sizes: list[int]) -> None:
@@ -81,7 +86,7 @@ def print_growth(figures: Figures, sizes: list[int]) -> None:
     for name, who, steps in lines:
         fixed, share = line_through(figures, sizes, who, steps)
         at = [f"{fixed + share * athletes:,.0f}" for athletes in (FULL // 10, FULL // 3, FULL)]
-        print(f"| {name} | {fixed:.1f} | {1000 * share:.1f} | {' | '.join(at)} |")
+        print_row(name, f"{fixed:.1f}", f"{1000 * share:.1f}", *at)
     shares = {who: line_through(figures, sizes, who)[1] for who in WHO}
     whole = line_through(figures, sizes, "ours", ALL[:5])[1]
     print(f"\nours / polars by the growth alone: {shares['ours'] / shares['polars']:.2f}, ", end="")
