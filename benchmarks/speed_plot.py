@@ -29,7 +29,8 @@ def main() -> None:
     activities = {each["athletes"]: each["activities"] for each in read}
     sizes = sorted(activities)
     print_sizes(figures, sizes, activities)
-    print_growth(figures, sizes)
+    if len(sizes) > 1:
+        print_growth(figures, sizes)
     plot(figures, sizes)
 
 
@@ -102,7 +103,16 @@ def plot(figures: Figures, sizes: list[int]) -> None:
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
 
-    figure, (growth, steps) = plt.subplots(1, 2, figsize=(10, 4), layout="constrained")
+    count = min(len(sizes), 2)
+    figure, axes = plt.subplots(1, count, figsize=(5 * count, 4), layout="constrained", squeeze=False)
+    if len(sizes) > 1:
+        plot_growth(axes[0, 0], figures, sizes)
+    plot_steps(axes[0, -1], figures, sizes[-1])
+    matplotlib.rcParams["svg.hashsalt"] = "speed"
+    figure.savefig(PLOT, metadata={"Date": None})
+
+
+def plot_growth(growth: Any, figures: Figures, sizes: list[int]) -> None:
     lines = [("ours, with performance", "ours", ALL[:5], "C3"), ("ours, first four steps", "ours", FOUR, "C0")]
     lines += [("DuckDB, first four", "duckdb", FOUR, "C2"), ("polars, first four", "polars", FOUR, "C1")]
     lines.append(("ours, the next day", "ours", ALL[5:], "C4"))
@@ -115,7 +125,9 @@ def plot(figures: Figures, sizes: list[int]) -> None:
     growth.set(xscale="log", yscale="log", xlabel="athletes, two years each", ylabel="CPU seconds")
     growth.set_title("measured (dots), and the line through the last two (dotted)", fontsize=10)
     growth.legend(fontsize=8)
-    largest = sizes[-1]
+
+
+def plot_steps(steps: Any, figures: Figures, largest: int) -> None:
     for number, who in enumerate(WHO):
         which = ALL[:5] if who == "ours" else FOUR
         places = [place + 0.27 * (number - 1) for place in range(len(which))]
@@ -126,8 +138,6 @@ def plot(figures: Figures, sizes: list[int]) -> None:
     steps.set(ylabel="CPU seconds", yscale="log")
     steps.set_title(f"each step of {largest:,} athletes", fontsize=10)
     steps.legend(fontsize=8)
-    matplotlib.rcParams["svg.hashsalt"] = "speed"
-    figure.savefig(PLOT, metadata={"Date": None})
 
 
 if __name__ == "__main__":
