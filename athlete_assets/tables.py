@@ -815,7 +815,12 @@ PREDICTIONS = Table(
         Column("is_overtraining_risk", BOOLEAN, "The rule of athlete_rolling_features."),
         Column("risk_reasons", STRINGS, "Its reasons."),
         Column("untracked_share_42d", DOUBLE, "Share of the last 42 days' activities whose load is unknown.", "1"),
-        Column("top_reasons", STRINGS, "What moved the prediction most, in words."),
+        Column(
+            "top_reasons",
+            STRINGS,
+            "What moved the prediction most, in words; null for an evening that was not of the home's last two days "
+            "when it was predicted (`athlete-assets predictions --day` says it then).",
+        ),
         Column("features_as_of", TIMESTAMP, "The day of the features used.", nullable=False),
         Column(
             "is_backfilled",

@@ -1,6 +1,6 @@
 """The gold tables as assets: predictions of each day, and the summary of the newest."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
@@ -97,7 +97,7 @@ def predictions_asset(settings: Settings) -> dg.AssetsDefinition:
         known = interval_calibration.known_outcomes(store)
         seen = distributions.of_version(champion, settings)
         inputs: pd.DataFrame | None = None
-        said: Sequence[Mapping[str, Any]] = ()
+        said: pd.DataFrame | None = None
         written, logged = list[Written](), list[Written]()
         for days in commit_windows(context, store, window):
             asked = scoring.evenings(store.read(tables.ROLLING, days))
@@ -110,6 +110,7 @@ def predictions_asset(settings: Settings) -> dg.AssetsDefinition:
                 name: scoring.scored(features, serving, asked, MODELS[name]) if serving else None
                 for name, serving in others.items()
             }
+            times = scoring.explained(times, champion, settings.today)
             rows = predictions(times, champion, scored, settings.today)
             stored = store.read(tables.PREDICTIONS, days).toArrow()
             is_new = unserved(rows, stored)
@@ -124,7 +125,7 @@ def predictions_asset(settings: Settings) -> dg.AssetsDefinition:
             rows = with_history(rows, stored, is_new)
             written.append(store.replace(tables.PREDICTIONS, store.frame(tables.PREDICTIONS, rows), days))
             logged.append(store.append(tables.INFERENCE_LOG, store.frame(tables.INFERENCE_LOG, log)))
-        if inputs is None:  # a run of checks alone
+        if inputs is None or said is None:  # a run of checks alone
             last_day = scoring.evenings(store.read(tables.ROLLING, Days(window.last, window.last)))
             times = scoring.scored(features, champion, last_day, MODELS["time_estimator"])
             inputs, said = times.features, times.outputs

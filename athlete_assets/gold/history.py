@@ -10,6 +10,10 @@ from athlete_assets import tables
 from athlete_assets.days import midnight
 from athlete_assets.errors import InputError
 from athlete_assets.formulas.race_times import clock
+from athlete_assets.models import registry
+from athlete_assets.models.time_estimator import LEARNED
+from athlete_assets.models.training_set import INPUTS
+from athlete_assets.settings import Settings
 from athlete_assets.store.local import LocalStore
 from athlete_assets.store.sql import delta_literal
 from athlete_assets.words import counted
@@ -29,7 +33,8 @@ MAIN_FEATURES = (
 
 def history(store: LocalStore, athlete: str, day: date | None = None) -> list[dict[str, Any]]:
     """What stands for the athlete in PREDICTIONS, newest day first, each day with every entry of the log in `served`:
-    when, by which run and version, and with a `day` the features. Raises InputError where nothing was predicted."""
+    when, by which run and version, and with a `day` the features, from which the reasons are said where they were not
+    stored. Raises InputError where nothing was predicted."""
     standing = rows_of(store, tables.PREDICTIONS, athlete, day)
     if not standing:
         near = {row["prediction_date"].date() for row in rows_of(store, tables.PREDICTIONS, athlete, None)}
@@ -39,7 +44,7 @@ def history(store: LocalStore, athlete: str, day: date | None = None) -> list[di
     log: dict[Any, list[dict[str, Any]]] = {}
     for entry in rows_of(store, tables.INFERENCE_LOG, athlete, day):
         log.setdefault(entry["prediction_date"], []).append(entry)
-    return [
+    found = [
         {
             **{name: _plain(value) for name, value in row.items() if name != "month"},
             "served": [
@@ -58,6 +63,24 @@ def history(store: LocalStore, athlete: str, day: date | None = None) -> list[di
         }
         for row in sorted(standing, key=lambda row: row["prediction_date"], reverse=True)
     ]
+    if day:
+        for row in found:
+            row["top_reasons"] = row["top_reasons"] or _reasons(row, store.settings)
+    return found
+
+
+def _reasons(row: dict[str, Any], settings: Settings) -> list[str] | None:
+    """Why the version that stands for the row said so, from what the log says it was given; None where it is gone."""
+    import pandas as pd
+
+    given = [entry["features"] for entry in row["served"] if entry["model_version"] == row["model_version"]]
+    if row["served_by"] not in LEARNED or not given:
+        return None
+    serving = registry.of_version("time_estimator", row["model_version"], settings)
+    if serving is None:
+        return None
+    said = serving.reasons(pd.DataFrame(given[-1:]).reindex(columns=list(INPUTS)).astype(float))
+    return said.iloc[0].splitlines() if said is not None and said.iloc[0] else None
 
 
 def history_text(found: list[dict[str, Any]], day: date | None) -> str:

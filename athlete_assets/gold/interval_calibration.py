@@ -129,28 +129,18 @@ def calibrated(times: Scored, outcomes: Outcomes, seen: Mapping[str, Distributio
     """
     inputs = {name: times.features[name].to_numpy(np.float64) for name in times.features.columns}
     unlike = unlikeness(inputs, seen)
-    by_day: dict[date, dict[str, float]] = {}
-    moved = []
-    for number, (row, evening) in enumerate(zip(times.outputs, times.states["as_of_date"].to_pylist(), strict=True)):
-        day = evening.date()
-        if day not in by_day:
-            by_day[day] = outcomes.factors(day)
-        share = None if unlike is None else float(unlike[number])
-        moved.append(_moved(row, by_day[day], share))
-    return replace(times, outputs=moved)
-
-
-def _moved(row: Mapping[str, Any], factors: Mapping[str, float], share: float | None) -> dict[str, Any]:
-    wider = 1.0 + max(0.0, (share or 0.0) - USUAL_UNLIKENESS)
-    found = {**row, "unlikeness": share}
-    fast = slow = 0.0
+    wider = 1.0 if unlike is None else 1.0 + np.maximum(0.0, unlike - USUAL_UNLIKENESS)
+    codes = times.states["as_of_date"].combine_chunks().dictionary_encode()
+    factors_of = [outcomes.factors(evening.date()) for evening in codes.dictionary.to_pylist()]
+    day = codes.indices.to_numpy(zero_copy_only=False)
+    found: dict[str, Any] = {"unlikeness": np.full(len(day), np.nan) if unlike is None else unlike}
+    fast, slow = np.zeros(len(day)), np.zeros(len(day))
     for name, (p50, p10, p90) in tables.TIME_COLUMNS.items():
-        predicted = row[p50]
-        if predicted is None or not np.isfinite(predicted):
-            found[tables.INTERVAL_FACTORS[name]] = None
-            continue
-        factor = factors[name] * wider
-        fast = max(fast, predicted * (row[p10] / predicted) ** factor)
-        slow = max(slow, predicted * (row[p90] / predicted) ** factor)
-        found |= {p10: fast, p90: slow, tables.INTERVAL_FACTORS[name]: factors[name]}
-    return found
+        predicted, low, high = (times.outputs[column].to_numpy(np.float64) for column in (p50, p10, p90))
+        is_known = np.isfinite(predicted)
+        factor = np.array([factors[name] for factors in factors_of], np.float64)[day]
+        fast = np.fmax(fast, predicted * (low / predicted) ** (factor * wider))
+        slow = np.fmax(slow, predicted * (high / predicted) ** (factor * wider))
+        found[p10], found[p90] = np.where(is_known, fast, low), np.where(is_known, slow, high)
+        found[tables.INTERVAL_FACTORS[name]] = np.where(is_known, factor, np.nan)
+    return replace(times, outputs=times.outputs.assign(**found))

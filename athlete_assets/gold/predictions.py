@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import date, datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -19,10 +20,8 @@ from athlete_assets.models.model_spec import ModelSpec
 from athlete_assets.models.registry import Serving
 from athlete_assets.models.specs import MODELS
 from athlete_assets.models.specs.time_estimator import SPEC
+from athlete_assets.models.time_estimator import ROWS_AT_A_TIME
 from athlete_assets.store.arrow import ARROW_TYPES, arrow_schema, fitted
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 
 def predictions(times: Scored, time_estimator: Serving, others: Mapping[str, Scored | None], today: date) -> pa.Table:
@@ -33,11 +32,11 @@ def predictions(times: Scored, time_estimator: Serving, others: Mapping[str, Sco
     are null where it abstains, or does not serve, which a reason of its own says.
     """
     states = times.states
-    served_by = [row["served_by"] for row in times.outputs]
+    is_served = pa.array(times.outputs["served_by"].notna())
     columns = {
         "athlete_id": states["athlete_id"],
         "prediction_date": states["as_of_date"],
-        "model_version": pa.array([served and time_estimator.version for served in served_by], pa.string()),
+        "model_version": pc.if_else(is_served, time_estimator.version, pa.scalar(None, pa.string())),
         "is_overtraining_risk": states["is_overtraining_risk"],
         "risk_reasons": states["risk_reasons"],
         "untracked_share_42d": states["untracked_share_42d"],
@@ -45,15 +44,12 @@ def predictions(times: Scored, time_estimator: Serving, others: Mapping[str, Sco
         "is_backfilled": pc.less(states["as_of_date"], pa.scalar(midnight(today), states["as_of_date"].type)),
         "month": states["month"],
         **_outputs(SPEC, times.outputs),
-        **{
-            name: pa.array([row.get(name) for row in times.outputs], pa.float64())
-            for name in (*tables.INTERVAL_FACTORS.values(), "unlikeness")
-        },
+        **{name: _column(times.outputs, name) for name in (*tables.INTERVAL_FACTORS.values(), "unlikeness")},
     }
     for name, scored in others.items():
         spec = MODELS[name]
-        unserved = {**dict.fromkeys(spec.outputs), **spec.unserved}
-        columns |= _outputs(spec, scored.outputs if scored else [unserved] * states.num_rows)
+        unserved = pd.DataFrame({**dict.fromkeys(spec.outputs), **spec.unserved}, index=range(states.num_rows))
+        columns |= _outputs(spec, scored.outputs if scored else unserved)
     schema = arrow_schema(tables.PREDICTIONS)
     return fitted(pa.table({field.name: columns[field.name] for field in schema}), tables.PREDICTIONS)
 
@@ -62,19 +58,26 @@ def unserved(rows: pa.Table, stored: pa.Table) -> pa.Array:
     """Of each row of predictions whether it may be written: false where it is backfilled and the stored table holds
     what was served in time for that athlete and day, which stands."""
     in_time = stored.filter(pc.invert(pc.fill_null(stored["is_backfilled"], False)))
-    served = set(zip(in_time["athlete_id"].to_pylist(), in_time["prediction_date"].to_pylist(), strict=True))
-    asked = zip(*(rows[name].to_pylist() for name in ("athlete_id", "prediction_date", "is_backfilled")), strict=True)
-    return pa.array([not (late and (athlete, day) in served) for athlete, day, late in asked], pa.bool_())
+    return pc.invert(pc.and_(rows["is_backfilled"], _is_among(rows, in_time))).combine_chunks()
 
 
 def with_history(rows: pa.Table, stored: pa.Table, is_new: pa.Array) -> pa.Table:
     """The rows that may be written, and in the place of the others what was served in time."""
-    standing = set(
-        zip(*(rows.filter(pc.invert(is_new))[name].to_pylist() for name in tables.PREDICTIONS.keys), strict=True)
-    )
-    held = zip(*(stored[name].to_pylist() for name in tables.PREDICTIONS.keys), strict=True)
-    kept = stored.filter(pa.array([key in standing for key in held], pa.bool_()))
+    kept = stored.filter(_is_among(stored, rows.filter(pc.invert(is_new))))
     return pa.concat_tables([rows.filter(is_new), kept.select(rows.column_names).cast(rows.schema)])
+
+
+def _is_among(rows: pa.Table, others: pa.Table) -> pa.ChunkedArray:
+    """Whether each row has the athlete and day of one of the others."""
+    keys, wanted = (
+        pc.binary_join_element_wise(
+            one["athlete_id"].cast(pa.string()),
+            one["prediction_date"].cast(pa.timestamp("us", "UTC")).cast(pa.int64()).cast(pa.string()),
+            _BETWEEN,
+        )
+        for one in (rows, others)
+    )
+    return pc.is_in(keys, value_set=wanted.combine_chunks())
 
 
 def without_strangers(times: Scored, strangers: set[str], kind: str | None) -> Scored:
@@ -84,24 +87,29 @@ def without_strangers(times: Scored, strangers: set[str], kind: str | None) -> S
     if not at:
         return times
     formula = baseline.as_mlflow_model(population.shipped(population.other(kind)).formula)
-    served = formula.predict(None, times.features.iloc[at]).astype(object)
-    served = served.where(served.notna(), None).to_dict("records")
-    outputs = list(times.outputs)
-    for number, row in zip(at, served, strict=True):
-        outputs[number] = row
+    served = formula.predict(None, times.features.iloc[at])
+    outputs = times.outputs.copy()
+    for name in served.columns:
+        values = outputs[name].to_numpy(copy=True)
+        values[at] = served[name].to_numpy(values.dtype)
+        outputs[name] = values
     return replace(times, outputs=outputs)
 
 
-def _outputs(spec: ModelSpec, rows: Sequence[Mapping[str, Any]]) -> dict[str, pa.Array]:
-    """A model's outputs as columns of PREDICTIONS; the lines of a text become the sentences of a list."""
-    columns = {}
-    for name in spec.outputs:
-        kind = ARROW_TYPES[tables.PREDICTIONS.column(name).type]
-        values = [row[name] for row in rows]
-        if pa.types.is_list(kind):
-            values = [value.splitlines() if value else None for value in values]
-        columns[name] = pa.array(values, kind, from_pandas=True)
-    return columns
+def _outputs(spec: ModelSpec, rows: pd.DataFrame) -> dict[str, pa.Array]:
+    """A model's outputs as columns of PREDICTIONS."""
+    return {name: _column(rows, name) for name in spec.outputs}
+
+
+def _column(rows: pd.DataFrame, name: str) -> pa.Array:
+    """A column of PREDICTIONS, null where the rows have none; the lines of a text become the sentences of a list."""
+    kind = ARROW_TYPES[tables.PREDICTIONS.column(name).type]
+    if name not in rows:
+        return pa.nulls(len(rows), kind)
+    if not pa.types.is_list(kind):
+        return pa.array(rows[name], kind, from_pandas=True)
+    lines = pa.array(rows[name], pa.string(), from_pandas=True)
+    return pc.split_pattern(pc.if_else(pc.equal(lines, ""), pa.scalar(None, pa.string()), lines), "\n")
 
 
 def log_entries(
@@ -117,16 +125,47 @@ def log_entries(
     columns = {
         "athlete_id": predicted["athlete_id"],
         "prediction_date": predicted["prediction_date"],
-        "served_at": pa.array([served_at] * rows, pa.timestamp("us", "UTC")),
-        "dagster_run_id": pa.array([dagster_run_id] * rows, pa.string()),
-        "model_version": pa.array([time_estimator.version] * rows, pa.string()),
+        "served_at": pa.repeat(pa.scalar(served_at, pa.timestamp("us", "UTC")), rows),
+        "dagster_run_id": pa.repeat(dagster_run_id, rows),
+        "model_version": pa.repeat(time_estimator.version, rows),
         "features": _json(pa.Table.from_pandas(features, preserve_index=False)),
         "outputs": _json(predicted.drop_columns(["athlete_id", "prediction_date", "month"])),
         "month": predicted["month"],
-        "served_on": pa.array([midnight(today)] * rows, pa.timestamp("us", "UTC")),
+        "served_on": pa.repeat(pa.scalar(midnight(today), pa.timestamp("us", "UTC")), rows),
     }
     return fitted(pa.table(columns), tables.INFERENCE_LOG)
 
 
-def _json(rows: pa.Table) -> pa.Array:
-    return pa.array([json.dumps(row, default=str) for row in rows.to_pylist()], pa.string())
+def _json(rows: pa.Table) -> pa.ChunkedArray:
+    """Each row as a JSON object, made a column at a time; what is not finite is null."""
+    starts = range(0, rows.num_rows, ROWS_AT_A_TIME)
+    return pa.chunked_array([_json_objects(rows.slice(start, ROWS_AT_A_TIME)) for start in starts], pa.string())
+
+
+def _json_objects(rows: pa.Table) -> pa.Array:
+    parts: list[Any] = []
+    for name, column in zip(rows.column_names, rows.itercolumns(), strict=True):
+        parts += [f"{', ' if parts else '{'}{json.dumps(name)}: ", pc.fill_null(_json_values(column), "null")]
+    return pc.binary_join_element_wise(*parts, "}", "").combine_chunks()
+
+
+def _json_values(column: pa.ChunkedArray) -> pa.ChunkedArray | pa.Array:
+    """Each value as JSON text, null where it has none. Of texts, lists and times each distinct one is spelled once."""
+    kind = column.type
+    if pa.types.is_null(kind):
+        return pa.nulls(len(column), pa.string())
+    if pa.types.is_floating(kind):
+        column = pc.if_else(pc.is_finite(column), column, pa.scalar(None, kind))
+    if pa.types.is_floating(kind) or pa.types.is_integer(kind) or pa.types.is_boolean(kind):
+        return column.cast(pa.string())
+    if pa.types.is_list(kind):
+        column = pc.binary_join(column, _BETWEEN)
+    coded = column.combine_chunks().dictionary_encode()
+    values = coded.dictionary.to_pylist()
+    if pa.types.is_list(kind):
+        values = [value.split(_BETWEEN) if value else [] for value in values]
+    return pa.array([json.dumps(value, default=str) for value in values], pa.string()).take(coded.indices)
+
+
+_BETWEEN = "\x1f"
+"""Between the texts of a list: the unit separator, which no text has."""

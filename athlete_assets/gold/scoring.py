@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, replace
+from datetime import date, timedelta
+from typing import TYPE_CHECKING
 
+import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
+from athlete_assets.days import midnight
 from athlete_assets.models.model_spec import ModelSpec
 from athlete_assets.models.registry import LOOKUP_KEYS, Serving
+from athlete_assets.models.time_estimator import LEARNED
 from athlete_assets.store.feature_store import PREDICTION, FeatureStore
 
 if TYPE_CHECKING:
     import pandas as pd
 
+DAYS_SHOWN = 2
+"""Today and yesterday: a page shows an athlete's newest evening, which in the morning is yesterday's."""
 STATE = ("athlete_id", "as_of_date", "is_overtraining_risk", "risk_reasons", "untracked_share_42d", "month")
 
 
@@ -25,7 +32,7 @@ class Scored:
 
     states: pa.Table
     features: pd.DataFrame
-    outputs: list[dict[str, Any]]
+    outputs: pd.DataFrame
 
 
 def evenings(rolling: DataFrame) -> DataFrame:
@@ -40,4 +47,21 @@ def scored(features: FeatureStore, serving: Serving, asked: DataFrame, spec: Mod
     rows = features.score_batch(model_uri=serving.uri, df=asked, result_type=result_type).toArrow()
     rows = rows.sort_by([("athlete_id", "ascending"), ("as_of_date", "ascending")])
     inputs = rows.select(serving.inputs).to_pandas()
-    return Scored(rows.select(list(STATE)), inputs, rows[PREDICTION].to_pylist())
+    outputs = pa.Table.from_struct_array(rows[PREDICTION].combine_chunks()).to_pandas()
+    return Scored(rows.select(list(STATE)), inputs, outputs)
+
+
+def explained(times: Scored, time_estimator: Serving, today: date) -> Scored:
+    """The times with a model's reasons where somebody is to see them: of the home's last days.
+
+    Of earlier evenings `athlete-assets predictions --day` says them when it is asked.
+    """
+    first = midnight(today - timedelta(days=DAYS_SHOWN - 1))
+    is_shown = pc.greater_equal(times.states["as_of_date"], pa.scalar(first, times.states["as_of_date"].type))
+    at = np.flatnonzero(is_shown.to_numpy(zero_copy_only=False) & times.outputs["served_by"].isin(LEARNED).to_numpy())
+    said = time_estimator.reasons(times.features.iloc[at]) if len(at) else None
+    if said is None:
+        return times
+    reasons = times.outputs["top_reasons"].to_numpy(dtype=object, copy=True)
+    reasons[at] = said.to_numpy(dtype=object)
+    return replace(times, outputs=times.outputs.assign(top_reasons=reasons))

@@ -21,7 +21,7 @@ import numpy as np
 from athlete_assets import tables
 from athlete_assets.errors import InputError
 from athlete_assets.models.time_estimator import POPULATION, Line, TimeEstimator, learned_from, log_ratios_of
-from athlete_assets.models.training_set import feature_names
+from athlete_assets.models.training_set import FEATURES
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -80,7 +80,7 @@ class Population:
                 name: (min(found.log_p10 - found.log_p50, 0.0), max(found.log_p90 - found.log_p50, 0.0))
                 for name, found in spread.items()
             },
-            features=list(feature_names()),
+            features=list(FEATURES),
             name=POPULATION,
             shift=dict(shift) if shift else None,
         )
@@ -120,7 +120,7 @@ class Population:
             "intercept": line.intercept,
             "features": {
                 name: dict(zip(("centre", "scale", "slope", "missing", "usual"), map(float, numbers), strict=True))
-                for name, numbers in zip(feature_names(), columns, strict=True)
+                for name, numbers in zip(FEATURES, columns, strict=True)
             },
         }
         return json.dumps(_rounded(content), indent=1) + "\n"
@@ -144,8 +144,8 @@ def read(path: Path) -> Population:
     try:
         content = json.loads(path.read_text())
         found = content["features"]
-        unknown = sorted(set(found) - set(feature_names()))
-        lacking = sorted(set(feature_names()) - set(found))
+        unknown = sorted(set(found) - set(FEATURES))
+        lacking = sorted(set(FEATURES) - set(found))
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputError(f"{path}: is no population line ({error!r}); {again}") from None
     if unknown or lacking:
@@ -155,7 +155,7 @@ def read(path: Path) -> Population:
         if content["fitted_on"] not in (REAL, SIMULATED):
             raise ValueError(f"fitted_on is {content['fitted_on']!r}")
         numbers = {
-            part: np.array([_number(found[name], part, name) for name in feature_names()])
+            part: np.array([_number(found[name], part, name) for name in FEATURES])
             for part in ("centre", "scale", "slope", "missing", "usual")
         }
         return Population(

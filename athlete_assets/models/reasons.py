@@ -8,21 +8,27 @@ towards the home's own efforts says that, too.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
+from itertools import pairwise
+from typing import TYPE_CHECKING
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from athlete_assets import tables
 from athlete_assets.errors import ContractError
 from athlete_assets.formulas.race_times import clock
-from athlete_assets.models.time_estimator import TimeEstimator
-from athlete_assets.models.training_set import baseline_seconds, design_matrix
+from athlete_assets.models.time_estimator import ROWS_AT_A_TIME, TimeEstimator
+from athlete_assets.models.training_set import FEATURES, INPUTS, LADDER, Views
 from athlete_assets.words import counted
 
 if TYPE_CHECKING:
     import pandas as pd
+
+Floats = NDArray[np.float64]
 
 DISTANCE = "10k"
 """The distance that a sentence names a time at: the one that most athletes have run."""
@@ -31,76 +37,124 @@ MOST = 3
 SMALLEST_EFFECT = 0.003
 """A theme that moves the time by less (0.3 %) is not worth a sentence."""
 
-Row = Mapping[str, Any]
+Rows = Mapping[str, Floats]
+"""Columns of INPUTS, one value a row."""
 
 
-def _known(row: Row, *names: str) -> bool:
-    return all(np.isfinite(row[name]) for name in names)
+def _text(values: Floats, form: Callable[[float], str]) -> pa.Array:
+    """Each value as text, null where it is not finite; distinct ones are spelled once."""
+    import pandas as pd
+
+    # as bits: -0 is spelled otherwise than 0
+    codes, distinct = pd.factorize(np.ascontiguousarray(values, np.float64).view(np.int64))
+    spelled = [form(value) if np.isfinite(value) else None for value in distinct.view(np.float64).tolist()]
+    return pa.array(spelled, pa.string()).take(pa.array(codes))
 
 
-def _level(row: Row) -> str:
-    if _known(row, "best_30d_10k_s"):
-        return f"Your best run of the last 30 days is worth {clock(row['best_30d_10k_s'])} over 10 km"
-    return "You have run nothing of 3 km or more in the last 30 days"
+_spelled = lru_cache(maxsize=200_000)(clock)
 
 
-def _same_distance(row: Row) -> str:
-    said = "What you have run at the distance itself"
-    if _known(row, f"best_{DISTANCE}_60d_s"):
-        return f"{said} (your fastest 10 km run of the last 60 days took {clock(row[f'best_{DISTANCE}_60d_s'])})"
-    if _known(row, f"best_{DISTANCE}_365d_s"):
-        return f"{said} (your fastest 10 km run of the last year took {clock(row[f'best_{DISTANCE}_365d_s'])})"
-    return f"{said} (you have not run 10 km in the last year)"
+def _clock(values: Floats) -> pa.Array:
+    return _text(np.rint(values), _spelled)
 
 
-def _other_distances(row: Row) -> str:
-    for name, words in (("half", "half marathon"), ("5k", "5 km run"), ("15k", "15 km run"), ("8k", "8 km run")):
-        if _known(row, f"best_{name}_365d_s"):
-            return f"Your fastest {words} of the last year took {clock(row[f'best_{name}_365d_s'])}"
-    return "You have run few other distances in the last year"
+def _whole(values: Floats, sign: str = "") -> pa.Array:
+    return _text(np.rint(values), f"{{:{sign}.0f}}".format)
 
 
-def _heart_rate(row: Row) -> str:
-    if _known(row, "hr_predicted_10k_s", "hard_hr_bpm"):
-        return (
-            f"Your speed at a given heart rate points to {clock(row['hr_predicted_10k_s'])} over 10 km "
-            f"at {row['hard_hr_bpm']:.0f} bpm"
-        )
-    return "Too few of your runs have a heart rate to read your effort from"
+def _said(*parts: str | pa.Array) -> pa.Array:
+    """The parts one after the other, null where one is."""
+    return pc.binary_join_element_wise(*parts, "")
 
 
-def _volume(row: Row) -> str:
-    return f"You ran {row['run_distance_28d_km']:.0f} km in the last 28 days"
+def _listed(parts: Sequence[pa.Array], separator: str) -> pa.Array:
+    """The parts that are known with a separator between, null where none is. (Arrow's own way to leave out nulls,
+    null_handling="skip", leaves out the row where all are: pyarrow 25.0.)"""
+    listed = _said(*(pc.fill_null(_said(separator, part), "") for part in parts))
+    return pc.if_else(pc.equal(listed, ""), None, pc.utf8_slice_codeunits(listed, start=len(separator)))
 
 
-def _long_runs(row: Row) -> str:
-    if _known(row, "longest_run_90d_km"):
-        return f"Your longest run of the last 90 days was {row['longest_run_90d_km']:.0f} km"
-    return "You have not run in the last 90 days"
-
-
-def _regularity(row: Row) -> str:
-    return f"You ran on {row['run_days_90d']:.0f} of the last 90 days"
-
-
-def _load(row: Row) -> str:
-    if _known(row, "ctl_42d", "tsb"):
-        return f"Your fitness stands at {row['ctl_42d']:.0f} TSS a day and your form at {row['tsb']:+.0f}"
-    return "Your training load is not known"
-
-
-def _effort(row: Row) -> str:
-    return (
-        f"Your best recent effort, {row['recent_effort_distance_m'] / 1000:.1f} km in "
-        f"{clock(row['recent_effort_time_s'])}, was {counted(round(row['recent_effort_age_days']), 'day')} ago"
+def _level(rows: Rows) -> pa.Array:
+    return pc.coalesce(
+        _said("Your best run of the last 30 days is worth ", _clock(rows["best_30d_10k_s"]), " over 10 km"),
+        "You have run nothing of 3 km or more in the last 30 days",
     )
 
 
-def _own_efforts(row: Row) -> str:
-    return "Your own hard efforts so far, beside those of other runners with the same training"
+def _same_distance(rows: Rows) -> pa.Array:
+    said = "What you have run at the distance itself "
+    fastest = f"{said}(your fastest 10 km run of the last "
+    return pc.coalesce(
+        _said(f"{fastest}60 days took ", _clock(rows[f"best_{DISTANCE}_60d_s"]), ")"),
+        _said(f"{fastest}year took ", _clock(rows[f"best_{DISTANCE}_365d_s"]), ")"),
+        f"{said}(you have not run 10 km in the last year)",
+    )
 
 
-Theme = Callable[[Row], str]
+def _other_distances(rows: Rows) -> pa.Array:
+    others = (("half", "half marathon"), ("5k", "5 km run"), ("15k", "15 km run"), ("8k", "8 km run"))
+    return pc.coalesce(
+        *(
+            _said(f"Your fastest {words} of the last year took ", _clock(rows[f"best_{name}_365d_s"]))
+            for name, words in others
+        ),
+        "You have run few other distances in the last year",
+    )
+
+
+def _heart_rate(rows: Rows) -> pa.Array:
+    points_to = "Your speed at a given heart rate points to "
+    return pc.coalesce(
+        _said(points_to, _clock(rows["hr_predicted_10k_s"]), " over 10 km at ", _whole(rows["hard_hr_bpm"]), " bpm"),
+        "Too few of your runs have a heart rate to read your effort from",
+    )
+
+
+def _volume(rows: Rows) -> pa.Array:
+    return pc.coalesce(
+        _said("You ran ", _whole(rows["run_distance_28d_km"]), " km in the last 28 days"),
+        "How far you ran in the last 28 days is not known",
+    )
+
+
+def _long_runs(rows: Rows) -> pa.Array:
+    return pc.coalesce(
+        _said("Your longest run of the last 90 days was ", _whole(rows["longest_run_90d_km"]), " km"),
+        "You have not run in the last 90 days",
+    )
+
+
+def _regularity(rows: Rows) -> pa.Array:
+    return pc.coalesce(
+        _said("You ran on ", _whole(rows["run_days_90d"]), " of the last 90 days"),
+        "On how many days you ran is not known",
+    )
+
+
+def _load(rows: Rows) -> pa.Array:
+    stands = "Your fitness stands at "
+    return pc.coalesce(
+        _said(stands, _whole(rows["ctl_42d"]), " TSS a day and your form at ", _whole(rows["tsb"], "+")),
+        "Your training load is not known",
+    )
+
+
+def _effort(rows: Rows) -> pa.Array:
+    kilometres = _text(rows["recent_effort_distance_m"] / 1000, "{:.1f}".format)
+    took = _clock(rows["recent_effort_time_s"])
+    age = _text(np.rint(rows["recent_effort_age_days"]), lambda days: counted(round(days), "day"))
+    return pc.coalesce(
+        _said("Your best recent effort, ", kilometres, " km in ", took, ", was ", age, " ago"),
+        _said("Your best recent effort is ", kilometres, " km in ", took),
+    )
+
+
+def _own_efforts(rows: Rows) -> pa.Array:
+    said = "Your own hard efforts so far, beside those of other runners with the same training"
+    return pa.repeat(said, len(rows["recent_effort_time_s"]))
+
+
+Theme = Callable[[Rows], pa.Array]
 
 FEATURES_OF_THEMES: dict[Theme, tuple[str, ...]] = {
     _effort: ("target_log_m", "baseline_log_10k_s", "effort_to_target_log", "recent_effort_age_days"),
@@ -173,39 +227,67 @@ def top_reasons(estimator: TimeEstimator, wide: pd.DataFrame) -> list[list[str]]
 
     A row without a baseline, or one that nothing moved, has none. Each sentence ends with its effect at each distance.
     """
-    reasons: list[list[str]] = [[] for _ in range(len(wide))]
-    distances = list(tables.DISTANCES_M)
-    baseline = np.column_stack([baseline_seconds(wide, np.full(len(wide), tables.DISTANCES_M[n])) for n in distances])
-    known = np.flatnonzero(np.isfinite(baseline[:, 0]))
-    if not len(known):
-        return reasons
-    rows = wide.iloc[known]
-    # (rows, themes, distances)
-    effects = np.stack([_effects_of_themes(estimator, rows, name) for name in distances], axis=2)
-    for number, position in enumerate(known):
-        row, effect = rows.iloc[number], effects[number]
-        for theme in np.argsort(-np.abs(effect).mean(axis=1), kind="stable")[:MOST]:
-            said = [
-                f"{clock(abs(seconds))} {'faster' if seconds < 0 else 'slower'} over {OVER[name]}"
-                for name, seconds, share in zip(
-                    distances, baseline[position] * np.expm1(effect[theme]), effect[theme], strict=True
-                )
-                if abs(share) >= SMALLEST_EFFECT
-            ]
-            if said:
-                reasons[position].append(f"{_THEMES_IN_ORDER[theme](row)}: {', '.join(said)}.")
-    return reasons
+    return [line.split("\n") if line else [] for line in lines_of(estimator, wide).to_pylist()]
+
+
+def lines_of(estimator: TimeEstimator, wide: pd.DataFrame) -> pa.ChunkedArray:
+    """`top_reasons` as the lines of one text a row, null for a row without any."""
+    themes = {feature: _THEMES_IN_ORDER.index(theme_of(feature)) for feature in FEATURES}
+    explain = estimator.explainer(themes, len(_THEMES_IN_ORDER), rows=len(wide))
+    starts = range(0, len(wide), ROWS_AT_A_TIME)
+    blocks = (wide.iloc[start : start + ROWS_AT_A_TIME][list(INPUTS)].astype(np.float64) for start in starts)
+    return pa.chunked_array([_lines(estimator, explain, rows) for rows in blocks], pa.string())
 
 
 _THEMES_IN_ORDER = (*FEATURES_OF_THEMES, _own_efforts)
 
 
-def _effects_of_themes(estimator: TimeEstimator, rows: pd.DataFrame, distance: str) -> NDArray[np.float64]:
-    """(rows, themes): what each theme adds to the logarithm of the time at a distance."""
-    named = [distance] * len(rows)
-    matrix = design_matrix(rows, named)[estimator.features]
-    themes = [theme_of(name) for name in matrix.columns]
-    membership = np.array([[theme is other for other in _THEMES_IN_ORDER] for theme in themes], dtype=np.float64)
-    effects: NDArray[np.float64] = estimator.effects(matrix, named) @ membership
-    effects[:, -1] = (estimator.shift or {}).get(distance, 0.0)
-    return effects
+def _lines(estimator: TimeEstimator, explain: Callable[[Views, int], Floats], wide: pd.DataFrame) -> pa.Array:
+    """The sentences of each row as the lines of one text; null for a row without any."""
+    views, distances = Views(wide), list(tables.DISTANCES_M)
+    places = [LADDER.index(name) for name in distances]
+    # (distances, themes, rows): what is added to the logarithm of the time
+    effects = np.stack([explain(views, place) for place in places])
+    effects[:, -1] = np.array([(estimator.shift or {}).get(name, 0.0) for name in distances])[:, None]
+    baseline = np.stack([views.baseline_s(place) for place in places])
+    columns = {name: wide[name].to_numpy() for name in wide.columns}
+    weight, every = np.abs(effects).mean(axis=0), np.arange(len(wide))
+    sentences = []
+    for _ in range(MOST):
+        theme = weight.argmax(axis=0)
+        weight[theme, every] = -1.0
+        effect = effects[:, theme, every]
+        seconds = baseline * np.expm1(effect)
+        at_distances = []
+        for number, name in enumerate(distances):
+            is_said = (np.abs(effect[number]) >= SMALLEST_EFFECT) & np.isfinite(seconds[number])
+            said = np.where(is_said, np.abs(seconds[number]), np.nan)
+            direction = pa.array([f" faster over {OVER[name]}", f" slower over {OVER[name]}"])
+            towards = direction.take(pa.array((~(seconds[number] < 0)).astype(np.int64)))
+            at_distances.append(_said(_clock(said), towards))
+        sentences.append(_said(_of_themes(theme, columns), ": ", _listed(at_distances, ", "), "."))
+    return _listed(sentences, "\n")
+
+
+class _Chosen(dict[str, Floats]):
+    """Some rows of the columns, of each column when it is asked for."""
+
+    def __init__(self, columns: Rows, rows: NDArray[np.intp]) -> None:
+        super().__init__()
+        self.columns, self.rows = columns, rows
+
+    def __missing__(self, name: str) -> Floats:
+        return self.columns[name][self.rows]
+
+
+def _of_themes(theme: NDArray[np.intp], columns: Rows) -> pa.Array:
+    """Each row's sentence, as its theme says it."""
+    order = np.argsort(theme, kind="stable")
+    bounds = np.searchsorted(theme[order], np.arange(len(_THEMES_IN_ORDER) + 1))
+    said = []
+    for number, (first, last) in enumerate(pairwise(bounds)):
+        if last > first:
+            said.append(_THEMES_IN_ORDER[number](_Chosen(columns, order[first:last])))
+    place = np.empty(len(order), np.int64)
+    place[order] = np.arange(len(order))
+    return pa.concat_arrays(said).take(pa.array(place)) if said else pa.array([], pa.string())

@@ -14,7 +14,9 @@ from athlete_assets.settings import Settings
 from athlete_assets.store.feature_store import raw_model_folder
 
 if TYPE_CHECKING:
+    import pandas as pd
     from mlflow import MlflowClient
+    from mlflow.entities.model_registry import ModelVersion
 
 LOOKUP_KEYS = ("athlete_id", "lookup_timestamp", "as_of_date")
 """Whom and when the feature store looks up; the signature names them beside the model's own inputs."""
@@ -42,6 +44,12 @@ class Serving:
     def uri(self) -> str:
         """By version: the alias may move while it is scored."""
         return f"models:/{self.name}/{self.version}"
+
+    def reasons(self, features: pd.DataFrame) -> pd.Series | None:
+        """Why it predicts what it does, the lines of one text for each row of its inputs; None where it does not say:
+        a formula has no reasons, and versions from before them gave theirs with every prediction."""
+        say = getattr(self.model.unwrap_python_model(), "reasons", None)
+        return say(features) if say else None
 
 
 @contextmanager
@@ -72,7 +80,6 @@ def client(settings: Settings) -> MlflowClient:
 
 def serving(model: str, settings: Settings, alias: str = CHAMPION) -> Serving | None:
     """The model behind the alias; None where nothing is registered under it."""
-    import mlflow
     from mlflow.exceptions import MlflowException
 
     name = model_name(model, settings)
@@ -82,6 +89,28 @@ def serving(model: str, settings: Settings, alias: str = CHAMPION) -> Serving | 
         if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
             return None
         raise
+    return loaded(name, version, settings)
+
+
+def of_version(model: str, version: str, settings: Settings) -> Serving | None:
+    """A version of a model; None where the registry does not hold it (any more)."""
+    from mlflow.exceptions import MlflowException
+
+    if settings.deployment != "databricks" and not (settings.home / "mlflow.db").exists():
+        return None
+    name = model_name(model, settings)
+    try:
+        return loaded(name, client(settings).get_model_version(name, version), settings)
+    except MlflowException as error:
+        if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
+            return None
+        raise
+
+
+def loaded(name: str, version: ModelVersion, settings: Settings) -> Serving:
+    """A registered version."""
+    import mlflow
+
     mlflow.set_tracking_uri(settings.mlflow_tracking_uri)
     mlflow.set_registry_uri(settings.mlflow_registry_uri)
     uri = f"models:/{name}/{version.version}"

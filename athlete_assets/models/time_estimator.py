@@ -12,8 +12,9 @@ bias-corrected baseline where that must not serve. The population line alone is 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -24,7 +25,18 @@ from athlete_assets import tables
 from athlete_assets.models.labels import RACE
 from athlete_assets.models.model_spec import Options, setting
 from athlete_assets.models.splits import TooLittleToLearnFrom, athlete_folds
-from athlete_assets.models.training_set import INPUTS, baseline_seconds, design_matrix
+from athlete_assets.models.training_set import (
+    FEATURES,
+    INPUTS,
+    LADDER,
+    SEEN,
+    Rungs,
+    Views,
+    baseline_seconds,
+    design_matrix,
+    rungs,
+)
+from athlete_assets.models.trees import Trees
 from athlete_assets.words import counted
 
 if TYPE_CHECKING:
@@ -37,6 +49,8 @@ DISTANCES = tuple(tables.DISTANCES_M)
 QUANTILES = (0.1, 0.5, 0.9)
 OUTPUTS = tuple(column for columns in tables.TIME_COLUMNS.values() for column in columns)
 MODEL, POPULATION, BASELINE = "model", "population", "baseline"
+LEARNED = (MODEL, POPULATION)
+"""What served where reasons can be given."""
 
 MIN_RUN_DAYS_90D = 5
 """An athlete with fewer is served by the baseline."""
@@ -53,6 +67,10 @@ WIDER = 1.25
 """The baseline's own interval is wider than it measured: it serves athletes of whom little is known."""
 FARTHEST_SD = 3.0
 """A feature farther from the usual counts as this far: a line must not follow a faulty run to where nobody is."""
+ROWS_AT_A_TIME = 16_384
+"""Rows that are predicted together: some 30 MB at a time, however many there are."""
+MANY_ROWS = 2_000
+"""Rows to explain from which tables of SHAP values pay."""
 ROBUST_STEPS, ROBUST_LOG_RATIO = 8, 0.03
 """Labels farther from the line than 3 % pull by sign, not by distance: efforts have heavy tails."""
 
@@ -114,8 +132,33 @@ class Line:
 
     def log_ratios(self, matrix: pd.DataFrame) -> Floats:
         """(rows,): the regression's log ratio."""
-        total: Floats = self.intercept + self.effects(matrix).sum(axis=1)
+        values = np.ascontiguousarray(matrix.to_numpy(np.float64).T)
+        return self.intercept + self.sums(values, range(len(values)))
+
+    def sums(self, matrix: Floats, places: Iterable[int]) -> Floats:
+        """(rows,): the sum of the effects of some features of a (features, rows) matrix, a feature at a time."""
+        total = np.zeros(matrix.shape[1])
+        for place in places:
+            total += self._effect(matrix, place)
         return total
+
+    def effects_on(self, matrix: Floats, membership: Floats) -> Floats:
+        """(outputs, rows): the sums of effects against the usual ones, of a (features, rows) matrix.
+
+        membership: (features, outputs), 1 where a feature counts for an output.
+        """
+        sums = np.zeros((membership.shape[1], matrix.shape[1]))
+        for place, output in zip(*np.nonzero(membership), strict=True):
+            sums[output] += self._effect(matrix, place) - self.usual[place]
+        return sums
+
+    def _effect(self, matrix: Floats, place: int) -> Floats:
+        effect: Floats = matrix[place] - self.centre[place]
+        effect /= self.scale[place]
+        np.clip(effect, -FARTHEST_SD, FARTHEST_SD, out=effect)
+        effect *= self.slopes[place]
+        np.copyto(effect, self.missing[place], where=np.isnan(effect))
+        return effect
 
 
 @dataclass
@@ -143,61 +186,124 @@ class TimeEstimator:
 
     def log_ratios(self, wide: pd.DataFrame, distances: Sequence[str]) -> Floats:
         """(rows, 3): p10, p50, p90 before conformal offsets, sorted."""
-        matrix = design_matrix(wide, distances)[self.features]
-        raw = np.repeat(self.line.log_ratios(matrix)[:, None], len(QUANTILES), axis=1)
-        if self.models:
-            raw += np.column_stack([self.models[quantile].predict(matrix) for quantile in QUANTILES])
-        trust = np.array([self.trust.get(name, 1.0) for name in distances])[:, None]
-        blended = trust * raw + (1 - trust) * self._leaned_on(wide, distances)
-        if self.shift:
-            blended += np.array([self.shift.get(name, 0.0) for name in distances])[:, None]
-        return np.sort(blended, axis=1)
+        return self._log_ratios(Views(wide), rungs(distances)).T
 
-    def _leaned_on(self, wide: pd.DataFrame, distances: Sequence[str]) -> Floats:
-        """(rows, 3): what counts where labels are few."""
+    def _log_ratios(self, views: Views, rung: Rungs) -> Floats:
+        """(3, rows): the same of views, from one distance or from one a row."""
+        matrix, seen = self._columns(views.matrix(rung)), self._seen
+        if id(self.line) not in views.known:
+            shared = [place for place in range(len(matrix)) if place not in seen]
+            views.known[id(self.line)] = self.line.intercept + self.line.sums(matrix, shared)
+        line = views.known[id(self.line)] + self.line.sums(matrix, seen)
+        raw = np.stack([line] * len(QUANTILES))
+        if self.models:
+            raw += self._trees.predict(matrix.astype(np.float32), views.known)
+        trust = _of_rungs(rung, lambda name: self.trust.get(name, 1.0))
+        blended = trust * raw + (1 - trust) * self._leaned_on(views, rung)
+        if self.shift:
+            shift = self.shift
+            blended += _of_rungs(rung, lambda name: shift.get(name, 0.0))
+        return _sorted(blended)
+
+    def _leaned_on(self, views: Views, rung: Rungs) -> Floats:
+        """(3, rows): what counts where labels are few."""
         if self.population is not None:
-            return self.population.quantiles(wide, distances)
-        bias = np.array([self.bias.get(name, 0.0) for name in distances])
-        spread = np.array([self.baseline_interval.get(name, (-0.15, 0.15)) for name in distances])
-        return np.column_stack([bias + spread[:, 0], bias, bias + spread[:, 1]])
+            return self.population._quantiles(views, rung)
+        bias = _of_rungs(rung, lambda name: self.bias.get(name, 0.0))
+        fast, slow = _of_rungs(rung, lambda name: self.baseline_interval.get(name, (-0.15, 0.15))).T
+        return np.stack([np.broadcast_to(log, views.rows) for log in (bias + fast, bias, bias + slow)])
 
     def quantiles(self, wide: pd.DataFrame, distances: Sequence[str]) -> Floats:
         """(rows, 3): p10, p50, p90 of the log ratio with the conformal offsets."""
-        learned = self.log_ratios(wide, distances)
-        moved = np.array([self.offsets[name] for name in distances])
-        learned[:, 0] = np.minimum(learned[:, 0] - moved[:, 0], learned[:, 1])
-        learned[:, 2] = np.maximum(learned[:, 2] + moved[:, 1], learned[:, 1])
+        return self._quantiles(Views(wide), rungs(distances)).T
+
+    def _quantiles(self, views: Views, rung: Rungs) -> Floats:
+        learned = self._log_ratios(views, rung)
+        fast, slow = _of_rungs(rung, lambda name: self.offsets[name]).T
+        learned[0] = np.minimum(learned[0] - fast, learned[1])
+        learned[2] = np.maximum(learned[2] + slow, learned[1])
         return learned
+
+    def _columns(self, matrix: Floats) -> Floats:
+        """The features of this version, which may be from before one of FEATURES, of a (FEATURES, rows) matrix."""
+        return matrix if self.features == list(FEATURES) else matrix[[FEATURES.index(name) for name in self.features]]
+
+    @property
+    def _seen(self) -> list[int]:
+        """The places of its features that depend on the distance."""
+        return [place for place, name in enumerate(self.features) if FEATURES.index(name) in SEEN]
+
+    @cached_property
+    def _trees(self) -> Trees:
+        return Trees([self.models[quantile] for quantile in QUANTILES], self._seen)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What is stored: without the trees read as tables."""
+        return {name: value for name, value in self.__dict__.items() if name != "_trees"}
 
     def effects(self, matrix: pd.DataFrame, distances: Sequence[str]) -> Floats:
         """(rows, features): what each feature of the design matrix, seen from the distance named for its row, adds to
         p50's log ratio, against its mean effect in training."""
         effects: Floats = self.line.effects(matrix) - self.line.usual
         if self.models:
-            from catboost import Pool
-
-            effects += self.models[0.5].get_feature_importance(Pool(matrix), type="ShapValues")[:, :-1]
+            effects += _shap(self.models[0.5], matrix.to_numpy(np.float32))
         trust = np.array([self.trust.get(name, 1.0) for name in distances])[:, None]
         effects *= trust
         if self.population is not None:
             effects += (1 - trust) * self.population.effects(matrix[self.population.features], distances)
         return effects
 
+    def explainer(self, themes: Mapping[str, int], count: int, rows: int) -> Callable[[Views, int], Floats]:
+        """What gives (count, rows), the `effects` of views from one distance, summed over the features of a theme.
+
+        themes: of each of FEATURES the number of its theme, below count. rows: how many are to be explained in all:
+        tables of the trees' SHAP values take a second to make, and are a hundred times as fast as CatBoost.
+        """
+        one_hot = np.zeros((len(self.features), count))
+        one_hot[np.arange(len(self.features)), [themes[name] for name in self.features]] = 1.0
+        of_trees: Callable[[NDArray[np.float32]], Floats] | None = None
+        if self.models:
+            if rows >= MANY_ROWS:
+                of_trees = self._trees.effects(QUANTILES.index(0.5), one_hot)
+            else:
+                of_trees = lambda columns: (_shap(self.models[0.5], columns.T) @ one_hot).T  # noqa: E731
+        lean = self.population.explainer(themes, count, rows) if self.population else None
+
+        def explained(views: Views, rung: int) -> Floats:
+            matrix = self._columns(views.matrix(rung))
+            effects = self.line.effects_on(matrix, one_hot)
+            if of_trees:
+                effects += of_trees(matrix.astype(np.float32))
+            trust = self.trust.get(LADDER[rung], 1.0)
+            effects *= trust
+            if lean:
+                effects += (1 - trust) * lean(views, rung)
+            return effects
+
+        return explained
+
     def times(self, wide: pd.DataFrame, distances: Sequence[str]) -> tuple[Floats, NDArray[np.bool_]]:
         """(rows, 3) seconds at p10, p50, p90, each row at the distance named for it; and whether the model served.
 
         NaN for a row without a recent effort. Times of one athlete at several distances are not yet ordered.
         """
-        target = np.array([tables.EFFORT_DISTANCES_M[name] for name in distances])
-        baseline = baseline_seconds(wide, target)
-        is_model = np.isfinite(baseline) & (wide["run_days_90d"].to_numpy(np.float64) >= MIN_RUN_DAYS_90D)
-        fallback = np.array([self.baseline_interval[name] for name in distances])
-        bias = np.array([self.bias[name] for name in distances])[:, None]
-        logs = bias + np.column_stack([fallback[:, 0] * WIDER, np.zeros(len(wide)), fallback[:, 1] * WIDER])
+        seconds, is_model = self._times(Views(wide), rungs(distances))
+        return seconds.T, is_model
+
+    def _times(self, views: Views, rung: Rungs) -> tuple[Floats, NDArray[np.bool_]]:
+        """(3, rows) seconds, and whether the model served."""
+        baseline = views.baseline_s(rung)
+        is_model = np.isfinite(baseline) & (views.run_days_90d >= MIN_RUN_DAYS_90D)
+        fast, slow = _of_rungs(rung, lambda name: self.baseline_interval[name]).T
+        bias = _of_rungs(rung, lambda name: self.bias[name])
+        logs = np.stack(
+            [np.broadcast_to(log, views.rows) for log in (bias + fast * WIDER, bias + 0.0, bias + slow * WIDER)]
+        )
         if is_model.any():
-            chosen = [name for name, served in zip(distances, is_model, strict=True) if served]
-            logs[is_model] = self.quantiles(wide[is_model], chosen)
-        return baseline[:, None] * np.exp(logs), is_model
+            np.copyto(logs, self._quantiles(views, rung), where=is_model)
+        np.exp(logs, out=logs)
+        logs *= baseline
+        return logs, is_model
 
     def predict(self, wide: pd.DataFrame) -> pd.DataFrame:
         """OUTPUTS in seconds and served_by (model | population | baseline | None), one row a row of `wide` (INPUTS).
@@ -206,18 +312,48 @@ class TimeEstimator:
         """
         import pandas as pd
 
-        wide = wide[list(INPUTS)].astype(np.float64)
-        scored = [self.times(wide, [name] * len(wide)) for name in DISTANCES]
-        times = np.maximum.accumulate(np.stack([seconds for seconds, _ in scored], axis=1), axis=1)
+        wide = wide[list(INPUTS)]
+        times = np.empty((len(DISTANCES), len(QUANTILES), len(wide)))
+        is_model = np.empty(len(wide), dtype=bool)
+        for start in range(0, len(wide), ROWS_AT_A_TIME):
+            rows = slice(start, start + ROWS_AT_A_TIME)
+            views = Views(wide.iloc[rows].astype(np.float64))
+            for number, name in enumerate(DISTANCES):
+                times[number, :, rows], is_model[rows] = self._times(views, LADDER.index(name))
+        np.maximum.accumulate(times, axis=0, out=times)
         columns: dict[str, Floats] = {}
-        for number, name in enumerate(DISTANCES):
+        for seconds, name in zip(times, DISTANCES, strict=True):
             predicted, fast, slow = tables.TIME_COLUMNS[name]
-            columns |= {fast: times[:, number, 0], predicted: times[:, number, 1], slow: times[:, number, 2]}
+            columns |= {fast: seconds[0], predicted: seconds[1], slow: seconds[2]}
         frame = pd.DataFrame({name: columns[name] for name in OUTPUTS}, index=wide.index)
-        served = np.where(scored[0][1], self.name, BASELINE).astype(object)
-        served[~np.isfinite(times[:, 0, 1])] = None
+        served = np.where(is_model, self.name, BASELINE).astype(object)
+        served[~np.isfinite(times[0, 1])] = None
         frame["served_by"] = served
         return frame
+
+
+def _shap(model: CatBoostRegressor, rows: NDArray[np.float32]) -> Floats:
+    """(rows, features): CatBoost's SHAP values."""
+    from catboost import Pool
+
+    values: Floats = model.get_feature_importance(Pool(rows), type="ShapValues", thread_count=1)[:, :-1]
+    return values
+
+
+def _of_rungs(rung: Rungs, find: Callable[[str], Any]) -> Floats:
+    """What is found by the name of the rung; of many rungs a row each."""
+    if isinstance(rung, int):
+        return np.asarray(find(LADDER[rung]), dtype=np.float64)
+    there, place = np.unique(rung, return_inverse=True)
+    return np.array([find(LADDER[number]) for number in there], dtype=np.float64)[place]
+
+
+def _sorted(logs: Floats) -> Floats:
+    """(3, rows) in ascending order by row: three comparisons, where `np.sort` of a short axis takes ten times as
+    long."""
+    first, second, third = logs
+    low, high = np.minimum(first, second), np.maximum(first, second)
+    return np.stack([np.minimum(low, third), np.maximum(low, np.minimum(high, third)), np.maximum(high, third)])
 
 
 def fit(

@@ -7,9 +7,9 @@ their role (the same distance, the next shorter, the next longer), as ratios to 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from functools import lru_cache
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,10 +33,7 @@ REFERENCE_INPUTS = ("best_effort_distance_m", "best_effort_time_s", "total_dista
 LADDER = tuple(tables.EFFORT_DISTANCES_M)
 _LADDER_M = np.array(list(tables.EFFORT_DISTANCES_M.values()))
 
-_EQUIVALENTS = (
-    *(name for name in PERFORMANCE_INPUTS if name.endswith("d_10k_s")),
-    "hr_predicted_10k_s",
-)
+_EQUIVALENTS = tuple(name for name in PERFORMANCE_INPUTS if name.endswith("d_10k_s"))
 _PLAIN = (
     "recent_effort_age_days",
     "run_days_60d",
@@ -54,6 +51,27 @@ _PLAIN = (
 )
 _SAME = ("best_{}_60d_s", "best_{}_before_s", "best_{}_365d_s", "median_{}_365d_s", "latest_{}_s")
 _SAME_PLAIN = ("latest_{}_age_days", "days_with_{}_60d", "days_with_{}_365d")
+_OTHERS = ("best_{}_60d_s", "best_{}_365d_s")
+_OF_A_DISTANCE = (
+    "target_log_m",
+    "effort_to_target_log",
+    *("same_" + pattern.replace("_{}", "") for pattern in (*_SAME, *_SAME_PLAIN)),
+    *(f"{role}_{pattern.replace('_{}', '')}" for pattern in _OTHERS for role in ("shorter", "longer")),
+    "longest_run_28d_of_target",
+    "longest_run_90d_of_target",
+)
+FEATURES = (
+    "target_log_m",
+    "baseline_log_10k_s",
+    "effort_to_target_log",
+    *_EQUIVALENTS,
+    *_PLAIN,
+    *_OF_A_DISTANCE[2:],
+)
+"""The columns of `design_matrix`, in order."""
+SEEN = [FEATURES.index(name) for name in _OF_A_DISTANCE]
+"""The places of those that depend on the distance that it is seen from."""
+SHARED = [place for place in range(len(FEATURES)) if place not in SEEN]
 
 
 def labelled(efforts: DataFrame, performance: DataFrame, rolling: DataFrame) -> DataFrame:
@@ -82,42 +100,95 @@ def design_matrix(wide: pd.DataFrame, distances: Sequence[str]) -> pd.DataFrame:
     """
     import pandas as pd
 
-    rows = np.arange(len(wide))
-    rung = np.array([LADDER.index(name) for name in distances], dtype=np.intp)
-    target = _LADDER_M[rung]
-    values = {name: wide[name].to_numpy(dtype=np.float64) for name in INPUTS}
-    reference = np.log(riegel(values["recent_effort_distance_m"], values["recent_effort_time_s"], 10_000.0))
-    columns: dict[str, NDArray[np.float64]] = {"target_log_m": np.log(target), "baseline_log_10k_s": reference}
-    columns["effort_to_target_log"] = np.log(values["recent_effort_distance_m"] / target)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        columns |= {name: np.log(values[name]) - reference for name in _EQUIVALENTS}
-        # (rows, rungs): log ratio to the baseline AT the rung's own distance, which Riegel makes comparable
-        ladder = {
-            pattern: np.column_stack([np.log(values[pattern.format(name)]) for name in LADDER])
-            - np.log(
-                riegel(values["recent_effort_distance_m"][:, None], values["recent_effort_time_s"][:, None], _LADDER_M)
-            )
-            for pattern in _SAME
-        }
-    columns |= {name: values[name] for name in _PLAIN}
-    for pattern in _SAME:
-        columns["same_" + pattern.replace("_{}", "")] = ladder[pattern][rows, rung]
-    for pattern in _SAME_PLAIN:
-        stacked = np.column_stack([values[pattern.format(name)] for name in LADDER])
-        columns["same_" + pattern.replace("_{}", "")] = stacked[rows, rung]
-    for pattern in ("best_{}_60d_s", "best_{}_365d_s"):
-        others = np.arange(len(LADDER))
-        for role, chosen in (("shorter", others < rung[:, None]), ("longer", others > rung[:, None])):
-            best = np.fmin.reduce(np.where(chosen, ladder[pattern], np.nan), axis=1)
-            columns[f"{role}_" + pattern.replace("_{}", "")] = best
-    for days in (28, 90):
-        columns[f"longest_run_{days}d_of_target"] = values[f"longest_run_{days}d_km"] * 1000 / target
-    return pd.DataFrame(columns, index=wide.index)
+    return pd.DataFrame(Views(wide).matrix(rungs(distances)).T.copy(), index=wide.index, columns=list(FEATURES))
 
 
-@lru_cache
-def feature_names() -> tuple[str, ...]:
-    """The columns of `design_matrix`, in order."""
-    import pandas as pd
+Rungs: TypeAlias = "int | NDArray[np.intp]"
+"""Places in LADDER: one for all rows, or one a row."""
 
-    return tuple(design_matrix(pd.DataFrame({name: [np.nan] for name in INPUTS}), ["10k"]).columns)
+
+def rungs(distances: str | Sequence[str]) -> Rungs:
+    """The distance's place in LADDER, or those of each row's."""
+    if isinstance(distances, str):
+        return LADDER.index(distances)
+    place = {name: number for number, name in enumerate(LADDER)}
+    return np.array([place[name] for name in distances], dtype=np.intp)
+
+
+class Views:
+    """The design matrix of some rows of INPUTS as it is seen from each distance.
+
+    What does not depend on the distance is computed once: four distances cost little more than one.
+    """
+
+    def __init__(self, wide: pd.DataFrame) -> None:
+        values = {name: wide[name].to_numpy(dtype=np.float64) for name in INPUTS}
+        self._values, self.rows = values, len(wide)
+        self.known: dict[int, Any] = {}
+        """What was found from the columns that no distance changes, by the id of the finder."""
+        self._rung: int | None = None
+        self.run_days_90d = values["run_days_90d"]
+        effort_m, effort_s = values["recent_effort_distance_m"], values["recent_effort_time_s"]
+        self._effort_m = effort_m
+        # (rungs, rows); Riegel makes the ratios at different rungs comparable
+        self._baseline_s = riegel(effort_m, effort_s, _LADDER_M[:, None])
+        with np.errstate(divide="ignore", invalid="ignore"):
+            self._log_baseline = np.log(self._baseline_s)
+            reference = self._log_baseline[LADDER.index("10k")]
+            equivalents = [np.log(values[name]) - reference for name in _EQUIVALENTS]
+        self._ratios: dict[tuple[str, int], NDArray[np.float64]] = {}
+        self._others = []
+        for pattern in _OTHERS:
+            best = [self._ratio(pattern, rung) for rung in range(len(LADDER))]
+            self._others += [_fastest(best[:-1]), _fastest(best[:0:-1])[::-1]]
+        self._matrix = np.empty((len(FEATURES), self.rows))
+        shared = [reference, *equivalents, *(values[name] for name in _PLAIN)]
+        for place, column in zip(SHARED, shared, strict=True):
+            self._matrix[place] = column
+
+    def baseline_s(self, rung: Rungs) -> NDArray[np.float64]:
+        """(rows,): Riegel from the recent effort (s); NaN without an effort."""
+        return self._at(self._baseline_s.__getitem__, rung)
+
+    def matrix(self, rung: Rungs) -> NDArray[np.float64]:
+        """(FEATURES, rows), the design matrix seen from a distance. The next call writes into the same array."""
+        if isinstance(rung, int) and rung == self._rung:
+            return self._matrix
+        self._rung = rung if isinstance(rung, int) else None
+        target = _LADDER_M[rung]
+        seen = [np.log(target), np.log(self._effort_m / target)]
+        seen += [self._at(partial(self._ratio, pattern), rung) for pattern in _SAME]
+        seen += [self._at(partial(self._plain, pattern), rung) for pattern in _SAME_PLAIN]
+        seen += [self._at(others.__getitem__, rung) for others in self._others]
+        seen += [self._values[f"longest_run_{days}d_km"] * 1000 / target for days in (28, 90)]
+        for place, column in zip(SEEN, seen, strict=True):
+            self._matrix[place] = column
+        return self._matrix
+
+    def _ratio(self, pattern: str, rung: int) -> NDArray[np.float64]:
+        """(rows,): logarithm of the time at a rung over the baseline there."""
+        if (pattern, rung) not in self._ratios:
+            with np.errstate(divide="ignore", invalid="ignore"):
+                ratio = np.log(self._values[pattern.format(LADDER[rung])]) - self._log_baseline[rung]
+            self._ratios[pattern, rung] = ratio
+        return self._ratios[pattern, rung]
+
+    def _plain(self, pattern: str, rung: int) -> NDArray[np.float64]:
+        return self._values[pattern.format(LADDER[rung])]
+
+    def _at(self, of_rung: Callable[[int], NDArray[np.float64]], rung: Rungs) -> NDArray[np.float64]:
+        if isinstance(rung, int):
+            return of_rung(rung)
+        found = np.empty(self.rows)
+        for number in np.unique(rung):
+            chosen = rung == number
+            found[chosen] = of_rung(number)[chosen]
+        return found
+
+
+def _fastest(ratios: list[NDArray[np.float64]]) -> list[NDArray[np.float64]]:
+    """The smallest of none (NaN), of the first, of the first two, and so on."""
+    found = [np.full_like(ratios[0], np.nan)]
+    for ratio in ratios:
+        found.append(np.fmin(found[-1], ratio))
+    return found

@@ -48,7 +48,7 @@ DRIFT = Check(
 
 def drift(
     inputs: pd.DataFrame,
-    said: Sequence[Mapping[str, Any]],
+    said: pd.DataFrame,
     seen: TrainingSample,
     day: date,
     settings: Settings,
@@ -59,15 +59,13 @@ def drift(
     training has none, and its home always has some. A column has shifted where its PSI exceeds ATHLETE_DRIFT_PSI by
     more than a sample of that size does by chance. Passes, and says so, where nothing can be judged.
     """
-    import pandas as pd
-
     if RAN_LATELY in inputs:
         ran = inputs[RAN_LATELY].notna().to_numpy()
-        inputs, said = inputs[ran], [one for one, counts in zip(said, ran, strict=True) if counts]
+        inputs, said = inputs[ran], said[ran]
     columns: dict[str, Floats] = {
         name: inputs[name].to_numpy(np.float64) for name in inputs.columns if name not in OF_THE_MOMENT
     }
-    columns |= distributions.predicted(pd.DataFrame(list(said)))
+    columns |= distributions.predicted(said)
     if not seen.columns:
         return DRIFT.outcome(True, "Not judged: what serves was not trained here.", {DAY: str(day)}), {}
     if len(inputs) < FEWEST:

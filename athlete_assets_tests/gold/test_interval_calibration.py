@@ -84,7 +84,12 @@ def scored(days: list[date], **inputs: list[float]) -> Scored:
         seconds = metres * 0.24
         times |= {p50: seconds, p10: seconds * math.exp(-0.02), p90: seconds * math.exp(0.02)}
     states = pa.table({"as_of_date": pa.array([midnight(day) for day in days], pa.timestamp("us", "UTC"))})
-    return Scored(states, pd.DataFrame(inputs, index=range(len(days))), [dict(times) for _ in days])
+    return Scored(states, pd.DataFrame(inputs, index=range(len(days))), pd.DataFrame([times] * len(days)))
+
+
+def records(times: Scored) -> list[dict[str, Any]]:
+    """Its outputs, a dictionary a row."""
+    return times.outputs.to_dict("records")  # type: ignore[return-value]
 
 
 def test_a_day_scored_again_has_the_interval_that_it_had() -> None:
@@ -95,14 +100,14 @@ def test_a_day_scored_again_has_the_interval_that_it_had() -> None:
     for number, day in enumerate(days):
         known_then = [row for row in outcomes if row["known_on"] < midnight(day)]
         alone = calibrated(scored([day]), outcomes_of(known_then), {}).outputs
-        assert alone == [in_a_range[number]]
-    assert in_a_range[0]["p90_10k_s"] < in_a_range[2]["p90_10k_s"]
+        pd.testing.assert_frame_equal(alone, in_a_range.iloc[[number]].reset_index(drop=True), rtol=1e-12)
+    assert in_a_range["p90_10k_s"][0] < in_a_range["p90_10k_s"][2]
 
 
 def test_p50_stays_and_times_grow_with_distance() -> None:
     shrunk = [outcome(n, 0.01, days_ago=n + 1) for n in range(100)]
     wide = [outcome(500 + n, 9.0, days_ago=n + 1, distance="half") for n in range(100)]
-    (row,) = calibrated(scored([DAY]), outcomes_of([*shrunk, *wide]), {}).outputs
+    (row,) = records(calibrated(scored([DAY]), outcomes_of([*shrunk, *wide]), {}))
     assert row["predicted_10k_s"] == 2400.0
     for end in range(3):
         values = [row[columns[end]] for columns in tables.TIME_COLUMNS.values()]
@@ -114,7 +119,7 @@ def test_an_athlete_unlike_the_training_has_a_wider_interval() -> None:
     """Of four known inputs three lie outside 10 to 90: 0.75, which is 0.5 above the usual: half as wide again."""
     seen = {name: Distribution((10.0, 50.0, 90.0), (0.1, 0.4, 0.4, 0.1, 0.0)) for name in "abcde"}
     values = {"a": [5.0, 50.0], "b": [95.0, 50.0], "c": [99.0, 50.0], "d": [50.0, 50.0], "e": [math.nan, 5.0]}
-    unlike, like = calibrated(scored([DAY, DAY], **values), outcomes_of([]), seen).outputs
+    unlike, like = records(calibrated(scored([DAY, DAY], **values), outcomes_of([]), seen))
     assert (unlike["unlikeness"], like["unlikeness"]) == (0.75, 0.2)
     assert unlike["p90_10k_s"] == pytest.approx(2400 * math.exp(0.02 * 1.5), rel=1e-12)
     assert like["p90_10k_s"] == pytest.approx(2400 * math.exp(0.02), rel=1e-12)
@@ -123,10 +128,11 @@ def test_an_athlete_unlike_the_training_has_a_wider_interval() -> None:
 
 def test_an_athlete_without_a_prediction_stays_without() -> None:
     times = scored([DAY])
-    empty = {**times.outputs[0], **{name: None for columns in tables.TIME_COLUMNS.values() for name in columns}}
-    (row,) = calibrated(Scored(times.states, times.features, [empty]), outcomes_of([outcome(1, 3, 5)]), {}).outputs
-    assert row["predicted_10k_s"] is None
-    assert row["interval_factor_10k"] is None
+    empty = times.outputs.assign(**{name: math.nan for columns in tables.TIME_COLUMNS.values() for name in columns})
+    (row,) = records(calibrated(Scored(times.states, times.features, empty), outcomes_of([outcome(1, 3, 5)]), {}))
+    assert math.isnan(row["predicted_10k_s"])
+    assert math.isnan(row["p90_10k_s"])
+    assert math.isnan(row["interval_factor_10k"])
 
 
 def test_intervals_that_hold_59_of_100_come_to_hold_80() -> None:

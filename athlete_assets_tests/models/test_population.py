@@ -19,7 +19,7 @@ from athlete_assets.gold.predictions import without_strangers
 from athlete_assets.gold.scoring import Scored
 from athlete_assets.models import fit_population, population, reasons, time_estimator
 from athlete_assets.models.population import REAL, SIMULATED
-from athlete_assets.models.training_set import INPUTS, feature_names
+from athlete_assets.models.training_set import FEATURES, INPUTS
 from athlete_assets.store.local import LocalStore
 from athlete_assets_tests.rows import rows
 
@@ -43,7 +43,7 @@ def test_the_shipped_line_fits_the_features_and_holds_no_athlete(kind: populatio
     found = population.shipped(kind)
     assert found.fitted_on == kind
     content = json.loads(population.file_of(kind).read_text())
-    assert set(content["features"]) == set(feature_names())
+    assert set(content["features"]) == set(FEATURES)
     assert found.figures["athletes"] >= 50
     text = population.file_of(kind).read_text()
     assert "real_" not in text.replace("population_real", "")
@@ -169,11 +169,11 @@ def test_real_and_simulated_never_serve_each_other(store: LocalStore, tmp_path: 
 
 def test_an_athlete_of_the_other_kind_gets_the_formula() -> None:
     features = wide(2)
-    outputs = population.shipped(REAL).estimator().predict(features).assign(top_reasons=None).to_dict("records")
+    outputs = population.shipped(REAL).estimator().predict(features).assign(top_reasons=None)
     times = Scored(pa.table({"athlete_id": ["real", "simulated"]}), features, outputs)
-    found = without_strangers(times, {"simulated"}, REAL).outputs
+    found = without_strangers(times, {"simulated"}, REAL).outputs.to_dict("records")
     assert [row["served_by"] for row in found] == ["population", "baseline"]
-    assert found[0] == outputs[0]
+    assert found[0] == outputs.to_dict("records")[0]
     shift = population.shipped(SIMULATED).formula["10k"].log_p50
     assert found[1]["predicted_10k_s"] == pytest.approx(3_000 * math.exp(shift))
 

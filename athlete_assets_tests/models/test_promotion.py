@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +21,8 @@ from athlete_assets.features.daily import daily_features
 from athlete_assets.features.performance import performance_features
 from athlete_assets.features.rolling import rolling_features
 from athlete_assets.gold import scoring
-from athlete_assets.gold.predictions import predictions
+from athlete_assets.gold.history import history
+from athlete_assets.gold.predictions import log_entries, predictions
 from athlete_assets.models import (
     baseline,
     detector_evaluation,
@@ -288,7 +291,10 @@ def test_the_champion_serves_gold_with_reasons_in_words(trained: tuple[LocalStor
     assert champion is not None
     evenings = scoring.evenings(store.read(tables.ROLLING, last))
     scored = scoring.scored(EmbeddedFeatureStore(store), champion, evenings, TIMES)
-    rows = predictions(scored, champion, {"overtraining_detector": None}, last.last).to_pylist()
+    made = predictions(
+        scoring.explained(scored, champion, last.last), champion, {"overtraining_detector": None}, last.last
+    )
+    rows = made.to_pylist()
     assert {row["served_by"] for row in rows} == {"model"}
     assert {row["model_version"] for row in rows} == {result.version}
     assert {row["p_disruption_reason"] for row in rows} == {NO_DETECTOR}
@@ -297,6 +303,21 @@ def test_the_champion_serves_gold_with_reasons_in_words(trained: tuple[LocalStor
     effect = r"\d+(:\d\d)+ (faster|slower) over (5 km|10 km|the half marathon|the marathon)"
     assert all(re.search(rf": {effect}(, {effect})*\.$", reason) for reason in said), said
     assert all(len(row["top_reasons"]) <= reasons.MOST for row in rows)
+
+    # some days later nobody is shown that evening: its reasons are said when somebody asks
+    later = last.last + timedelta(days=2)
+    unsaid = predictions(scoring.explained(scored, champion, later), champion, {"overtraining_detector": None}, later)
+    assert unsaid["top_reasons"].null_count == len(rows)
+    log = log_entries(unsaid, scored.features, champion, datetime(2026, 1, 1, tzinfo=timezone.utc), later, "a-run")
+    given = [json.loads(text) for text in log["features"].to_pylist()]
+    assert given == scored.features.astype(object).where(scored.features.notna(), None).to_dict("records")
+    assert [json.loads(text)["predicted_10k_s"] for text in log["outputs"].to_pylist()] == [
+        row["predicted_10k_s"] for row in rows
+    ]
+    store.replace_arrow(tables.PREDICTIONS, unsaid)
+    store.replace_arrow(tables.INFERENCE_LOG, log)
+    (asked,) = history(store, rows[0]["athlete_id"], last.last)
+    assert asked["top_reasons"] == rows[0]["top_reasons"]
 
 
 def test_features_that_end_before_the_labels_are_named(trained: tuple[LocalStore, Any, Any]) -> None:

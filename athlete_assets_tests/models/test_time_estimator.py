@@ -231,12 +231,9 @@ def test_a_group_of_whom_the_strongest_formula_knows_nothing_is_told_without_it(
 def test_each_athlete_has_reasons_of_his_own_one_a_line(
     estimator: time_estimator.TimeEstimator, cohort: pd.DataFrame
 ) -> None:
-    """Also beside an athlete whom the baseline serves, who has none."""
     rows = time_estimator.usable_rows(cohort).head(6)[list(INPUTS)].astype(float)
-    rows.loc[2, "run_days_90d"] = 0.0
-    reasons = as_mlflow_model(estimator).predict(None, rows)["top_reasons"]
-    assert reasons[2] is None
-    assert all(line.endswith(".") for why in reasons.drop(index=2) for line in why.splitlines())
+    reasons = as_mlflow_model(estimator).reasons(rows)
+    assert all(line.endswith(".") for why in reasons.dropna() for line in why.splitlines())
 
 
 def test_the_line_is_a_ridge_that_does_not_follow_a_faulty_run() -> None:

@@ -34,7 +34,7 @@ SEEN = TrainingSample.of(
 
 
 def judged(inputs: pd.DataFrame, said: list[dict[str, Any]], seen: TrainingSample = SEEN) -> Any:
-    return drift.drift(inputs, said, seen, DAY, SETTINGS)
+    return drift.drift(inputs, pd.DataFrame(said), seen, DAY, SETTINGS)
 
 
 def test_what_was_trained_on_does_not_drift() -> None:

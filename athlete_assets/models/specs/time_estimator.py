@@ -7,17 +7,18 @@ from typing import TYPE_CHECKING, Any
 from athlete_assets import tables
 from athlete_assets.models import baseline, population, time_estimator, time_evaluation, training_set
 from athlete_assets.models.model_spec import Elsewhere, ModelSpec
-from athlete_assets.models.reasons import top_reasons
-from athlete_assets.models.time_estimator import MODEL, POPULATION, TimeEstimator, TimeEstimatorOptions
+from athlete_assets.models.reasons import lines_of
+from athlete_assets.models.time_estimator import TimeEstimator, TimeEstimatorOptions
 
 if TYPE_CHECKING:
     import pandas as pd
 
 
 def as_mlflow_model(estimator: TimeEstimator) -> Any:
-    """The estimator as a pyfunc: a frame with its inputs gives its times, `served_by` and `top_reasons`.
+    """The estimator as a pyfunc: a frame with its inputs gives its times and `served_by`, and no `top_reasons` yet.
 
-    The reasons are the lines of one string, so that each output is one column of one plain type.
+    Its `reasons` gives those for the rows that are shown to somebody: they cost several times what the times cost. The
+    reasons of a row are the lines of one string, so that each output is one column of one plain type.
     """
     import mlflow
     import pandas as pd
@@ -26,12 +27,10 @@ def as_mlflow_model(estimator: TimeEstimator) -> Any:
         def predict(
             self, context: Any, model_input: pd.DataFrame, params: dict[str, Any] | None = None
         ) -> pd.DataFrame:
-            frame = estimator.predict(model_input)
-            is_model = frame["served_by"].isin((MODEL, POPULATION)).to_numpy()
-            reasons = iter(top_reasons(estimator, model_input[is_model]))
-            lines = ["\n".join(next(reasons)) if served else None for served in is_model]
-            frame["top_reasons"] = pd.Series(lines, frame.index, dtype=object)
-            return frame
+            return estimator.predict(model_input).assign(top_reasons=None)
+
+        def reasons(self, model_input: pd.DataFrame) -> pd.Series:
+            return pd.Series(lines_of(estimator, model_input).to_pylist(), model_input.index, dtype=object)
 
     return LearnedTimeEstimator()
 
