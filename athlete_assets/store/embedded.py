@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
+from athlete_assets import tables
 from athlete_assets.errors import ContractError
 from athlete_assets.store.arrow import fitted_to, plain_type, refuse_repeated_keys
 from athlete_assets.store.delta_folder import DeltaFolder
@@ -31,7 +32,7 @@ from athlete_assets.store.feature_store import (
     schema_of,
 )
 from athlete_assets.store.local import PRIMARY_KEYS_PROPERTY, TIMESTAMP_KEY_PROPERTY, LocalStore
-from athlete_assets.store.point_in_time import features_as_of, features_of
+from athlete_assets.store.point_in_time import features_as_of, features_at, features_of
 from athlete_assets.store.session import engine_path
 from athlete_assets.words import counted
 
@@ -199,17 +200,45 @@ class EmbeddedFeatureStore(FeatureStore):
                 joined = joined.join(features_of(rows, keys=keys, outputs=outputs), on=list(keys), how="left")
                 continue
             # asked of the frame as it came: asking the joined one would repeat every earlier join in the plan
-            found = features_as_of(
-                df,
-                rows,
-                keys=keys,
-                at=at,
-                timestamp_key=table.timestamp_keys[0],
-                outputs=outputs,
-                lookback_s=spec.lookback_s.get(name),
-            )
+            found = self._known_at(df, rows, table, keys, at, outputs, spec.lookback_s.get(name))
             joined = joined.join(found, on=[*keys, at], how="left")
         return joined
+
+    def _known_at(
+        self,
+        df: DataFrame,
+        rows: DataFrame,
+        table: FeatureTable,
+        keys: Mapping[str, str],
+        at: str,
+        outputs: Mapping[str, str],
+        lookback_s: float | None,
+    ) -> DataFrame:
+        """`features_as_of`, reading of the product's tables what the moments ask for.
+
+        Their rows lie at exactly the evening that is asked for, nearly all: these are looked up first, in the months of
+        the moments alone. Only where one is left is what lies before read, too: the whole of it, but for a lookback
+        window, since a row of years ago may be the newest.
+        """
+        from pyspark.sql import functions as F
+
+        how: dict[str, Any] = {"keys": keys, "at": at, "timestamp_key": table.timestamp_keys[0], "outputs": outputs}
+        if not _month_is_told(table):
+            return features_as_of(df, rows, **how, lookback_s=lookback_s)
+        first, last = F.min(at), F.max(at)
+        earliest = F.timestamp_micros(F.unix_micros(first) - F.lit(round((lookback_s or 0) * 1_000_000)))
+        months = df.agg(*(F.date_format(moment, "yyyy-MM") for moment in (first, last, earliest))).first()
+        assert months is not None
+        if months[0] is None:  # no moment at all
+            return features_at(df, rows.limit(0), **how)
+        so_far = rows.where(F.col("month") <= months[1])
+        found = features_at(df, so_far.where(F.col("month") >= months[0]), **how)
+        moments = df.select(*keys, at).dropna().distinct()
+        missing = moments.join(found.select(*keys, at), on=[*keys, at], how="left_anti")
+        if not missing.limit(1).count():
+            return found
+        before = so_far if lookback_s is None else so_far.where(F.col("month") >= months[2])
+        return found.unionByName(features_as_of(missing, before, **how, lookback_s=lookback_s))
 
     # ------------------------------------------------------------------------------------------------------ models
 
@@ -516,6 +545,16 @@ def _merged(before: pa.Table, rows: pa.Table, keys: Sequence[str]) -> pa.Table:
     numbered = before.select(on).append_column("__row", pa.array(range(before.num_rows), pa.int64()))
     kept = numbered.join(rows.select(on), on, join_type="left anti")["__row"].sort()
     return pa.concat_tables([before.take(kept).cast(rows.schema), rows])
+
+
+def _month_is_told(table: FeatureTable) -> bool:
+    """Whether a row's partition is the month of its timestamp: in the product's tables, of which every write holds it
+    to that."""
+    schema_and_name = tuple(table.name.split(".")[1:])
+    return any(
+        one.path == schema_and_name and one.timestamp_key == one.day_column and table.partition_columns == ("month",)
+        for one in tables.ALL
+    )
 
 
 def _lookback_s(lookups: Sequence[Any]) -> dict[str, float]:

@@ -11,6 +11,26 @@ if TYPE_CHECKING:
 AT, KNOWN, ASKED = "__at", "__known", "__asked"
 
 
+def features_at(
+    asked: DataFrame,
+    features: DataFrame,
+    *,
+    keys: Mapping[str, str],
+    at: str,
+    timestamp_key: str,
+    outputs: Mapping[str, str],
+) -> DataFrame:
+    """`features_as_of` for the (keys, at) that a feature row lies at exactly: that row is the newest. One equi-join, of
+    the moments asked, which are few, with the features as they are read."""
+    from pyspark.sql import functions as F
+
+    moments = asked.select(*keys, F.col(at).alias(AT)).distinct()
+    known = _renamed(features, {**keys, AT: timestamp_key, **_marked(outputs)})
+    return moments.join(known, on=[*keys, AT], how="inner").select(
+        *keys, F.col(AT).alias(at), *(F.col(name).alias(output) for output, name in _unmarked(outputs))
+    )
+
+
 def features_as_of(
     asked: DataFrame,
     features: DataFrame,
@@ -36,7 +56,7 @@ def features_as_of(
     moments = asked.select(*keys, F.col(at).alias(AT)).distinct()
     known = features.select(
         *(F.col(table_key).alias(key) for key, table_key in keys.items()), F.col(timestamp_key).alias(KNOWN)
-    )
+    ).join(moments.select(*keys).distinct(), on=list(keys), how="left_semi")
     timeline = moments.select(*keys, AT, F.lit(None).cast("timestamp").alias(KNOWN), F.lit(1).alias(ASKED)).unionByName(
         known.select(*keys, F.col(KNOWN).alias(AT), KNOWN, F.lit(0).alias(ASKED))
     )

@@ -213,6 +213,63 @@ def test_a_table_of_the_product_is_a_feature_table(features: EmbeddedFeatureStor
     assert [row["distance_km"] for row in looked_up(features, labels, lookup)] == [3.0]
 
 
+DAILY = tables.DAILY.full_name("uc_athlete_data")
+
+
+def distances(features: EmbeddedFeatureStore, *asked: tuple[str | None, datetime], **lookback: Any) -> list[Any]:
+    """What athlete_daily_features says of each athlete as of each evening, in the order of athlete and evening."""
+    labels = frame(features.store.spark, list(asked), "athlete_id string, evening timestamp")
+    lookup = FeatureLookup(
+        table_name=DAILY,
+        lookup_key="athlete_id",
+        timestamp_lookup_key="evening",
+        feature_names="distance_km",
+        **lookback,
+    )
+    found = looked_up(features, labels, lookup)
+    order = {key: number for number, key in enumerate(asked)}
+    return [row["distance_km"] for row in sorted(found, key=lambda row: order[row["athlete_id"], row["evening"]])]
+
+
+@pytest.fixture
+def months(features: EmbeddedFeatureStore) -> EmbeddedFeatureStore:
+    """Daily rows of the last days of three months, the distance their number; of `old` those of the first alone."""
+    days = [*span("2021-03-30", "2021-03-31"), *span("2024-04-29", "2024-04-30"), *span("2024-05-30", "2024-05-31")]
+    for number, day in enumerate(days):
+        rows = [daily(name, [day], distance_km=float(number)) for name in ("a", *["old"] * (number < 2))]
+        features.store.replace_arrow(tables.DAILY, pa.concat_tables(rows), span(str(day), str(day)))
+    return features
+
+
+def test_an_evening_is_looked_up_in_its_own_month(months: EmbeddedFeatureStore) -> None:
+    """The files of all other months are gone from the disk: whoever opened one would fail."""
+    may = midnight(span("2024-05-31", "2024-05-31").first)
+    others = [path for path in months.store.path(tables.DAILY).rglob("*.parquet") if "month=2024-05" not in str(path)]
+    assert len(others) == 4
+    for path in others:
+        path.unlink()
+    assert distances(months, ("a", may)) == [5.0]
+    with pytest.raises(Exception, match=r"(?i)not found|no such file"):
+        distances(months, ("a", may), ("old", may))
+
+
+def test_a_row_of_three_years_ago_is_still_the_newest(months: EmbeddedFeatureStore) -> None:
+    """Beside athletes with a row of the evening, of the day before, of none, and unknown ones."""
+    may, june = (
+        midnight(day) for day in (span("2024-05-31", "2024-05-31").first, span("2024-06-03", "2024-06-03").first)
+    )
+    asked: list[tuple[str | None, datetime]] = [("a", may), ("a", june), ("old", may), ("eve", may), (None, may)]
+    assert distances(months, *asked) == [5.0, 5.0, 1.0, None, None]
+    years = timedelta(days=4 * 365)
+    assert distances(months, *asked, lookback_window=years) == [5.0, 5.0, 1.0, None, None]
+    assert distances(months, *asked, lookback_window=timedelta(days=40)) == [5.0, 5.0, None, None, None]
+    assert distances(months, *asked, lookback_window=timedelta(days=2)) == [5.0, None, None, None, None]
+
+
+def test_nobody_asked_is_nobody_found(months: EmbeddedFeatureStore) -> None:
+    assert distances(months) == []
+
+
 MOMENTS = st.integers(0, 12)
 VALUES = st.one_of(st.none(), st.integers(-5, 5).map(float))
 
