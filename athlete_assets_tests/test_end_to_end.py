@@ -191,12 +191,12 @@ def test_a_backfill_that_is_cancelled_leaves_whole_commits_and_its_repetition_ch
     try:
         cancelled = backfill(live, dict.fromkeys((tables.DAILY, tables.PERFORMANCE, tables.ROLLING), YEAR))
         live.wait(lambda: live.store.version(tables.ROLLING) >= versions[tables.ROLLING] + 2, "two commits")
-        (run,) = runs_of(live, cancelled)
-        live.ask(CANCEL, backfill=cancelled, run=run.run_id)
-        live.wait(lambda: live.instance.get_run_by_id(run.run_id).is_finished, "the end of the run")  # type: ignore[union-attr]
+        (stopped,) = runs_of(live, cancelled)
+        live.ask(CANCEL, backfill=cancelled, run=stopped.run_id)
+        live.wait(lambda: live.instance.get_run_by_id(stopped.run_id).is_finished, "the end of the run")  # type: ignore[union-attr]
     finally:
         live.settings.remember(chunk_athlete_days="1000000")
-    ended = live.instance.get_run_by_id(run.run_id)
+    ended = live.instance.get_run_by_id(stopped.run_id)
     assert ended is not None
     assert ended.status == dg.DagsterRunStatus.CANCELED
     live.settle()
@@ -217,7 +217,7 @@ def test_a_backfill_that_is_cancelled_leaves_whole_commits_and_its_repetition_ch
     # nothing follows what a cancelled run wrote, until it is written again; nor is it a fault to tell of
     follows = live.cursor("tables_follow")
     assert follows is not None
-    assert follows["owed"] == {run.run_id: [[str(day) for day in YEAR]]}
+    assert follows["owed"] == {stopped.run_id: [[str(day) for day in YEAR]]}
     assert [made.tags.get("dagster/sensor_name") for made in live.instance.get_runs(limit=1)] == [None]
     assert live.told == []
     assert live.store.version(tables.ROLLING) == versions[tables.ROLLING] + len(done)

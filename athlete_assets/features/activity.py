@@ -115,10 +115,17 @@ def activity_features(
 
 def of_activities(rows: DataFrame, silver: DataFrame, days: Days) -> DataFrame:
     """The rows (splits, say) whose activity is on one of the days, for a table that has no day of its own."""
-    keys = silver.where(F.to_date("start_date_local").between(F.lit(days.first), F.lit(days.last))).select(
-        "athlete_id", F.col("id").alias("activity_id")
-    )
+    keys = _on(days, silver).select("athlete_id", F.col("id").alias("activity_id"))
     return rows.join(keys, on=["athlete_id", "activity_id"], how="left_semi")
+
+
+def of_the_active(silver: DataFrame, days: Days) -> DataFrame:
+    """All silver rows of the athletes with an activity on one of the days: nobody else gets a row for them."""
+    return silver.join(_on(days, silver).select("athlete_id").distinct(), on="athlete_id", how="left_semi")
+
+
+def _on(days: Days, silver: DataFrame) -> DataFrame:
+    return silver.where(F.to_date("start_date_local").between(F.lit(days.first), F.lit(days.last)))
 
 
 # ------------------------------------------------------------------------------------------------ single activities

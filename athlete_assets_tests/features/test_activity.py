@@ -20,7 +20,7 @@ from pyspark.sql import SparkSession
 
 from athlete_assets import tables
 from athlete_assets.days import Days, midnight
-from athlete_assets.features.activity import activity_features, history_days
+from athlete_assets.features.activity import activity_features, history_days, of_the_active
 from athlete_assets.settings import Settings
 from athlete_assets.silver import quality
 from athlete_assets.silver.sessions import activity_rows
@@ -821,3 +821,20 @@ def test_an_hour_that_nobody_rides_is_told_by_heart_rate(sail: SparkSession) -> 
     """300 W of a stated 150 for an hour are 400 points."""
     said = athlete(ftp_w=150.0, max_hr_bpm=190.0)
     assert features(sail, [ridden(weighted_power_w=300.0)], athletes=[said])[1]["load_method"] == "heart_rate"
+
+
+def test_for_some_days_all_rows_of_those_who_ran_on_them_are_read(sail: SparkSession) -> None:
+    days = Days(date(2024, 5, 6), date(2024, 5, 7))
+    at = {"before": (4, 23), "first": (6, 0), "last": (7, 23), "after": (8, 0)}
+    rows = [
+        activity(athlete_id=name, id=number, start_date_local=datetime(2024, 5, day, hour, 59))
+        for number, (name, (day, hour)) in enumerate(at.items())
+    ]
+    rows += [activity(athlete_id=name, id=9, start_date_local=datetime(2023, 1, 1)) for name in at]
+    found = of_the_active(frame(sail, arrow(rows)), days).select("athlete_id", "id").toArrow().to_pylist()
+    assert sorted((row["athlete_id"], row["id"]) for row in found) == [
+        ("first", 1),
+        ("first", 9),
+        ("last", 2),
+        ("last", 9),
+    ]
