@@ -5,6 +5,7 @@ Nothing heavy is imported before a command runs: `--help`, `--version` and a she
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Sequence
 from datetime import date
@@ -180,6 +181,18 @@ def _local_settings() -> Settings:
     return settings
 
 
+def _writable(settings: Settings) -> Settings:
+    """The settings, for a command that writes into a local home. Raises SettingsError where nobody may write there."""
+    home = settings.home.resolve()
+    there = next(folder for folder in (home, *home.parents) if folder.exists())
+    if settings.deployment == "local" and not os.access(there, os.W_OK | os.X_OK):
+        raise SettingsError(
+            f"setting ATHLETE_HOME={settings.home}: nothing can be written into {there}; give the right to, mount it "
+            "for writing, or choose another home"
+        )
+    return settings
+
+
 # ------------------------------------------------------------------------------------------------------- the commands
 
 
@@ -208,7 +221,7 @@ def import_(**source: Any) -> int:
 
     if not (source["files"] or source["export"] or source["athletes"] or source["years"]):
         raise InputError("say what to import: files, or a simulated cohort by --athletes or --years")
-    commands.fill_silver(_local_settings(), **source)
+    commands.fill_silver(_writable(_local_settings()), **source)
     return DONE
 
 
@@ -218,7 +231,7 @@ def imports(as_json: bool) -> int:
     """List the imports: number, time, file, activities."""
     from athlete_assets import commands
 
-    commands.list_imports(as_json, _local_settings())
+    commands.list_imports(as_json, _writable(_local_settings()))
     return DONE
 
 
@@ -227,7 +240,7 @@ def undo() -> int:
     """Take the last import back."""
     from athlete_assets import commands
 
-    commands.undo_import(_local_settings())
+    commands.undo_import(_writable(_local_settings()))
     return DONE
 
 
@@ -259,7 +272,7 @@ def athlete(words: tuple[str, ...]) -> int:
     """
     from athlete_assets import commands
 
-    commands.tell_or_state(list(words), _local_settings())
+    commands.tell_or_state(list(words), _writable(_local_settings()))
     return DONE
 
 
@@ -272,7 +285,7 @@ def run(**source: Any) -> int:
     """
     from athlete_assets import commands, runs
 
-    settings = _local_settings()
+    settings = _writable(_local_settings())
     if source["files"] or source["export"] or source["athletes"] or source["years"] or commands.is_empty(settings):
         commands.fill_silver(settings, **source)
     settings = _local_settings()  # the home remembers what an import has learned: its zone, its first day
@@ -332,7 +345,7 @@ def report(athlete: str | None, open_it: bool) -> int:
     """Write the HTML pages whose numbers changed, and say where they are."""
     from athlete_assets import commands
 
-    return commands.write_report(_local_settings(), athlete, open_it)
+    return commands.write_report(_writable(_local_settings()), athlete, open_it)
 
 
 @cli.command(**example("export summary --format json", "export gold.athlete_predictions --out predictions.csv"))
@@ -354,7 +367,7 @@ def ui(port: int) -> int:
     """Open the Dagster UI (webserver and daemon) on this home."""
     from athlete_assets import runs
 
-    return runs.open_ui(_settings(), port)
+    return runs.open_ui(_writable(_settings()), port)
 
 
 @cli.command(**example("doctor", "doctor --json"))
@@ -363,7 +376,7 @@ def doctor(as_json: bool) -> int:
     """Look at this machine and this home, and say what is to do."""
     from athlete_assets import doctor
 
-    return doctor.doctor(_settings(), as_json)
+    return doctor.doctor(_writable(_settings()), as_json)
 
 
 @cli.command(**example("plan", "plan --json"))
@@ -378,7 +391,7 @@ def plan(as_json: bool) -> int:
     """
     from athlete_assets import upcoming
 
-    return upcoming.tell_what_is_next(_local_settings(), as_json)
+    return upcoming.tell_what_is_next(_writable(_local_settings()), as_json)
 
 
 @cli.command(**example("alerts --test"))
@@ -395,7 +408,7 @@ def maintain() -> int:
     """Compact tables; remove old versions, runs and models."""
     from athlete_assets import runs
 
-    return runs.maintain(_local_settings())
+    return runs.maintain(_writable(_local_settings()))
 
 
 @cli.command(**example("rebuild feature_store.athlete_rolling_features"))
@@ -404,7 +417,7 @@ def rebuild(table: str) -> int:
     """Make a derived table anew, with the columns of its present contract."""
     from athlete_assets import rebuild
 
-    return rebuild.rebuild(table, _local_settings())
+    return rebuild.rebuild(table, _writable(_local_settings()))
 
 
 @cli.command(**example("repair --dry-run", "repair"))
@@ -413,7 +426,7 @@ def repair(dry_run: bool) -> int:
     """Mend tables whose files are damaged, and compute anew what was lost."""
     from athlete_assets import rebuild
 
-    return rebuild.repair(_local_settings(), dry_run)
+    return rebuild.repair(_writable(_local_settings()), dry_run)
 
 
 @cli.command(**example("rollback time_estimator"))
@@ -422,7 +435,7 @@ def rollback(model: str) -> int:
     """Let the champion before the present one serve again."""
     from athlete_assets import commands
 
-    commands.roll_back(model, _settings())
+    commands.roll_back(model, _writable(_settings()))
     return DONE
 
 
@@ -436,7 +449,7 @@ def forget(athlete: str, retrain: bool) -> int:
     settings = _settings()
     if settings.deployment == "databricks":
         return runs.tell_forget_job(athlete)
-    return runs.forget_athlete(athlete, retrain, settings)
+    return runs.forget_athlete(athlete, retrain, _writable(settings))
 
 
 @cli.group(cls=Commands)

@@ -394,3 +394,14 @@ def test_a_terminal_gets_colours_and_a_bar_and_a_pipe_plain_lines(tmp_path: Path
     without = on_terminal(tmp_path / "a", "doctor", NO_COLOR="1")
     assert "ok    Python" in without
     assert "\x1b" not in without
+
+
+@pytest.mark.parametrize("command", [["undo"], ["doctor"], ["imports"], ["plan"], ["maintain"], ["report"], ["run"]])
+def test_a_home_that_cannot_be_written_is_said_in_one_line(
+    command: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").touch(mode=0o444)
+    monkeypatch.setenv("ATHLETE_HOME", str(tmp_path / "file" / "home"))
+    assert cli.main(command) == cli.REFUSED
+    [line] = capsys.readouterr().err.splitlines()
+    assert f"nothing can be written into {tmp_path / 'file'}; give the right to" in line
