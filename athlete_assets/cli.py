@@ -219,9 +219,10 @@ def import_(**source: Any) -> int:
     """Fill silver only: files, or a simulated cohort."""
     from athlete_assets import commands
 
+    settings = _writable(_local_settings())
     if not (source["files"] or source["export"] or source["athletes"] or source["years"]):
         raise InputError("say what to import: files, or a simulated cohort by --athletes or --years")
-    commands.fill_silver(_writable(_local_settings()), **source)
+    commands.fill_silver(settings, **source)
     return DONE
 
 

@@ -27,7 +27,7 @@ CONDITIONS: list[tuple[Athletes, set[str | None]]] = [
 """With whom of IDS, and of the rows without an athlete, each holds."""
 
 
-@pytest.mark.parametrize(("athletes", "expected"), CONDITIONS, ids=lambda value: str(value)[:40])
+@pytest.mark.parametrize(("athletes", "expected"), CONDITIONS, ids=range(len(CONDITIONS)))
 def test_a_condition_holds_for_the_same_rows_in_every_language(
     athletes: Athletes, expected: set[str | None], spark: SparkSession, tmp_path: Path
 ) -> None:

@@ -117,7 +117,7 @@ def test_the_refusals_stay_as_they_were(store: LocalStore, wrong: str) -> None:
     else:
         at = rows.schema.get_field_index("month")
         rows = rows.set_column(at, rows.schema.field(at), pa.array(["2024-02"] * rows.num_rows))
-    with pytest.raises(ContractError, match="repeat the key" if wrong == "repeats" else "outside the window"):
+    with pytest.raises(ContractError, match="1 row repeats the key" if wrong == "repeats" else "outside the window"):
         store.replace_arrow(tables.DAILY, rows, JANUARY)
     assert not store.exists(tables.DAILY)
 
