@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
 DELTA_PACKAGE = "io.delta:delta-spark_2.13:4.0.0"
+UNRESOLVED = "UNRESOLVED DEPENDENCIES"
+"""What spark-submit says in its log where it cannot get the package."""
 SESSION_SECONDS = 7 * 24 * 3600
 """A session that idles longer dies with its temporary views; Sail's own default is 900 s."""
 AS_LONG_AS_STDIN = """
@@ -81,7 +83,8 @@ def spark_session(engine: Literal["sail", "spark"], spark_memory_gb: float = 1.0
 
     spark_memory_gb: the heap (GB) up to which Apache Spark may grow. With the 1 GB that it takes by itself, tasks lose
     their results on the daily features of 3,641 athletes. Sail has no heap.
-    Raises SettingsError where Apache Spark is asked for and Java is missing, StoreError where it does not start.
+    Raises SettingsError where Apache Spark is asked for and Java or the Delta jars are missing, StoreError where it
+    does not start for another reason.
     """
     return _sail() if engine == "sail" else _apache_spark(spark_memory_gb)
 
@@ -152,7 +155,13 @@ def _apache_spark(memory_gb: float) -> SparkSession:
     while not _listening(port):
         if server.poll() is not None or time.monotonic() > deadline:
             server.stdin.close()
-            tail = "\n".join(log.read_text().splitlines()[-8:])
+            said = log.read_text()
+            if UNRESOLVED in said:
+                raise SettingsError(
+                    f"setting ATHLETE_ENGINE=spark: its Delta jars ({DELTA_PACKAGE}) are not here and cannot "
+                    "be fetched; connect it for the first start, or use ATHLETE_ENGINE=sail"
+                )
+            tail = "\n".join(said.splitlines()[-8:])
             raise StoreError(f"Apache Spark did not start; the end of its log {log}:\n{tail}")
         time.sleep(0.2)
     return _connect(port)

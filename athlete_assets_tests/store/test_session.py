@@ -1,5 +1,6 @@
 """The two embedded engines."""
 
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -59,3 +60,16 @@ def test_apache_spark_ends_with_a_process_that_is_killed(apache_spark: SparkSess
     process.kill()
     process.wait()
     assert wait_gone(below) == []
+
+
+@pytest.mark.java
+def test_delta_jars_that_cannot_be_had_are_said_in_one_sentence(apache_spark: SparkSession, tmp_path: Path) -> None:
+    nowhere = " ".join(f"-D{kind}.proxyHost=127.0.0.1 -D{kind}.proxyPort=9" for kind in ("http", "https"))
+    program = "from athlete_assets.store.session import spark_session; spark_session('spark')"
+    ended = subprocess.run(
+        [sys.executable, "-c", program],
+        env={**os.environ, "JAVA_TOOL_OPTIONS": f"-Duser.home={tmp_path} {nowhere}"},
+        capture_output=True,
+        text=True,
+    )
+    assert "SettingsError: setting ATHLETE_ENGINE=spark: its Delta jars (io.delta:" in ended.stderr

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from athlete_assets.silver.recordings import tags, tracks
 from athlete_assets.silver.recordings.recording import Samples, UnreadableError
 from athlete_assets.silver.recordings.tracks import COLUMNS, read_track, xml_recording
-from athlete_assets_tests.conftest import SHARED
+from athlete_assets_tests.conftest import shared_file
 from athlete_assets_tests.silver.recordings.files import gpx, steady, tcx
 from athlete_assets_tests.silver.recordings.tag_by_tag import TagByTag
 
@@ -146,9 +146,8 @@ def test_encodings_are_read_as_tag_by_tag(encoding: str) -> None:
 
 @pytest.mark.parametrize("kind", ["gpx", "tcx"])
 def test_real_files_are_read_as_tag_by_tag(kind: str) -> None:
-    files = sorted((SHARED / "recordings").glob(f"*.{kind}"))
-    if not files:
-        pytest.skip("no shared recordings")
+    files = sorted(shared_file("recordings").glob(f"*.{kind}"))
+    assert files
     for file in files:
         data = file.read_bytes()
         for cut in range(0, len(data), max(1, len(data) // 23)):
