@@ -61,11 +61,9 @@ class Days:
 
     def chunks(self, size: int) -> Iterator[Days]:
         """Consecutive pieces of at most `size` days, oldest first."""
-        first = self.first
-        while first <= self.last:
-            last = min(first + timedelta(days=size - 1), self.last)
-            yield Days(first, last)
-            first = last + ONE_DAY
+        for start in range(0, len(self), size):  # counted, not added to a date: any size holds, beyond the calendar too
+            last = min(start + size, len(self)) - 1
+            yield Days(self.first + timedelta(days=start), self.first + timedelta(days=last))
 
 
 def merged(windows: Iterable[Days]) -> list[Days]:
