@@ -185,3 +185,12 @@ def test_what_cannot_be_exported_is_named_and_nothing_is_written(home: LocalStor
     commands.export_table("summary", "parquet", "ann", out, home.settings)
     assert [path.name for path in tmp_path.glob("summary*")] == ["summary.parquet"]
     assert pq.read_table(out).num_rows == 1
+
+
+def test_who_has_not_run_for_a_year_is_told_so_beside_the_bests(home: LocalStore) -> None:
+    """'No run of at least 3 km' under a list of bests up to the marathon is not true."""
+    day = {"athlete_id": "ann", "prediction_date": midnight(DAY), "served_by": None, "model_version": None}
+    home.replace_arrow(tables.PREDICTIONS, rows(tables.PREDICTIONS, day))
+    found = status_text(home, "ann")
+    assert "Best 10k           49:59" in found
+    assert "No predicted times: no continuous run of at least 3 km within 365 days to predict from." in found
