@@ -5,6 +5,9 @@ storage spends about 5 ms of CPU on each (a new engine, two commits, five statem
 1,100 days cost 50 s of bookkeeping. Dagster hands such events over in batches once DAGSTER_EVENT_BATCH_SIZE is set,
 but its SQLite storage stores a batch event by event.
 
+Events that differ in their partition and time alone are serialised once, with theirs put in: 3.9 to 2.9 CPU s of three
+assets over 1,100 days (benchmarks/event_log.py).
+
 This leans on internals of Dagster (`_connect`, `_event_to_row`, `_store_asset_event_tags`,
 `_get_asset_entry_values`), which the package pins to one exact version; `test_event_log.py` compares every reader's
 answer with the stock storage's. The files are the stock ones: either class can open what the other wrote.
@@ -12,18 +15,20 @@ answer with the stock storage's. The files are the stock ones: either class can 
 
 from __future__ import annotations
 
+import json
 import os
 import sqlite3
 import time
 import weakref
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import groupby, takewhile
 from typing import Any
+from uuid import uuid4
 
 import sqlalchemy
 from dagster._core.definitions.asset_checks.asset_check_evaluation import AssetCheckEvaluationPlanned
-from dagster._core.events import DagsterEventType
+from dagster._core.events import AssetMaterializationPlannedData, DagsterEventType, StepMaterializationData
 from dagster._core.events.log import EventLogEntry
 from dagster._core.storage.asset_check_execution_record import AssetCheckExecutionRecordStatus
 from dagster._core.storage.event_log.schema import AssetCheckExecutionsTable, AssetKeyTable, SqlEventLogStorageTable
@@ -160,7 +165,7 @@ class BatchingSqliteEventLogStorage(SqliteEventLogStorage):
                     self.store_event(entry)
 
     def _store_asset_events(self, run_id: str, events: Sequence[EventLogEntry]) -> None:
-        rows = [self._event_to_row(event) for event in events]
+        rows = list(self._rows(events))
         with self.run_connection(run_id) as connection:
             in_run = _inserted(connection, rows)
         try:
@@ -177,6 +182,26 @@ class BatchingSqliteEventLogStorage(SqliteEventLogStorage):
                 ids = SqlEventLogStorageTable.c.id
                 connection.execute(SqlEventLogStorageTable.delete().where(ids.between(in_run[0], in_run[-1])))
             raise
+
+    def _rows(self, events: Iterable[EventLogEntry]) -> Iterator[dict[str, Any]]:
+        """What `_event_to_row` gives for each event."""
+        of_last: tuple[EventLogEntry, list[int]] | None = None
+        row: dict[str, Any] = {}
+        for event in events:
+            unplaced = _unplaced(event)
+            if unplaced is None:
+                yield self._event_to_row(event)
+                continue
+            if unplaced != of_last:
+                of_last, row = unplaced, self._event_to_row(unplaced[0])
+            partition = event.get_dagster_event().partition
+            text = row["event"].replace(_PARTITION_TEXT, json.dumps(partition))
+            yield {
+                **row,
+                "event": text.replace(_TIMESTAMP_TEXT, json.dumps(event.timestamp)),
+                "timestamp": self._event_insert_timestamp(event),
+                "partition": partition,
+            }
 
     def _store_asset_check_evaluation_planned(self, event: EventLogEntry, event_id: int | None) -> None:
         with self.index_connection() as connection:
@@ -224,6 +249,32 @@ def _close(databases: dict[str, tuple[tuple[int, str, int], Engine]]) -> None:
     for (process, _, _), engine in databases.values():
         engine.dispose(close=process == os.getpid())
     databases.clear()
+
+
+_PARTITION = str(uuid4())
+_TIMESTAMP = 1.2345678901234567
+"""What stands in a text for the partition and the time that are put in; nothing else there reads like them."""
+_PARTITION_TEXT, _TIMESTAMP_TEXT = json.dumps(_PARTITION), json.dumps(_TIMESTAMP)
+
+
+def _unplaced(event: EventLogEntry) -> tuple[EventLogEntry, list[int]] | None:
+    """The event of no partition at no time, and which objects its metadata are; None for one without a partition.
+
+    The objects, since for Python a metadata value of 1 equals one of 1.0, and their texts differ.
+    """
+    dagster_event = event.get_dagster_event()
+    data, metadata = dagster_event.event_specific_data, list[int]()
+    if not dagster_event.partition:
+        return None
+    if isinstance(data, AssetMaterializationPlannedData):
+        data = data._replace(partition=_PARTITION)
+    elif isinstance(data, StepMaterializationData):
+        metadata = [id(value) for value in data.materialization.metadata.values()]
+        data = data._replace(materialization=data.materialization._replace(partition=_PARTITION))
+    else:
+        return None
+    unplaced = dagster_event._replace(event_specific_data=data)
+    return event._replace(timestamp=_TIMESTAMP, dagster_event=unplaced), metadata
 
 
 def _is_batched(event: EventLogEntry) -> bool:

@@ -17,9 +17,17 @@ import dagster as dg
 import pytest
 import yaml
 from dagster._core.event_api import AssetRecordsFilter
-from dagster._core.events import DagsterEventType
+from dagster._core.events import (
+    AssetMaterializationPlannedData,
+    DagsterEvent,
+    DagsterEventType,
+    StepMaterializationData,
+)
+from dagster._core.events.log import EventLogEntry
 from dagster._core.storage.dagster_run import DagsterRunStatus
 from dagster._core.storage.event_log.base import EventRecordsFilter
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from athlete_assets.deployments.event_log import BatchingSqliteEventLogStorage
 
@@ -64,6 +72,10 @@ def summary() -> None: ...
 
 
 ASSETS = [runs, loads, fails, summary]
+PARTITIONS = st.none() | st.sampled_from(["2024-01-03", "2024-01-04", 'a "day"', "é"])
+METADATA = st.none() | st.dictionaries(
+    st.sampled_from(["rows", "day"]), st.sampled_from([1, 1.0, True, "2024-01-03", float("nan")]), min_size=1
+)
 
 
 def instance_with(storage: dict[str, str], home: Path) -> dg.DagsterInstance:
@@ -308,3 +320,35 @@ def test_a_database_stays_open_until_another_takes_its_place(tmp_path: Path) -> 
         assert log.get_logs_for_run(RUNS[1])
         assert second in opened()
         assert first not in opened(), "of one run at a time"
+
+
+@example([("2024-01-03", {"rows": value}, 1e9, False) for value in (1, 1.0, True)])
+@given(st.lists(st.tuples(PARTITIONS, METADATA, st.floats(1e9, 2e9), st.booleans()), min_size=1, max_size=6))
+def test_the_text_of_each_event_is_what_dagster_itself_writes(events: list[tuple[Any, Any, float, bool]]) -> None:
+    """Also of metadata that Python calls equal: of 1, 1.0 and True each is written as it is."""
+    one_for_all = dg.AssetMaterialization("runs", metadata={"rows": 18}).metadata
+    entries = [
+        EventLogEntry(
+            error_info=None,
+            level="debug",
+            user_message="as it was",
+            run_id=RUNS[0],
+            timestamp=moment,
+            dagster_event=DagsterEvent.build_asset_materialization_planned_event(
+                "job", "runs", AssetMaterializationPlannedData(dg.AssetKey("runs"), partition)
+            )
+            if is_planned
+            else DagsterEvent(
+                "ASSET_MATERIALIZATION",
+                "job",
+                event_specific_data=StepMaterializationData(
+                    dg.AssetMaterialization(
+                        "runs", partition=partition, metadata=metadata or one_for_all, tags={"of": "all"}
+                    )
+                ),
+            ),
+        )
+        for partition, metadata, moment, is_planned in events
+    ]
+    storage = BatchingSqliteEventLogStorage.__new__(BatchingSqliteEventLogStorage)
+    assert list(storage._rows(entries)) == [storage._event_to_row(entry) for entry in entries]
