@@ -86,8 +86,7 @@ def without_strangers(times: Scored, strangers: set[str], kind: str | None) -> S
     at = [number for number, athlete in enumerate(athletes) if athlete in strangers]
     if not at:
         return times
-    formula = baseline.as_mlflow_model(population.shipped(population.other(kind)).formula)
-    served = formula.predict(None, times.features.iloc[at])
+    served = baseline.served(population.shipped(population.other(kind)).formula, times.features.iloc[at])
     outputs = times.outputs.copy()
     for name in served.columns:
         values = outputs[name].to_numpy(copy=True)

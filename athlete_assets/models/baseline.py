@@ -9,7 +9,7 @@ efforts, and on the population's where they are few.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -86,22 +86,14 @@ def _metrics(corrections: dict[str, Correction]) -> dict[str, float]:
     return {f"efforts.{name}": float(found.efforts) for name, found in corrections.items()}
 
 
-def as_mlflow_model(corrections: dict[str, Correction]) -> Any:
-    """The baseline as a pyfunc: a frame with the INPUTS gives one with the prediction columns and `served_by`."""
-    import mlflow
+def served(corrections: dict[str, Correction], rows: pd.DataFrame) -> pd.DataFrame:
+    """The prediction columns and `served_by`, from a frame with the INPUTS."""
     import pandas as pd
 
-    class FormulaBaseline(mlflow.pyfunc.PythonModel):  # type: ignore[name-defined]
-        def predict(
-            self, context: Any, model_input: pd.DataFrame, params: dict[str, Any] | None = None
-        ) -> pd.DataFrame:
-            wide = model_input[list(INPUTS)].astype(np.float64)
-            frame = pd.DataFrame(predictions(wide, corrections), index=model_input.index)
-            frame["served_by"] = frame["predicted_5k_s"].map(lambda time: "baseline" if np.isfinite(time) else None)
-            frame["top_reasons"] = None
-            return frame
-
-    return FormulaBaseline()
+    frame = pd.DataFrame(predictions(rows[list(INPUTS)].astype(np.float64), corrections), index=rows.index)
+    frame["served_by"] = frame["predicted_5k_s"].map(lambda time: "baseline" if np.isfinite(time) else None)
+    frame["top_reasons"] = None
+    return frame
 
 
 FORMULA = Formula(
@@ -109,6 +101,6 @@ FORMULA = Formula(
     measured=measured,
     params=_params,
     metrics=_metrics,
-    pyfunc=as_mlflow_model,
+    predict=served,
     tables=(tables.RACE_EFFORTS, tables.PERFORMANCE),
 )

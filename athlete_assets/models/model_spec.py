@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 FeatureColumns = Mapping[Table, Sequence[str]]
 """Features by the table that they are looked up in."""
+Predict = Callable[[Any, "pd.DataFrame"], "pd.DataFrame"]
+"""(what was fitted or measured, a frame with the features): a frame with the outputs, of the same index."""
 SPARK_TYPES = {tables.STRINGS: tables.STRING}
 """A model's output is a plain value: a list of sentences is one string, a line each."""
 
@@ -97,7 +99,7 @@ class Formula:
     measured: Callable[[Store], Any]
     params: Callable[[Any], Mapping[str, float]]
     metrics: Callable[[Any], Mapping[str, float]]
-    pyfunc: Callable[[Any], Any]
+    predict: Predict
     tables: tuple[Table, ...]
     """What it was measured on."""
 
@@ -136,12 +138,13 @@ class ModelSpec:
     """What the model is given, in training and when it serves."""
     outputs: Mapping[str, str]
     """What it gives, by name, in Spark's types: columns of gold.athlete_predictions, unless `in_gold` is false."""
-    usable: Callable[[pd.DataFrame, Any], pd.DataFrame]
-    """The labelled rows that can be learned from; raises TooLittleToLearnFrom that says what is missing."""
     fit: Callable[[pd.DataFrame, Any], Any]
     judge: Callable[[Candidate, Any], Judgement]
-    pyfunc: Callable[[Any], Any]
-    """The fitted model as an MLflow PythonModel: a frame with the features gives one with the outputs."""
+    predict: Predict
+    usable: Callable[[pd.DataFrame, Any], pd.DataFrame] = lambda rows, options: rows
+    """The labelled rows that can be learned from; raises TooLittleToLearnFrom that says what is missing."""
+    reasons: Callable[[Any, pd.DataFrame], pd.Series] | None = None
+    """As `predict`, why it says so: sentences, a line each. They cost several times what the outputs cost."""
     options: type[Options] = Options
     reference: FeatureColumns = field(default_factory=dict)
     """Looked up in training only: what the rivals of the model are computed from."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -119,6 +119,29 @@ def loaded(name: str, version: ModelVersion, settings: Settings) -> Serving:
         model_object = mlflow.pyfunc.load_model(str(raw_model_folder(uri)))
     inputs = [name for name in signature.inputs.input_names() if name not in LOOKUP_KEYS]
     return Serving(name, str(version.version), str(version.run_id), model_object, inputs)
+
+
+def as_pyfunc(
+    fitted: Any,
+    predict: Callable[[Any, pd.DataFrame], pd.DataFrame],
+    reasons: Callable[[Any, pd.DataFrame], pd.Series] | None = None,
+) -> Any:
+    """What was fitted as an MLflow PythonModel: a frame with the features gives one with the outputs. Its `reasons`
+    say why, for the rows that are shown to somebody; None where the model does not say."""
+    import mlflow
+
+    with quietly():  # mlflow advises on the type hints of each such class
+
+        class Fitted(mlflow.pyfunc.PythonModel):  # type: ignore[name-defined]
+            def predict(
+                self, context: Any, model_input: pd.DataFrame, params: dict[str, Any] | None = None
+            ) -> pd.DataFrame:
+                return predict(fitted, model_input)
+
+            def reasons(self, model_input: pd.DataFrame) -> pd.Series | None:
+                return reasons(fitted, model_input) if reasons else None
+
+    return Fitted()
 
 
 def version_of_run(name: str, run_id: str, settings: Settings) -> str:

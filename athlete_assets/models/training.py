@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from importlib import metadata
 from typing import TYPE_CHECKING, Any
@@ -83,9 +83,7 @@ class Training:
             return None
         return registry.serving(spec.name, self.settings)
 
-    def registered(
-        self, spec: ModelSpec, pyfunc: Callable[[], Any], rows: DataFrame, label: str, features: FeatureColumns
-    ) -> str:
+    def registered(self, spec: ModelSpec, model: Any, rows: DataFrame, label: str, features: FeatureColumns) -> str:
         """Logs the model with the features it is to be given, registers it, and returns its version.
 
         rows: athlete_id, the evening, and the label. The model's inputs are the features alone.
@@ -102,7 +100,7 @@ class Training:
         name = registry.model_name(spec.name, self.settings)
         with registry.quietly():
             self.features.log_model(
-                model=pyfunc(),
+                model=model,
                 artifact_path="model",
                 flavor=flavors.pyfunc,
                 training_set=known_features,
@@ -213,11 +211,12 @@ def _challenged(
         if kind == promotion.LEARNED or len(train) >= distributions.LEAST_VALUES:
             few = train.iloc[:: max(1, len(train) // distributions.ROWS_PREDICTED)]
             with registry.quietly():
-                told = spec.pyfunc(fitted).predict(None, few[list(spec.inputs)].astype(float))
+                told = spec.predict(fitted, few[list(spec.inputs)].astype(float))
             seen = distributions.TrainingSample.of(train, spec.inputs, told)
             mlflow.log_text(distributions.to_json(seen), distributions.ARTIFACT)
         rows = training.store.read(spec.labels).select("athlete_id", spec.evening, spec.label)
-        version = training.registered(spec, lambda: spec.pyfunc(fitted), rows, spec.label, spec.features)
+        model = registry.as_pyfunc(fitted, spec.predict, spec.reasons)
+        version = training.registered(spec, model, rows, spec.label, spec.features)
         fitted_on = spec.elsewhere.fitted_on(elsewhere) if spec.elsewhere and elsewhere is not None else None
         promotion.apply(spec.name, version, judgement.decision, training.settings, kind, fitted_on=fitted_on)
         # the run's metrics count as they stand: its card is read from them
@@ -240,7 +239,8 @@ def serve_formula(spec: ModelSpec, training: Training) -> None:
         mlflow.set_tags({"dagster_run_id": training.dagster_run_id, **_delta_versions(training.store, formula.tables)})
         mlflow.log_params(dict(formula.params(found)))
         mlflow.log_metrics(dict(formula.metrics(found)))
-        version = training.registered(spec, lambda: formula.pyfunc(found), evenings, "label", formula.features)
+        model = registry.as_pyfunc(found, formula.predict)
+        version = training.registered(spec, model, evenings, "label", formula.features)
     decision = Decision(True, ("the formula serves until a learned model beats it",))
     promotion.apply(spec.name, version, decision, settings, kind=promotion.FORMULA)
     model_card.describe(spec, version, settings)

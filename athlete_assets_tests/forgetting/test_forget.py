@@ -40,7 +40,7 @@ from athlete_assets.store import erasure
 from athlete_assets.store.arrow import arrow_schema
 from athlete_assets.store.local import LocalStore
 from athlete_assets_tests.features.rows import Activity, activity_table, day
-from athlete_assets_tests.models.test_specs import SPEC, pyfunc
+from athlete_assets_tests.models.test_specs import SPEC
 
 GONE, LONGER, OTHER = "strider1", "strider12", "anna"
 """No user of a machine is called so: MLflow notes who ran it and from where."""
@@ -112,7 +112,7 @@ def full(tmp_path_factory: pytest.TempPathFactory, sail: Any) -> Path:
             mlflow.log_text("not a picture", "plots/interval_calibration.png")
             logged = mlflow.pyfunc.log_model(
                 name="model",
-                python_model=pyfunc(SPEC),  # type: ignore[arg-type]
+                python_model=registry.as_pyfunc(SPEC, SPEC.predict),
                 registered_model_name=registry.model_name("time_estimator", settings),
                 pip_requirements=[],
             )

@@ -46,7 +46,7 @@ def test_a_longer_distance_never_gets_a_shorter_time() -> None:
 
 
 def test_without_an_effort_there_is_no_prediction() -> None:
-    found = baseline.as_mlflow_model(PRIOR).predict(None, evening(None, None))
+    found = baseline.served(PRIOR, evening(None, None))
     assert found[[name for names in tables.TIME_COLUMNS.values() for name in names]].isna().all(axis=None)
     assert found["served_by"].tolist() == [None]
 

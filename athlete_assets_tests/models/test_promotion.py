@@ -78,7 +78,7 @@ def register_formula(mlflow: Any, settings: Settings) -> str:
     corrections = {name: population.Correction(-0.1, 0.0, 0.1, 0) for name in tables.DISTANCES_M}
     logged = mlflow.pyfunc.log_model(
         name="model",
-        python_model=baseline.as_mlflow_model(corrections),
+        python_model=registry.as_pyfunc(corrections, baseline.served),
         registered_model_name=registry.model_name("time_estimator", settings),
         pip_requirements=[],
     )

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import dagster as dg
-import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
@@ -54,16 +53,8 @@ def judge(candidate: Candidate, options: MedianPaceOptions) -> Judgement:
     return Judgement(decision, {"mae": mae}, f"MAE {mae:.0f} s", {"mae": mae}, {}, len(candidate.holdout))
 
 
-def pyfunc(fitted: MedianTime) -> Any:
-    import mlflow
-
-    class Median(mlflow.pyfunc.PythonModel):  # type: ignore[name-defined]
-        def predict(
-            self, context: Any, model_input: pd.DataFrame, params: dict[str, Any] | None = None
-        ) -> pd.DataFrame:
-            return pd.DataFrame({"median_s": np.full(len(model_input), fitted.seconds)}, index=model_input.index)
-
-    return Median()
+def predict(fitted: MedianTime, rows: pd.DataFrame) -> pd.DataFrame:
+    return pd.DataFrame({"median_s": fitted.seconds}, index=rows.index)
 
 
 SPEC = ModelSpec(
@@ -75,10 +66,9 @@ SPEC = ModelSpec(
     day="activity_date",
     features={tables.ROLLING: ("ctl_42d",)},
     outputs={"median_s": "double"},
-    usable=lambda rows, options: rows,
     fit=fit,
     judge=judge,
-    pyfunc=pyfunc,
+    predict=predict,
     options=MedianPaceOptions,
     in_gold=False,
 )

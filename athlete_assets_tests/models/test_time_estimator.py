@@ -10,7 +10,7 @@ from threadpoolctl import threadpool_info
 
 from athlete_assets import tables
 from athlete_assets.models import labels, time_estimator, time_evaluation
-from athlete_assets.models.specs.time_estimator import as_mlflow_model
+from athlete_assets.models.specs.time_estimator import reasons
 from athlete_assets.models.splits import FORWARD_CUTS, TooLittleToLearnFrom, athlete_folds
 from athlete_assets.models.time_estimator import TimeEstimatorOptions
 from athlete_assets.models.training_set import INPUTS, design_matrix
@@ -232,8 +232,7 @@ def test_each_athlete_has_reasons_of_his_own_one_a_line(
     estimator: time_estimator.TimeEstimator, cohort: pd.DataFrame
 ) -> None:
     rows = time_estimator.usable_rows(cohort).head(6)[list(INPUTS)].astype(float)
-    reasons = as_mlflow_model(estimator).reasons(rows)
-    assert all(line.endswith(".") for why in reasons.dropna() for line in why.splitlines())
+    assert all(line.endswith(".") for why in reasons(estimator, rows).dropna() for line in why.splitlines())
 
 
 def test_the_line_is_a_ridge_that_does_not_follow_a_faulty_run() -> None:

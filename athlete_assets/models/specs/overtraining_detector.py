@@ -2,30 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
 from athlete_assets import tables
 from athlete_assets.models import detector_evaluation, overtraining_detector
 from athlete_assets.models.model_spec import ModelSpec
 from athlete_assets.models.overtraining_detector import OvertrainingDetector, OvertrainingDetectorOptions
 
-if TYPE_CHECKING:
-    import pandas as pd
-
 NO_DETECTOR = "no detector serves: none has passed its gate"
-
-
-def as_mlflow_model(detector: OvertrainingDetector) -> Any:
-    """The detector as a pyfunc: a frame with its inputs gives its outputs."""
-    import mlflow
-
-    class LearnedOvertrainingDetector(mlflow.pyfunc.PythonModel):  # type: ignore[name-defined]
-        def predict(
-            self, context: Any, model_input: pd.DataFrame, params: dict[str, Any] | None = None
-        ) -> pd.DataFrame:
-            return detector.predict(model_input)
-
-    return LearnedOvertrainingDetector()
 
 
 SPEC = ModelSpec(
@@ -45,7 +27,7 @@ SPEC = ModelSpec(
     usable=overtraining_detector.usable_rows,
     fit=overtraining_detector.fit,
     judge=detector_evaluation.judged,
-    pyfunc=as_mlflow_model,
+    predict=OvertrainingDetector.predict,
     options=OvertrainingDetectorOptions,
     unserved={"p_disruption_reason": NO_DETECTOR},
 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from athlete_assets import tables
 from athlete_assets.models import baseline, population, time_estimator, time_evaluation, training_set
@@ -14,25 +14,16 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-def as_mlflow_model(estimator: TimeEstimator) -> Any:
-    """The estimator as a pyfunc: a frame with its inputs gives its times and `served_by`, and no `top_reasons` yet.
+def predict(estimator: TimeEstimator, rows: pd.DataFrame) -> pd.DataFrame:
+    """Times and `served_by`, and no `top_reasons` yet."""
+    return estimator.predict(rows).assign(top_reasons=None)
 
-    Its `reasons` gives those for the rows that are shown to somebody: they cost several times what the times cost. The
-    reasons of a row are the lines of one string, so that each output is one column of one plain type.
-    """
-    import mlflow
+
+def reasons(estimator: TimeEstimator, rows: pd.DataFrame) -> pd.Series:
+    """Of each row the lines of one string, so that each output is one column of one plain type."""
     import pandas as pd
 
-    class LearnedTimeEstimator(mlflow.pyfunc.PythonModel):  # type: ignore[name-defined]
-        def predict(
-            self, context: Any, model_input: pd.DataFrame, params: dict[str, Any] | None = None
-        ) -> pd.DataFrame:
-            return estimator.predict(model_input).assign(top_reasons=None)
-
-        def reasons(self, model_input: pd.DataFrame) -> pd.Series:
-            return pd.Series(lines_of(estimator, model_input).to_pylist(), model_input.index, dtype=object)
-
-    return LearnedTimeEstimator()
+    return pd.Series(lines_of(estimator, rows).to_pylist(), rows.index, dtype=object)
 
 
 SPEC = ModelSpec(
@@ -48,7 +39,8 @@ SPEC = ModelSpec(
     usable=time_estimator.usable_rows,
     fit=time_estimator.fit,
     judge=time_evaluation.judged,
-    pyfunc=as_mlflow_model,
+    predict=predict,
+    reasons=reasons,
     options=TimeEstimatorOptions,
     formula=baseline.FORMULA,
     elsewhere=Elsewhere(
