@@ -101,7 +101,8 @@ class StravaExport:
                     f"{file.name}: holds {len(found)} files {EXPORT_MEMBER} ({names}); give the one that is meant"
                 )
             return Match(
-                f"{file.name}: holds no {EXPORT_MEMBER}, so it is not a Strava account export; give {self.accepts}",
+                f"{file.name}: holds no {EXPORT_MEMBER}, so it is not a Strava account export, and no recordings; give "
+                f"{self.accepts}, or a zip of FIT, GPX or TCX recordings",
                 likeness=0.5,
             )
         names_ = file.header(_known)
