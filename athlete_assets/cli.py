@@ -297,18 +297,31 @@ def run(**source: Any) -> int:
 
 
 @cli.command(
-    **example("evaluate --runs runs.parquet", "evaluate --runs new.csv --train-runs old.csv --json figures.json")
+    **example(
+        "evaluate --runs runs.parquet --runs more.parquet",
+        "evaluate --runs new.csv --train-runs old.csv --json figures.json",
+        "evaluate --athletes 30 --years 3",
+    )
 )
 @click.option(
-    "--runs", type=FILE, required=True, metavar="FILE", help="Any file that import takes: the runs to predict."
+    "--runs", type=FILE, multiple=True, metavar="FILE", help="A file that import takes: runs to predict; may be many."
 )
-@click.option("--train-runs", type=FILE, metavar="FILE", help="Train on this one (default: other athletes of --runs).")
+@click.option(
+    "--train-runs",
+    type=FILE,
+    multiple=True,
+    metavar="FILE",
+    help="Train on this one (default: other athletes of --runs).",
+)
+@click.option("--athletes", type=_count, metavar="N", help="Without --runs: simulate so many athletes (30).")
+@click.option("--years", type=_years, metavar="N", help="Without --runs: simulate so many years (3).")
+@click.option("--seed", type=int, default=1, metavar="N", help="Seed of the simulation.")
 @click.option("--json", "out", type=FILE, metavar="OUT", help="Also write the figures here.")
-def evaluate(runs: Path, train_runs: Path | None, out: Path | None) -> int:
-    """Train and judge the models on a file of runs, in a scratch home."""
+def evaluate(**judged: Any) -> int:
+    """Train and judge the models on files of runs, or on a simulated cohort, in a scratch home."""
     from athlete_assets import commands
 
-    commands.judge_models(runs, train_runs, out, _settings())
+    commands.judge_models(settings=_settings(), **judged)
     return DONE
 
 

@@ -357,13 +357,33 @@ def write_report(settings: Settings, athlete: str | None, open_it: bool) -> int:
     return 0
 
 
-def judge_models(runs: Path, train_runs: Path | None, out: Path | None, settings: Settings) -> None:
-    """Evaluates the models on files of runs, prints the tables, and writes the figures as JSON where asked to."""
-    from athlete_assets.models.backtest import evaluate
+def judge_models(
+    runs: Sequence[Path],
+    train_runs: Sequence[Path],
+    athletes: int | None,
+    years: float | None,
+    seed: int,
+    out: Path | None,
+    settings: Settings,
+) -> None:
+    """Evaluates the models on files of runs or a simulated cohort, prints the tables, and writes the figures as JSON
+    where asked to."""
+    from athlete_assets.models import backtest
+    from athlete_assets.models.evaluation import evaluate
 
+    if runs and (athletes or years):
+        raise InputError("say either --runs or --athletes and --years of a simulated cohort, not both")
+    if train_runs and not runs:
+        raise InputError("--train-runs says what is learned from; say with --runs what is to be predicted")
     if out is not None and not out.resolve().parent.is_dir():
         raise AthleteAssetsError(f"{out}: the folder {out.resolve().parent} does not exist; make it first")
-    report = evaluate(runs, train_runs, settings, say)
+    if runs:
+        scored = backtest.labelled_files(runs, settings, say)
+    else:
+        cohort = athletes or DEFAULT_COHORT[0], years or DEFAULT_COHORT[1]
+        scored = backtest.labelled_cohort(*cohort, seed, settings, say)
+    training = backtest.labelled_files(train_runs, settings, say) if train_runs else None
+    report = evaluate(scored, training, settings, say)
     say("")
     say(report.pop("text"))
     if out is not None:

@@ -240,6 +240,23 @@ def test_a_wrong_setting_gets_one_sentence(called: Callable[..., Said], settings
     assert says in line
 
 
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--runs", "a.csv", "--athletes", "5"], "say either --runs or --athletes and --years"),
+        (["--train-runs", "a.csv"], "say with --runs what is to be predicted"),
+        (["--runs", "a.csv", "--runs", "there/a.csv"], "a.csv, a.csv: the figures are told by name of file"),
+        (["--runs", "a.csv", "--json", "nowhere/out.json"], "nowhere does not exist; make it first"),
+    ],
+)
+def test_an_evaluation_of_what_cannot_be_is_refused_before_anything_is_read(
+    called: Callable[..., Said], arguments: list[str], said: str
+) -> None:
+    code, lines = called("evaluate", *arguments)
+    assert code != 0
+    assert said in lines[-1]
+
+
 def test_an_import_of_nothing_simulates_nobody(called: Callable[..., Said]) -> None:
     code, (line,) = called("import")
     assert code == 2

@@ -5,10 +5,7 @@ time about p50, so that a slow and a fast athlete are one problem:
 
 - an athlete unlike the training set, by the share of inputs outside the range of four fifths of the training values,
   has a wider one;
-- online conformal calibration (Vovk et al., Algorithmic Learning in a Random World, 2005; for a time series Gibbs &
-  Candes, 2021): each outcome's distance from p50 is measured in half-widths of the interval that would have been served
-  without this; the factor is the 80 % quantile of the last outcomes at the distance, with the correction for a finite
-  sample. Few outcomes are drawn towards those of all distances, and those towards 1.
+- online conformal calibration (`models/conformal.py`) by the last outcomes at the distance.
 
 Pure by date: a prediction of day D takes outcomes of days before D that were recorded before D. Outcomes keep when they
 were recorded and what was served then, so that a past day that is scored again gets the interval that it had.
@@ -17,8 +14,7 @@ were recorded and what was served then, so that a past day that is scored again 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from datetime import date
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -27,39 +23,14 @@ from pyspark.sql import functions as F
 
 from athlete_assets import tables
 from athlete_assets.gold.scoring import Scored
+from athlete_assets.models.conformal import Outcomes, half_widths
 from athlete_assets.models.distributions import Distribution
 from athlete_assets.store.base import Store
 
 Floats = NDArray[np.float64]
 
-COVERAGE = 0.8
-LAST_OUTCOMES = 100
-"""Older ones at a distance no longer count: the model, the season and the athletes have changed."""
-OUTCOMES_TO_TRUST = 10
-"""Outcomes from which their own factor counts as much as what was believed without them."""
-NARROWEST, WIDEST = 0.3, 10.0
-"""A few lucky or faulty outcomes must not make an interval of nothing, or of everything."""
 USUAL_UNLIKENESS = 0.25
 """Share of inputs outside four fifths of the training values from which an athlete is unlike them; 0.2 is the mean."""
-
-
-@dataclass(frozen=True)
-class Outcomes:
-    """Efforts that were predicted, the oldest first; each array has one value an outcome."""
-
-    distance: NDArray[Any]
-    day: NDArray[np.datetime64]
-    known_on: NDArray[np.datetime64]
-    misses: Floats
-    """From p50 to the time run, in half-widths of the interval without the home's factor: above 1 lies outside."""
-
-    def factors(self, day: date) -> dict[str, float]:
-        """By distance, how much wider the intervals of the day are than the model's own."""
-        before = (self.day < np.datetime64(day)) & (self.known_on < np.datetime64(day))
-        distance, misses = self.distance[before], self.misses[before]
-        overall = _drawn_to(0.0, misses[-LAST_OUTCOMES:])
-        logs = {name: _drawn_to(overall, misses[distance == name][-LAST_OUTCOMES:]) for name in tables.DISTANCES_M}
-        return {name: float(np.exp(value)) for name, value in logs.items()}
 
 
 def known_outcomes(store: Store) -> Outcomes:
@@ -85,24 +56,10 @@ def outcomes_of(rows: list[dict[str, Any]]) -> Outcomes:
     def days(name: str) -> NDArray[np.datetime64]:
         return np.array([row[name].date() for row in rows], "datetime64[D]")
 
-    run, predicted = column("run_s"), column("predicted_s")
+    run, predicted, low, high = (column(name) for name in ("run_s", "predicted_s", "p10_s", "p90_s"))
     factor = np.array([row["interval_factor"] or 1.0 for row in rows])
-    end = np.where(run < predicted, column("p10_s"), column("p90_s"))
-    with np.errstate(divide="ignore", invalid="ignore"):
-        misses = np.abs(np.log(run / predicted)) / np.abs(np.log(end / predicted)) * factor
-    # an end that fell together with p50 (nan: the run did, too) says nothing that could be divided by
-    misses = np.nan_to_num(misses, nan=0.0, posinf=WIDEST)
+    misses = half_widths(run, predicted, low, high, factor)
     return Outcomes(column("distance", "object"), days("activity_date"), days("known_on"), misses)
-
-
-def _drawn_to(believed: float, misses: Floats) -> float:
-    """Logarithm of the factor: the misses' quantile, drawn towards what is believed without them."""
-    count = len(misses)
-    if not count:
-        return believed
-    rank = min(int(np.ceil(COVERAGE * (count + 1))), count)
-    own = np.log(np.clip(np.sort(misses)[rank - 1], NARROWEST, WIDEST))
-    return float((count * own + OUTCOMES_TO_TRUST * believed) / (count + OUTCOMES_TO_TRUST))
 
 
 def unlikeness(inputs: Mapping[str, Floats], seen: Mapping[str, Distribution]) -> Floats | None:

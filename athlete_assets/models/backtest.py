@@ -1,4 +1,4 @@
-"""`athlete-assets evaluate`: how good the models are on a file of runs, in a scratch home that is gone afterwards."""
+"""What models learn from and are judged by in files of runs: labels with features, built in a scratch home."""
 
 from __future__ import annotations
 
@@ -17,19 +17,9 @@ from athlete_assets import tables
 from athlete_assets.days import Days, monday_of
 from athlete_assets.errors import InputError
 from athlete_assets.features import activity, daily, performance, rolling
-from athlete_assets.models import (
-    detector_evaluation,
-    labels,
-    overtraining_detector,
-    population,
-    time_evaluation,
-    training_set,
-)
-from athlete_assets.models.overtraining_detector import OvertrainingDetectorOptions
-from athlete_assets.models.splits import TooLittleToLearnFrom
-from athlete_assets.models.time_estimator import TimeEstimatorOptions
+from athlete_assets.models import labels, overtraining_detector, population, training_set
 from athlete_assets.settings import Settings
-from athlete_assets.silver import imports, landing, quality
+from athlete_assets.silver import imports, landing, quality, simulator
 from athlete_assets.silver.imports import ImportedRuns
 from athlete_assets.silver.rights import refuse_api_data
 from athlete_assets.silver.simulator import SilverBatch
@@ -48,83 +38,50 @@ STRAY_DAYS = 366
 
 @dataclass(frozen=True)
 class Labelled:
-    """A file's labels with the features known on the evening before, and what the file held."""
+    """Labels with the features known on the evening before, and what the files held."""
 
     efforts: pd.DataFrame
     disruptions: pd.DataFrame
     summary: dict[str, Any]
 
 
-def evaluate(
-    runs: Path, train_runs: Path | None, settings: Settings, say: Callable[[str], None] = lambda line: None
-) -> dict[str, Any]:
-    """Trains and scores; returns the figures as a JSON-able dict (`text` holds them as tables for people).
+def labelled_files(
+    files: Sequence[Path], settings: Settings, say: Callable[[str], None] = lambda line: None
+) -> Labelled:
+    """The labels of all files, each with its file's name in `file`; the athletes of two files are never the same.
 
-    Without `train_runs`: leave-athletes-out and forward in time within `runs`. With it: trained on all of the one,
-    scored on all of the other. Raises InputError for a file that cannot be read, and TooLittleToLearnFrom that says
-    what is missing where the file does not carry a time estimator.
+    The summary is by file. Raises InputError for a file that cannot be read, or for two of one name.
     """
-    scored = labelled_file(runs, settings, say)
-    times, risks = TimeEstimatorOptions.of(settings), OvertrainingDetectorOptions.of(settings)
-    report: dict[str, Any] = {"runs": {"file": runs.name, **scored.summary}}
-    if train_runs is None:
-        say("Training on other athletes, fold by fold ...")
-        parts = {"unseen_athletes": time_evaluation.unseen_athletes(scored.efforts, options=times)}
-        say("Training on the past, cut by cut ...")
-        parts["forward_in_time"] = time_evaluation.forward_in_time(scored.efforts, times)
-        evenings = scored.disruptions
-        detector = {
-            "unseen_athletes": _detector(lambda: detector_evaluation.unseen_athletes(evenings, options=risks), risks),
-            "forward_in_time": _detector(lambda: detector_evaluation.forward_in_time(evenings, risks), risks),
-        }
-    else:
-        training = labelled_file(train_runs, settings, say)
-        report["train_runs"] = {"file": train_runs.name, **training.summary}
-        say("Training on the one file, scoring the other ...")
-        parts = {"other_athletes": time_evaluation.other_athletes(training.efforts, scored.efforts, times)}
-        detector = {
-            "other_athletes": _detector(
-                lambda: detector_evaluation.other_athletes(training.disruptions, scored.disruptions, risks), risks
-            )
-        }
-    if scored.summary["kind"] in (population.REAL, population.SIMULATED):
-        line = population.shipped(scored.summary["kind"])
-        parts["population_line_as_shipped"] = time_evaluation.by_population(scored.efforts, line)
-        report["population_line"] = line.figures
-    report["time_estimator"] = {name: time_evaluation.figures(part) for name, part in parts.items()}
-    report["goals"] = {
-        name: [vars(outcome) for outcome in time_evaluation.goal_outcomes(part)]
-        for name, part in report["time_estimator"].items()
-    }
-    report["overtraining_detector"] = detector
-    report["text"] = as_text(report)
-    return report
+    import pandas as pd
+
+    names = [file.name for file in files]
+    if len(set(names)) < len(names):
+        raise InputError(f"{', '.join(names)}: the figures are told by name of file; name each another")
+    found = {file.name: labelled_file(file, settings, say) for file in files}
+
+    def together(part: Callable[[Labelled], pd.DataFrame]) -> pd.DataFrame:
+        return pd.concat(
+            [
+                part(of_file).assign(file=name, athlete_id=f"{number} " + part(of_file)["athlete_id"])
+                for number, (name, of_file) in enumerate(found.items())
+            ],
+            ignore_index=True,
+        )
+
+    return Labelled(
+        together(lambda one: one.efforts),
+        together(lambda one: one.disruptions),
+        {name: one.summary for name, one in found.items()},
+    )
 
 
-def _detector(predicted: Callable[[], pd.DataFrame], options: OvertrainingDetectorOptions) -> dict[str, Any]:
-    try:
-        return detector_evaluation.figures(predicted(), options)
-    except TooLittleToLearnFrom as error:
-        return {"abstained": str(error)}
-
-
-def as_text(report: dict[str, Any]) -> str:
-    """The report as tables for people."""
-    lines = []
-    if "population_line" in report:
-        made = report["population_line"]["athletes"]
-        lines += [
-            f"The population line was fitted on {counted(made, 'athlete')}; where these are among them it flatters",
-            "",
-        ]
-    for name, figures in report["time_estimator"].items():
-        lines += [time_evaluation.as_text(f"Time estimator, {name.replace('_', ' ')}", figures), ""]
-        for verdict in report["goals"][name]:
-            lines.append(f"  {'met   ' if verdict['met'] else 'MISSED'}  {verdict['sentence']}")
-        lines.append("")
-    for name, figures in report["overtraining_detector"].items():
-        lines += [detector_evaluation.as_text(f"Overtraining detector, {name.replace('_', ' ')}", figures), ""]
-    return "\n".join(lines)
+def labelled_cohort(
+    athletes: int, years: float, seed: int, settings: Settings, say: Callable[[str], None] = lambda line: None
+) -> Labelled:
+    """The same of a simulated cohort that ends today, as if it were a file."""
+    name = f"{counted(athletes, 'simulated athlete')} over {years:g} years (seed {seed})"
+    found = labelled_runs(list(simulator.simulate(athletes, years, seed, settings.today)), settings, say)
+    return Labelled(found.efforts.assign(file=name), found.disruptions.assign(file=name), {name: found.summary})
 
 
 def labelled_file(runs: Path, settings: Settings, say: Callable[[str], None] = lambda line: None) -> Labelled:

@@ -11,7 +11,7 @@ fit, fold by fold; the line itself is fitted on all of them.
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,7 +23,7 @@ from athlete_assets import tables
 from athlete_assets.errors import AthleteAssetsError
 from athlete_assets.models import backtest, baseline, splits, time_evaluation
 from athlete_assets.models.population import REAL, SIMULATED, Correction, Kind, Population, file_of
-from athlete_assets.models.splits import ATHLETE_FOLDS, athlete_folds
+from athlete_assets.models.splits import ATHLETE_FOLDS
 from athlete_assets.models.time_estimator import (
     DEFAULTS,
     DISTANCES,
@@ -35,11 +35,11 @@ from athlete_assets.models.time_estimator import (
     log_ratios_of,
     offsets_of,
     usable_rows,
+    weighted_quantiles,
     weights_of,
 )
 from athlete_assets.models.training_set import design_matrix
 from athlete_assets.settings import Settings
-from athlete_assets.silver import simulator
 from athlete_assets.words import counted
 
 if TYPE_CHECKING:
@@ -60,34 +60,43 @@ def fit(labelled: pd.DataFrame, fitted_on: Kind, options: TimeEstimatorOptions =
     Raises TooLittleToLearnFrom.
     """
     usable = usable_rows(labelled, options)
-    fold = athlete_folds(usable["athlete_id"].to_numpy(), ATHLETE_FOLDS, SEED)
-    parts = [(fold != number, fold == number) for number in np.unique(fold)]
+    whole = with_interval(usable, fitted_on, options)
+    return replace(whole, figures=_figures(usable, left_out(usable, fitted_on, options)))
+
+
+def left_out(usable: pd.DataFrame, fitted_on: Kind, options: TimeEstimatorOptions = DEFAULTS) -> pd.DataFrame:
+    """Each effort predicted by a line whose slopes and interval saw none of its athlete: `time_evaluation.scored`."""
+
+    def scored(train: pd.DataFrame, test: pd.DataFrame) -> pd.DataFrame:
+        part = with_interval(train, fitted_on, options)
+        return time_evaluation.scored(train, test, part.estimator(), part.formula)
+
+    return splits.scored_in_parts(usable, splits.by_athlete(usable, seed=SEED), scored)
+
+
+def with_interval(usable: pd.DataFrame, fitted_on: Kind, options: TimeEstimatorOptions = DEFAULTS) -> Population:
+    """The line of the rows, with the interval that holds four fifths of them on athletes left out, fold by fold."""
     unseen = np.full((len(usable), len(QUANTILES)), np.nan)
-    for train, test in parts:
+    for train, test in splits.by_athlete(usable, seed=SEED):
         rows = usable[test].reset_index(drop=True)
-        part = _without_figures(usable[train].reset_index(drop=True), fitted_on, options)
+        part = without_interval(usable[train].reset_index(drop=True), fitted_on, options)
         unseen[test] = part.estimator().log_ratios(rows, list(rows["distance"]))
     log_ratio = log_ratios_of(usable)
     misses = np.column_stack([unseen[:, 0] - log_ratio, log_ratio - unseen[:, 2]])
-    interval = offsets_of(usable, misses, newest_share=1.0)
-
-    def scored(train: pd.DataFrame, test: pd.DataFrame) -> pd.DataFrame:
-        part = replace(_without_figures(train, fitted_on, options), interval=interval)
-        return time_evaluation.scored(train, test, part.estimator(), part.formula)
-
-    judged = splits.scored_in_parts(usable, parts, scored)
-    whole = _without_figures(usable, fitted_on, options)
-    return replace(whole, interval=interval, figures=_figures(usable, judged))
+    interval = offsets_of(usable, misses)
+    return replace(without_interval(usable, fitted_on, options), interval=interval)
 
 
-def _without_figures(usable: pd.DataFrame, fitted_on: Kind, options: TimeEstimatorOptions) -> Population:
+def without_interval(usable: pd.DataFrame, fitted_on: Kind, options: TimeEstimatorOptions = DEFAULTS) -> Population:
+    """The line of the rows alone."""
     rows = learned_from(usable)
     matrix, log_ratio = design_matrix(rows, list(rows["distance"])), log_ratios_of(rows)
     line = fit_line(matrix, log_ratio, weights_of(rows), options.ridge_penalty)
     counts = rows["distance"].value_counts()
     known = {name: int(counts.get(name, 0)) for name in tables.EFFORT_DISTANCES_M}
     trust = {name: count / (count + LABELS_TO_TRUST) for name, count in known.items()}
-    return Population(fitted_on, line, formula_corrections(rows, log_ratio), {}, trust, {})
+    interval = dict.fromkeys(tables.EFFORT_DISTANCES_M, (0.0, 0.0))
+    return Population(fitted_on, line, formula_corrections(rows, log_ratio), interval, trust, {})
 
 
 def formula_corrections(rows: pd.DataFrame, log_ratio: Floats) -> dict[str, Correction]:
@@ -110,14 +119,11 @@ def formula_corrections(rows: pd.DataFrame, log_ratio: Floats) -> dict[str, Corr
 
 def _quantiles_by_athlete(values: Floats, athlete: NDArray[Any]) -> list[float]:
     index, counts = np.unique(athlete, return_inverse=True, return_counts=True)[1:]
-    weight = 1 / counts[index]
-    order = np.argsort(values, kind="stable")
-    reached = (np.cumsum(weight[order]) - weight[order] / 2) / weight.sum()
-    return [float(value) for value in np.interp(QUANTILES, reached, values[order])]
+    return weighted_quantiles(values, 1 / counts[index], QUANTILES)
 
 
 def _figures(usable: pd.DataFrame, judged: pd.DataFrame) -> dict[str, Any]:
-    """Errors on athletes left out. Not how often the interval holds: it was set on these very efforts."""
+    """Errors on athletes left out, and how often the interval held them, which was set on others."""
     found = time_evaluation.figures(judged)
     strongest = time_evaluation.strongest_formula(judged)
     by_distance = {
@@ -126,6 +132,7 @@ def _figures(usable: pd.DataFrame, judged: pd.DataFrame) -> dict[str, Any]:
             "athletes": part["athletes"],
             "mae_s": part["methods"][time_evaluation.MODEL]["mae_s"],
             "mean_ape": part["methods"][time_evaluation.MODEL]["mean_ape"],
+            "interval_holds": part["coverage"],
             "strongest_formula": part["strongest"]["formula"],
             "strongest_formula_mae_s": part["methods"][part["strongest"]["formula"]]["mae_s"],
             "below_strongest_formula": {key: part["strongest"][key] for key in ("mean_ape_below", "low", "high")},
@@ -142,19 +149,6 @@ def _figures(usable: pd.DataFrame, judged: pd.DataFrame) -> dict[str, Any]:
     }
 
 
-def labelled_files(
-    files: Sequence[Path], settings: Settings, say: Callable[[str], None] = lambda line: None
-) -> pd.DataFrame:
-    """The labels of all files with their features; the athletes of two files are never the same."""
-    import pandas as pd
-
-    found = []
-    for number, file in enumerate(files):
-        rows = backtest.labelled_file(file, settings, say).efforts
-        found.append(rows.assign(athlete_id=f"{number} " + rows["athlete_id"]))
-    return pd.concat(found, ignore_index=True)
-
-
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("files", nargs="*", type=Path, metavar="FILE")
@@ -167,10 +161,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     kind, settings = (SIMULATED if given.simulated else REAL), Settings.load()
     if given.simulated:
         athletes, years = given.simulated.split("x")
-        batches = simulator.simulate(int(athletes), float(years), given.seed, settings.today)
-        labelled = backtest.labelled_runs(list(batches), settings, print).efforts
+        labelled = backtest.labelled_cohort(int(athletes), float(years), given.seed, settings, print).efforts
     else:
-        labelled = labelled_files(given.files, settings, print)
+        labelled = backtest.labelled_files(given.files, settings, print).efforts
     found = fit(labelled, kind)
     out = given.out or file_of(kind)
     out.write_text(found.as_json())

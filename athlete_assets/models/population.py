@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from athlete_assets import tables
 from athlete_assets.errors import InputError
@@ -92,13 +93,7 @@ class Population:
             return self.estimator()
         distance = rows["distance"].to_numpy()
         residual = log_ratios_of(rows) - self.estimator().log_ratios(rows, list(distance))[:, 1]
-        residual = np.clip(residual, -FARTHEST_RESIDUAL, FARTHEST_RESIDUAL)
-        return self.estimator(
-            {
-                name: float(residual[distance == name].sum() / ((distance == name).sum() + OWN_EFFORTS))
-                for name in tables.EFFORT_DISTANCES_M
-            }
-        )
+        return self.estimator({name: shift_of(residual[distance == name]) for name in tables.EFFORT_DISTANCES_M})
 
     def as_json(self) -> str:
         """The line as readable text: numbers only, of no athlete."""
@@ -124,6 +119,12 @@ class Population:
             },
         }
         return json.dumps(_rounded(content), indent=1) + "\n"
+
+
+def shift_of(residuals: NDArray[np.float64]) -> float:
+    """What a home's residuals at a distance add to the logarithm of time there."""
+    near = np.clip(residuals, -FARTHEST_RESIDUAL, FARTHEST_RESIDUAL)
+    return float(near.sum() / (len(near) + OWN_EFFORTS))
 
 
 def _rounded(content: Any) -> Any:

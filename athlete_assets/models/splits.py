@@ -40,9 +40,9 @@ def newest(rows: pd.DataFrame, day: str, share: float, embargo_days: int) -> tup
     return train, rows[days >= cut].reset_index(drop=True)
 
 
-def by_athlete(rows: pd.DataFrame, folds: int = ATHLETE_FOLDS) -> list[Part]:
+def by_athlete(rows: pd.DataFrame, folds: int = ATHLETE_FOLDS, seed: int = 0) -> list[Part]:
     """Every row is judged once, by what was learned from other athletes."""
-    fold = athlete_folds(rows["athlete_id"].to_numpy(), folds)
+    fold = athlete_folds(rows["athlete_id"].to_numpy(), folds, seed)
     return [(fold != number, fold == number) for number in np.unique(fold)]
 
 

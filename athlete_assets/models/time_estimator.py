@@ -55,14 +55,13 @@ LEARNED = (MODEL, POPULATION)
 MIN_RUN_DAYS_90D = 5
 """An athlete with fewer is served by the baseline."""
 LABELS_TO_TRUST = 30
-"""Labels at a distance from which a model counts as much as what it leans on: with n it counts n / (n + this)."""
+"""Labels at a distance from which a model counts as much as what it leans on, and an interval as much as that of all
+distances: with n it counts n / (n + this)."""
 ATHLETE_POWER = 0.3
 """An athlete's labels weigh n^-0.3 each, so that one who runs every week does not drown the others."""
 CALIBRATION_FOLDS = 5
-CALIBRATION_SHARE, CALIBRATION_MIN = 0.2, 60
-"""The interval is set on the newest fifth of a distance's labels, or on so many of them where a fifth is fewer."""
 FEWEST_OF_A_DISTANCE = 20
-"""A distance with fewer calibration labels takes the offsets of all distances together."""
+"""A distance with fewer labels takes the baseline's interval of all distances together."""
 WIDER = 1.25
 """The baseline's own interval is wider than it measured: it serves athletes of whom little is known."""
 FARTHEST_SD = 3.0
@@ -474,8 +473,13 @@ def _count(rows: pd.DataFrame, name: str) -> int:
 
 def weights_of(usable: pd.DataFrame) -> Floats:
     """Of each label in a fit: its tier's, and less of an athlete with many."""
-    labels = usable.groupby("athlete_id")["time_s"].transform("size").to_numpy(np.float64)
-    weights: Floats = usable["weight"].to_numpy(np.float64) * labels**-ATHLETE_POWER
+    weights: Floats = usable["weight"].to_numpy(np.float64) * _athlete_weights(usable)
+    return weights
+
+
+def _athlete_weights(rows: pd.DataFrame) -> Floats:
+    labels = rows.groupby("athlete_id")["time_s"].transform("size").to_numpy(np.float64)
+    weights: Floats = labels**-ATHLETE_POWER
     return weights
 
 
@@ -532,29 +536,31 @@ def _offsets(
     return offsets_of(usable, np.column_stack([unseen[:, 0] - log_ratio, log_ratio - unseen[:, 2]]))
 
 
-def offsets_of(
-    rows: pd.DataFrame, misses: Floats, newest_share: float = CALIBRATION_SHARE
-) -> dict[str, tuple[float, float]]:
-    """By effort distance, how far each end of the interval has to move outwards, from the newest share of the rows.
+def offsets_of(rows: pd.DataFrame, misses: Floats) -> dict[str, tuple[float, float]]:
+    """By effort distance, how far each end of the interval has to move outwards.
 
-    misses: (rows, 2), how far the time run lies beyond the fast and the slow end, in logarithm of time.
+    misses: (rows, 2), how far the time run lies beyond the fast and the slow end, in logarithm of time. A distance with
+    n of them counts n / (n + LABELS_TO_TRUST) against all distances together.
     """
-    distance, day = rows["distance"].to_numpy(), rows["activity_date"].to_numpy()
-    everything = _moved(_newest(misses, day, newest_share))
-    offsets = {}
+    weight, distance = _athlete_weights(rows), rows["distance"].to_numpy()
+    everything, offsets = _moved(misses, weight), {}
     for name in tables.EFFORT_DISTANCES_M:
-        own = _newest(misses[distance == name], day[distance == name], newest_share)
-        offsets[name] = _moved(own) if len(own) >= FEWEST_OF_A_DISTANCE else everything
+        at = distance == name
+        share = at.sum() / (at.sum() + LABELS_TO_TRUST)
+        own = _moved(misses[at], weight[at]) if at.any() else everything
+        fast, slow = share * own + (1 - share) * everything
+        offsets[name] = (float(fast), float(slow))
     return offsets
 
 
-def _newest(misses: Floats, day: NDArray[Any], share: float) -> Floats:
-    wanted = max(int(len(day) * share), min(len(day), CALIBRATION_MIN))
-    return misses[np.argsort(day, kind="stable")[len(day) - wanted :]]
-
-
-def _moved(misses: Floats) -> tuple[float, float]:
-    """The offsets that leave a tenth outside at each end, with the correction for a finite sample."""
+def _moved(misses: Floats, weight: Floats) -> Floats:
+    """(2,): the offsets that leave a tenth outside at each end, with the correction for a finite sample."""
     level = min((1 + 1 / len(misses)) * QUANTILES[-1], 1.0)
-    low, high = np.quantile(misses, level, axis=0)
-    return float(low), float(high)
+    return np.array([weighted_quantiles(of_end, weight, (level,))[0] for of_end in misses.T])
+
+
+def weighted_quantiles(values: Floats, weight: Floats, levels: Sequence[float]) -> list[float]:
+    """Quantiles of weighted values, interpolated between the middles of their weights."""
+    order = np.argsort(values, kind="stable")
+    reached = (np.cumsum(weight[order]) - weight[order] / 2) / weight.sum()
+    return [float(value) for value in np.interp(levels, reached, values[order])]

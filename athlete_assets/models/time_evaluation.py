@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from athlete_assets import tables
 from athlete_assets.formulas import race_times
-from athlete_assets.models import baseline, labels, plots, promotion, splits, time_estimator
+from athlete_assets.models import baseline, conformal, labels, plots, promotion, splits, time_estimator
 from athlete_assets.models.model_spec import Candidate, Judgement
 from athlete_assets.models.promotion import Decision
 from athlete_assets.models.registry import CHAMPION, Serving
@@ -56,9 +56,11 @@ GOALS: dict[str, float] = {"5k": 0.0, "10k": 0.30, "half": 0.20, "marathon": 0.0
 GOAL_COVERAGE = (0.75, 0.85)
 GOAL_MAE_10K_S = 150.0
 
-BY_EFFORT, BY_RESULT, LEARNED_FROM = "by effort", "by result", "learned from"
-"""Groups of efforts: races and heart-rate efforts; the fastest of several tries; those without a left_out reason."""
+RACES, BY_EFFORT, BY_RESULT, LEARNED_FROM = "races", "by effort", "by result", "learned from"
+"""Groups of efforts: marked races; those and heart-rate efforts; the fastest of several tries; those without a left_out
+reason."""
 GROUPS: dict[str, Callable[[Any], Any]] = {
+    RACES: lambda rows: rows["effort"] == labels.RACE,
     BY_EFFORT: lambda rows: rows["effort"] != labels.BLOCK_BEST,
     BY_RESULT: lambda rows: rows["effort"] == labels.BLOCK_BEST,
     LEARNED_FROM: lambda rows: rows["left_out"].isna(),
@@ -373,9 +375,14 @@ def figures(predictions: pd.DataFrame) -> dict[str, Any]:
     """Per distance: n, athletes, and for each method MAE (s), median and mean APE; interval coverage and width.
 
     `against` holds the model's mean APE as a share of each bias-corrected baseline's and of the strongest formula's, on
-    the rows that both predict, with a 90 % interval by resampling athletes; `groups` the same by why the efforts count.
+    the rows that both predict, with a 90 % interval by resampling athletes; so do `mae_interval_s` and
+    `coverage_interval`. `groups` holds the same by why the efforts count, and by `file` where there are several.
+    `coverage_as_outcomes_come`: of the intervals as the home's earlier outcomes move them.
     """
+    import pandas as pd
+
     report: dict[str, Any] = {}
+    held = pd.Series(conformal.held_as_outcomes_come(predictions), predictions.index)
     for name in DISTANCES:
         rows = predictions[predictions["distance"] == name]
         if rows.empty:
@@ -388,17 +395,37 @@ def figures(predictions: pd.DataFrame) -> dict[str, Any]:
             "athletes": int(rows["athlete_id"].nunique()),
             "served_by_model": int(rows["is_model"].sum()),
             "methods": {method: _errors(run, rows[method].to_numpy(np.float64)) for method in METHODS},
+            "mae_interval_s": _interval(rows, np.abs(rows[MODEL].to_numpy(np.float64) - run)),
             "coverage": float(inside.mean()),
+            "coverage_interval": _interval(rows, np.asarray(inside, np.float64)),
+            "coverage_as_outcomes_come": float(held[rows.index].mean()),
             "width": float(((rows["p90"] - rows["p10"]) / rows[MODEL]).mean()),
             "against": {method: gain(rows, method) for method in (BEST_180D_CORRECTED, RECENT_CORRECTED)},
             "strongest": {"formula": strongest, **gain(rows, strongest)},
             "groups": {
-                group: _group_figures(rows[chosen(rows)], strongest)
-                for group, chosen in GROUPS.items()
-                if {"effort", "left_out"} <= set(rows)
+                group: _group_figures(rows[chosen(rows)], strongest) for group, chosen in _groups(predictions).items()
             },
         }
     return report
+
+
+def _groups(predictions: pd.DataFrame) -> dict[str, Callable[[Any], Any]]:
+    """What chooses the rows of each group."""
+    groups = dict(GROUPS) if {"effort", "left_out"} <= set(predictions) else {}
+    files = sorted(predictions["file"].unique()) if "file" in predictions else []
+    if len(files) > 1:
+        groups |= {name: lambda rows, name=name: rows["file"] == name for name in files}
+    return groups
+
+
+def _interval(rows: pd.DataFrame, values: NDArray[np.float64]) -> tuple[float, float] | None:
+    """90 % interval of the mean of the known values, by draws of athletes."""
+    known = np.isfinite(values)
+    if not known.any():
+        return None
+    drawn = _drawn(rows[known], np.column_stack([values[known], np.ones(known.sum())]))
+    low, high = np.quantile(drawn[:, 0] / drawn[:, 1], [0.05, 0.95])
+    return float(low), float(high)
 
 
 def _group_figures(rows: pd.DataFrame, strongest: str) -> dict[str, Any]:
@@ -483,23 +510,28 @@ def as_text(title: str, report: dict[str, Any]) -> str:
                     f"{name if method == MODEL else '':10}{method:26}{errors['n']:6d}{errors['mae_s']:9.0f}"
                     f"{errors['median_ape']:12.1%}{errors['mean_ape']:10.1%}"
                 )
-        gains = ", ".join(_below(its, method) for method, its in part["against"].items())
+        gains = ", ".join(below(its, method) for method, its in part["against"].items())
         lines.append(
-            f"{'':10}{counted(part['athletes'], 'athlete')}; 80 % interval holds {part['coverage']:.0%}, "
-            f"width {part['width']:.0%} of the time; {gains}"
+            f"{'':10}{counted(part['athletes'], 'athlete')}; MAE{_ends(part['mae_interval_s'], '.0f')} s; 80 % "
+            f"interval holds {part['coverage']:.0%}{_ends(part['coverage_interval'], '.0%')}, as outcomes come "
+            f"{part['coverage_as_outcomes_come']:.0%}, width {part['width']:.0%} of the time; {gains}"
         )
         for group, its in part["groups"].items():
             if its["n"]:
                 efforts, athletes = counted(its["n"], "effort"), counted(its["athletes"], "athlete")
                 lines.append(
                     f"{'':10}{group:14}{efforts:>14} of {athletes}: MAE {its['mae_s']:.0f} s, "
-                    f"mean APE {its['mean_ape']:.1%}, {_below(its['strongest'], part['strongest']['formula'])}, "
+                    f"mean APE {its['mean_ape']:.1%}, {below(its['strongest'], part['strongest']['formula'])}, "
                     f"interval holds {its['coverage']:.0%}"
                 )
     return "\n".join(lines)
 
 
-def _below(gain: Mapping[str, float | None], method: str) -> str:
+def _ends(interval: tuple[float, float] | None, form: str) -> str:
+    return "" if interval is None else f" [{interval[0]:{form}}, {interval[1]:{form}}]"
+
+
+def below(gain: Mapping[str, float | None], method: str) -> str:
     """A formula may predict none of a few efforts: those of an athlete without another in 180 days."""
     if gain["mean_ape_below"] is None:
         return f"{method} predicts none"

@@ -18,7 +18,7 @@ from pyspark.sql import functions as F
 
 from athlete_assets import tables
 from athlete_assets.days import Days, midnight
-from athlete_assets.gold.interval_calibration import COVERAGE
+from athlete_assets.models.conformal import COVERAGE
 from athlete_assets.monitoring import online
 
 if TYPE_CHECKING:

@@ -13,8 +13,8 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from athlete_assets import tables
-from athlete_assets.gold.interval_calibration import COVERAGE, LAST_OUTCOMES
 from athlete_assets.models import registry
+from athlete_assets.models.conformal import COVERAGE, LAST_OUTCOMES
 from athlete_assets.monitoring.checks import Check, CheckOutcome
 from athlete_assets.settings import Settings
 from athlete_assets.words import counted

@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 
 from athlete_assets import tables
 from athlete_assets.days import midnight
-from athlete_assets.gold import interval_calibration as calibration
 from athlete_assets.gold.interval_calibration import calibrated, outcomes_of
 from athlete_assets.gold.scoring import Scored
+from athlete_assets.models.conformal import COVERAGE
 from athlete_assets.models.distributions import Distribution
 
 DAY = date(2024, 5, 15)
@@ -150,4 +150,4 @@ def test_intervals_that_hold_59_of_100_come_to_hold_80() -> None:
         )
     own, held = np.mean(inside[50:], axis=0)
     assert own < 0.65
-    assert abs(held - calibration.COVERAGE) < 0.05
+    assert abs(held - COVERAGE) < 0.05

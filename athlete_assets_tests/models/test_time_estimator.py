@@ -216,9 +216,51 @@ def test_figures_by_hand() -> None:
     assert report["against"]["riegel_corrected"]["mean_ape_below"] == pytest.approx(0.5)
     assert report["strongest"]["mean_ape_below"] == pytest.approx(0.5)
     errors = {name: (group["n"], group["mae_s"]) for name, group in report["groups"].items()}
-    assert errors == {"by effort": (1, 100.0), "by result": (1, 50.0), "learned from": (1, 100.0)}
+    assert errors == {
+        "races": (0, None),
+        "by effort": (1, 100.0),
+        "by result": (1, 50.0),
+        "learned from": (1, 100.0),
+    }
     goal_outcomes = {verdict.name: verdict.met for verdict in time_evaluation.goal_outcomes({"10k": report})}
     assert goal_outcomes == {"beats_formula_10k": True, "coverage_10k": False, "mae_10k": True}
+
+
+def test_figures_come_with_their_intervals_and_by_file() -> None:
+    """Six athletes, five in one file, miss by 1 % to 5 %, and two of their times lie outside: a draw of six has a mean
+    between the least and the most. The other file's run is a group of its own."""
+    one = two_runs().head(1)
+    runs = pd.concat([one] * 6, ignore_index=True).assign(
+        athlete_id=list("abcdef"),
+        model=[1_010.0, 1_020.0, 1_030.0, 1_040.0, 1_050.0, 1_030.0],
+        p10=[900.0] * 3 + [1_010.0] * 2 + [900.0],
+        file=["runs.csv"] * 5 + ["more.csv"],
+    )
+    report = time_evaluation.figures(runs)["10k"]
+    low, high = report["mae_interval_s"]
+    assert 10 < low < 30 < high < 50
+    low, high = report["coverage_interval"]
+    assert report["coverage"] == pytest.approx(4 / 6)
+    assert 0 <= low < 4 / 6 < high <= 1
+    assert {name: report["groups"][name]["n"] for name in ("runs.csv", "more.csv")} == {"runs.csv": 5, "more.csv": 1}
+    assert report["groups"]["more.csv"]["mae_s"] == pytest.approx(30.0)
+    text = time_evaluation.as_text("told", {"10k": report})
+    assert "more.csv" in text
+    assert "holds 67% [" in text
+
+
+def test_the_interval_of_a_distance_with_few_efforts_is_mostly_that_of_all() -> None:
+    """30 efforts miss by 0.1 at each end but the marathon's one, which misses by 0.5: all together 90 % of 31 lie
+    within 0.1, and the marathon counts 1 / 31 of its own."""
+    rows = pd.DataFrame(
+        {"athlete_id": [f"{n}" for n in range(31)], "distance": ["10k"] * 30 + ["marathon"], "time_s": 1.0}
+    )
+    misses = np.full((31, 2), 0.1)
+    misses[30] = 0.5
+    offsets = time_estimator.offsets_of(rows, misses)
+    assert offsets["10k"] == pytest.approx((0.1, 0.1))
+    assert offsets["marathon"] == pytest.approx((0.1 + 0.4 / 31,) * 2)
+    assert offsets["half"] == pytest.approx((0.1, 0.1))
 
 
 def test_a_group_of_whom_the_strongest_formula_knows_nothing_is_told_without_it() -> None:
