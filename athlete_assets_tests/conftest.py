@@ -115,8 +115,9 @@ OUTCOMES = ("passed", "failed", "skipped")
 MARKS_OF_FULL_LANE = ("java", "slow", "stress")
 STARTS = {"subprocess.Popen", "os.fork", "os.forkpty", "os.posix_spawn", "os.system"}
 """Python's audit events of a process that starts: below subprocess and multiprocessing, so that no library gets by."""
-SMALL_HELPERS = {"git", "uname"}
-"""What a library cannot be kept from: MLflow asks for the commit and, when it is imported, for the processor."""
+SMALL_HELPERS = {"fc-list", "git", "uname"}
+"""What a library cannot be kept from: matplotlib asks for the fonts where it keeps no list of them yet, MLflow for the
+commit and, when it is imported, for the processor."""
 
 
 def shared_file(relative: str) -> Path:

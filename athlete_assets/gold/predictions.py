@@ -6,9 +6,8 @@ import json
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import date, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -23,6 +22,9 @@ from athlete_assets.models.specs.time_estimator import SPEC
 from athlete_assets.models.time_estimator import ROWS_AT_A_TIME
 from athlete_assets.store.arrow import ARROW_TYPES, arrow_schema, fitted
 
+if TYPE_CHECKING:
+    import pandas as pd
+
 
 def predictions(times: Scored, time_estimator: Serving, others: Mapping[str, Scored | None], today: date) -> pa.Table:
     """PREDICTIONS rows, one a row of `times`; `others`: the same evenings by further model, None where none serves.
@@ -31,6 +33,8 @@ def predictions(times: Scored, time_estimator: Serving, others: Mapping[str, Sco
     Times are null, and served_by with them, for an athlete without an effort to predict from. The outputs of a model
     are null where it abstains, or does not serve, which a reason of its own says.
     """
+    import pandas as pd
+
     states = times.states
     is_served = pa.array(times.outputs["served_by"].notna())
     columns = {

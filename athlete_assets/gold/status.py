@@ -164,7 +164,8 @@ def _predictions(store: LocalStore, summary: dict[str, Any], day: date) -> Itera
     athlete = summary["athlete_id"]
     newest = sorted(rows_of(store, tables.PREDICTIONS, athlete, None), key=lambda row: row["prediction_date"])[-1:]
     if not newest or newest[0]["served_by"] is None:
-        yield f"No predicted times: no continuous run of at least 3 km within {RECENT_DAYS[-1]} days to predict from."
+        since = counted(RECENT_DAYS[-1], "day")
+        yield f"No predicted times: no continuous run of at least 3 km within {since} to predict from."
         return
     row, made = newest[0], newest[0]["prediction_date"].date()
     (performance,) = rows_of(store, tables.PERFORMANCE, athlete, made) or [{}]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import io
 import os
+import sys
 import tempfile
 import zipfile
 from datetime import date, datetime, timezone
@@ -394,6 +395,10 @@ def test_what_a_file_is_does_not_hang_on_its_name(tmp_path: Path) -> None:
     assert read_runs(written(tmp_path, export(RUN), "export.zip"), SETTINGS).kind == "strava_export"
 
 
+# Python 3.10 writes no CSV with a NUL; what holds one is among the arbitrary bytes
+TEXT = st.text(st.characters(exclude_characters="\0" if sys.version_info < (3, 11) else ""), max_size=12)
+
+
 def result_or_input_error(data: bytes) -> None:
     """Reads the bytes as a file; anything but rows in the contract or an InputError fails the test."""
     with tempfile.TemporaryDirectory() as folder:
@@ -420,7 +425,7 @@ def test_arbitrary_bytes_give_rows_or_one_sentence(data: bytes) -> None:
 @settings(max_examples=200, deadline=None)
 def test_an_export_with_arbitrary_cells_gives_rows_or_one_sentence(data: st.DataObject) -> None:
     cell = st.one_of(
-        st.text(max_size=12),
+        TEXT,
         st.sampled_from(
             ["", "1", "9,44", "1.234", "Jun 9, 2022, 11:19:20 PM", "09/06/2022 1:00:00", "true", "a m 1:2"]
         ),
@@ -435,9 +440,7 @@ def test_an_export_with_arbitrary_cells_gives_rows_or_one_sentence(data: st.Data
 @settings(max_examples=100, deadline=None)
 def test_a_silver_csv_with_arbitrary_cells_gives_rows_or_one_sentence(data: st.DataObject) -> None:
     frame = silver_table(silver_row(), silver_row(id=2)).to_pandas().astype(object)
-    cell = st.one_of(
-        st.text(max_size=12), st.sampled_from(["", "1", "1.234", "2024-05-01 10:00", "9999-12-31T23:59:59-12:00"])
-    )
+    cell = st.one_of(TEXT, st.sampled_from(["", "1", "1.234", "2024-05-01 10:00", "9999-12-31T23:59:59-12:00"]))
     for name, text in data.draw(st.dictionaries(st.sampled_from(list(frame.columns)), cell, max_size=4)).items():
         frame.loc[0, name] = text
     result_or_input_error(frame.to_csv(index=False).encode("utf-8", "replace"))
