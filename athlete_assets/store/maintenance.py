@@ -10,7 +10,7 @@ from deltalake.exceptions import CommitFailedError, DeltaError
 
 from athlete_assets.errors import StoreError
 from athlete_assets.store.base import Maintained, Size
-from athlete_assets.store.delta_folder import DeltaFolder, HistoryGoneError
+from athlete_assets.store.delta_folder import DeltaFolder, HistoryGoneError, writing
 
 LOG_RETENTION = "delta.logRetentionDuration"
 COMPACTED_BYTES = 128 * 1024**2
@@ -30,7 +30,7 @@ def maintain_delta(folder: DeltaFolder, keep_days: int) -> Maintained:
     before, note = Size.of(folder.path), ""
     try:
         try:
-            folder.open().optimize.compact(target_size=COMPACTED_BYTES)
+            folder.open().optimize.compact(target_size=COMPACTED_BYTES, writer_properties=writing())
         except CommitFailedError:
             note = "not compacted: another writer committed meanwhile"
         table = folder.open()
