@@ -38,8 +38,7 @@ def weekly_features(daily: DataFrame, weeks: Days) -> DataFrame:
         F.count(F.when(F.col("activities") > 0, F.lit(1))).alias("active_days"),
         *(_load_of(day).alias(f"load_{day}") for day in range(DAYS_A_WEEK)),
     )
-    monotony = _monotony([F.col(f"load_{day}") for day in range(DAYS_A_WEEK)])
-    rows = totals.select(
+    rows = _with_monotony(totals, [F.col(f"load_{day}") for day in range(DAYS_A_WEEK)]).select(
         "athlete_id",
         "week_start",
         "weekly_distance_km",
@@ -50,8 +49,8 @@ def weekly_features(daily: DataFrame, weeks: Days) -> DataFrame:
         F.when(F.col("runs") > 0, F.col("run_moving_time_min") / F.col("run_distance_km")).alias("avg_pace_week"),
         "longest_run_km",
         "active_days",
-        monotony.alias("training_monotony"),
-        (F.col("weekly_tss") * monotony).alias("training_strain"),
+        "training_monotony",
+        (F.col("weekly_tss") * F.col("training_monotony")).alias("training_strain"),
         _change_against_the_week_before().alias("distance_change_pct"),
         month_of("week_start"),
     )
@@ -65,14 +64,27 @@ def _load_of(day: int) -> Column:
     return F.coalesce(F.sum(F.when(on_day, F.col("daily_tss"))), F.lit(0.0))
 
 
-def _monotony(loads: list[Column]) -> Column:
-    """`kernels.monotony` of one week: mean over POPULATION deviation, capped; equal loads give the cap, none null."""
-    mean = reduce(add, loads) / len(loads)
-    deviation = F.sqrt(reduce(add, [F.pow(load - mean, 2) for load in loads]) / len(loads))
+def _with_monotony(weeks: DataFrame, loads: list[Column]) -> DataFrame:
+    """Adds training_monotony, `kernels.monotony` of one week: mean over POPULATION deviation, capped; equal loads give
+    the cap, none null.
+
+    A column a step: as one expression, in which each load's mean is written out again, the engine takes several times
+    as long to plan it as to compute it.
+    """
+    weeks = weeks.withColumn("mean_load", reduce(add, loads) / len(loads))
+    squares = [F.pow(load - F.col("mean_load"), 2) for load in loads]
+    weeks = weeks.withColumns(
+        {
+            "load_deviation": F.sqrt(reduce(add, squares) / len(loads)),
+            "most_load": F.greatest(*loads),
+            "least_load": F.least(*loads),
+        }
+    )
     # Greatest and least say whether the days differ: the deviation of equal days may be a last-bit residue.
-    varies = (F.greatest(*loads) > F.least(*loads)) & (deviation > 0)
-    ratio = F.when(varies, F.least(mean / deviation, F.lit(MONOTONY_CAP))).otherwise(F.lit(MONOTONY_CAP))
-    return F.when(F.greatest(*loads) > 0, ratio)
+    varies = (F.col("most_load") > F.col("least_load")) & (F.col("load_deviation") > 0)
+    cap = F.lit(MONOTONY_CAP)
+    ratio = F.when(varies, F.least(F.col("mean_load") / F.col("load_deviation"), cap)).otherwise(cap)
+    return weeks.withColumn("training_monotony", F.when(F.col("most_load") > 0, ratio))
 
 
 def _change_against_the_week_before() -> Column:
