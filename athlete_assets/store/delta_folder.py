@@ -8,7 +8,9 @@ where Sail committed 13). Several first writers at once confuse it, so tables ar
 from __future__ import annotations
 
 import fcntl
+import os
 import re
+import threading
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -34,7 +36,7 @@ from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_aft
 
 from athlete_assets.errors import AthleteAssetsError, ContractError, DamageError, LastingStoreError, StoreError
 from athlete_assets.store.arrow import plain
-from athlete_assets.store.delta_log import log_state
+from athlete_assets.store.delta_log import LogState, log_state
 from athlete_assets.store.sql import delta_literal
 
 COMMIT_ATTEMPTS = 8
@@ -84,8 +86,33 @@ class DeltaFolder:
             self.refuse_damage(thorough=True)
             raise _failure(f"{self.name}: cannot be read", error) from error
 
-    def refuse_damage(self, thorough: bool = False) -> None:
-        """Raises DamageError where the newest commit cannot be read (each since the checkpoint where `thorough`)."""
+    def version(self) -> int:
+        """The newest version's number."""
+        return self._for_reading().version()
+
+    def _for_reading(self) -> DeltaTable:
+        """The newest version, for what only reads: the handle of the look before, while the newest commit is still the
+        same file. Whatever writes opens a handle of its own, since a write moves it on.
+
+        To open reads every commit since the checkpoint, a millisecond each, and a step looks at a table a dozen times.
+        """
+        newest = _identity(self.refuse_damage())  # before opening: a commit in between is then read once more
+        with _lock:
+            kept = _kept.get(self.path)
+        if kept and newest and kept[0] == newest:
+            return kept[1]
+        delta = self.open()
+        if newest:
+            with _lock:
+                _kept.pop(self.path, None)
+                _kept[self.path] = newest, delta
+                while len(_kept) > MOST_KEPT:
+                    del _kept[next(iter(_kept))]
+        return delta
+
+    def refuse_damage(self, thorough: bool = False) -> LogState:
+        """The log; raises DamageError where the newest commit cannot be read (each since the checkpoint where
+        `thorough`)."""
         state = log_state(self.path, thorough)
         if state.broken:
             raise DamageError(
@@ -93,10 +120,11 @@ class DeltaFolder:
                 f"{'none' if state.last_good is None else state.last_good}. `athlete-assets repair` moves the file "
                 "aside and computes anew what was lost with it"
             )
+        return state
 
     def columns(self) -> StoredColumns:
         """The stored columns, and the table's properties."""
-        delta = self.open()
+        delta = self._for_reading()
         fields = delta.schema().fields
         return StoredColumns(
             {field.name: _spark_type(field.type) for field in fields},
@@ -168,12 +196,12 @@ class DeltaFolder:
         Through Arrow's own file system: delta-rs's is Python code that Arrow's threads call back into, and a process
         that ends soon after such a read aborted now and then (exit 134, 7 of 85 short programs).
         """
-        return rows_of(self.open(version), self.path, columns)
+        return rows_of(self._for_reading() if version is None else self.open(version), self.path, columns)
 
     def batches(self, columns: Sequence[str], where: pc.Expression | None = None) -> Iterator[pa.RecordBatch]:
         """Those of the columns that are stored, of the rows that fulfil the expression, a few batches at a time."""
         files = SubTreeFileSystem(str(self.path), LocalFileSystem())
-        stored = self.open().to_pyarrow_dataset(filesystem=files)
+        stored = self._for_reading().to_pyarrow_dataset(filesystem=files)
         names = [name for name in columns if name in stored.schema.names]
         try:
             yield from stored.scanner(columns=names, filter=where, batch_readahead=2, fragment_readahead=1).to_batches()
@@ -182,7 +210,7 @@ class DeltaFolder:
 
     def partition_values(self, column: str) -> list[str]:
         """The values of a partition column for which there are files, in order."""
-        return sorted({partition[column] for partition in self.open().partitions()})
+        return sorted({partition[column] for partition in self._for_reading().partitions()})
 
     def count(self, predicate: str | None = None) -> int:
         """How many rows fulfil the predicate (all without one)."""
@@ -194,7 +222,7 @@ class DeltaFolder:
 
         Raises StoreError. (delta-rs's engine raises bare Exceptions.)
         """
-        delta = self.open(version)
+        delta = self._for_reading() if version is None else self.open(version)
         try:
             return plain(pa.table(QueryBuilder().register("t", delta).execute(sql).read_all()))
         except Exception as error:
@@ -209,7 +237,7 @@ class DeltaFolder:
 
         Raises HistoryGoneError where a version, or a file of its feed, is not kept.
         """
-        delta = self.open()
+        delta = self._for_reading()
         try:
             feed = delta.load_cdf(starting_version=first, ending_version=last, columns=[*columns, "_change_type"])
             return plain(pa.table(feed))
@@ -297,6 +325,24 @@ class DeltaFolder:
         with open(self.path.parent / f".{self.path.name}.lock", "w") as handle:
             fcntl.flock(handle, fcntl.LOCK_EX)
             yield
+
+
+Identity = tuple[int, str, int, int, int]
+MOST_KEPT = 32
+_kept: dict[Path, tuple[Identity, DeltaTable]] = {}
+_lock = threading.Lock()
+
+
+def _identity(state: LogState) -> Identity | None:
+    """Process and newest commit: its file, not its number alone, which a table that was made anew has, too."""
+    if not state.commits:
+        return None
+    newest = state.commits[-1]
+    try:
+        found = newest.stat()
+    except FileNotFoundError:
+        return None
+    return os.getpid(), newest.name, found.st_ino, found.st_mtime_ns, found.st_size
 
 
 def rows_of(delta: DeltaTable, path: Path, columns: Sequence[str] | None = None) -> pa.Table:

@@ -74,7 +74,7 @@ class LocalStore(Store):
         return self.folder(table).exists()
 
     def version(self, table: Table) -> int | None:
-        return self.delta(table).version() if self.exists(table) else None
+        return self.folder(table).version() if self.exists(table) else None
 
     def delta(self, table: Table) -> DeltaTable:
         """The delta-rs handle at the newest version, for maintenance."""

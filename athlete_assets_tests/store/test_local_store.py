@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -26,7 +27,7 @@ from athlete_assets.errors import ContractError, LastingStoreError, SettingsErro
 from athlete_assets.settings import Settings
 from athlete_assets.store.arrow import arrow_schema
 from athlete_assets.store.base import contract_digest
-from athlete_assets.store.delta_folder import committed
+from athlete_assets.store.delta_folder import DeltaFolder, committed
 from athlete_assets.store.local import LocalStore
 from athlete_assets_tests.store.rows import daily, rejects, span
 
@@ -411,6 +412,38 @@ def test_rejects_outside_the_calendar_stay_with_their_athletes(store: LocalStore
     assert found(store, tables.REJECTS).num_rows == 1
     store.among(["a"]).replace_arrow(tables.REJECTS, rejects([]), window)
     assert found(store, tables.REJECTS).num_rows == 0
+
+
+# ------------------------------------------------------------------------------------- a handle that is kept open
+
+
+def test_a_table_is_opened_once_while_nobody_writes_it(store: LocalStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    store.replace_arrow(tables.DAILY, daily("a", JANUARY_TO_MARCH))
+    folder, opened = store.folder(tables.DAILY), []
+    real = DeltaFolder.open
+    monkeypatch.setattr(DeltaFolder, "open", lambda self, version=None: opened.append(version) or real(self, version))
+    for _ in range(3):
+        assert (folder.count(), folder.rows().num_rows, folder.version()) == (91, 91, store.version(tables.DAILY))
+    assert len(opened) <= 1
+
+
+def test_what_somebody_else_wrote_is_seen_at_the_next_look(store: LocalStore) -> None:
+    store.replace_arrow(tables.DAILY, daily("a", JANUARY_TO_MARCH))
+    folder = store.folder(tables.DAILY)
+    assert folder.count() == 91
+    before = folder.version()
+    DeltaTable(str(folder.path)).delete("activity_date >= '2024-03-01T00:00:00+00:00'")
+    assert (folder.count(), folder.rows().num_rows, folder.version()) == (60, 60, before + 1)
+
+
+def test_a_table_that_was_made_anew_is_not_taken_for_the_one_before(store: LocalStore) -> None:
+    """Both have one version number, and commits of one size."""
+    for athlete in "ab":
+        shutil.rmtree(store.path(tables.DAILY), ignore_errors=True)
+        store.replace_arrow(tables.DAILY, daily(athlete, JANUARY_TO_MARCH))
+        assert store.version(tables.DAILY) == 1
+        assert set(store.rows(tables.DAILY, ["athlete_id"])["athlete_id"].to_pylist()) == {athlete}
+        assert store.count(tables.DAILY) == 91
 
 
 # ------------------------------------------------------------------------------------------- where a home may lie
