@@ -8,6 +8,7 @@ a file: here once.
 
 from __future__ import annotations
 
+import os
 import shutil
 import sqlite3
 from collections.abc import Callable, Iterator
@@ -95,8 +96,8 @@ def _filled(first: Path, fill: Callable[[Any], Any]) -> Callable[[Any], None]:
                     source.backup(here)
                 return
         fill(engine)
-        with closing(engine.raw_connection()) as connection, closing(sqlite3.connect(first)) as target:
-            connection.driver_connection.backup(target)
+        with closing(engine.raw_connection()) as connection:
+            _keep(connection.driver_connection, first)
 
     return filled
 
@@ -112,8 +113,16 @@ def _copied(first: Path, from_local: Callable[..., Any]) -> Callable[..., Any]:
             shutil.copyfile(first, file)
         made = from_local(storage, base_dir, inst_data)
         if is_new and not first.exists():
-            with closing(sqlite3.connect(file)) as source, closing(sqlite3.connect(first)) as target:
-                source.backup(target)
+            with closing(sqlite3.connect(file)) as source:
+                _keep(source, first)
         return made
 
     return copied
+
+
+def _keep(database: sqlite3.Connection, first: Path) -> None:
+    """Keeps a copy that is whole as soon as it is there: other workers look for it, too."""
+    partial = first.with_suffix(f".{os.getpid()}")
+    with closing(sqlite3.connect(partial)) as target:
+        database.backup(target)
+    partial.replace(first)

@@ -71,7 +71,10 @@ def _cheap_databases(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]
     """See `cheap_databases`. Processes that tests start know nothing of it."""
     from athlete_assets_tests.cheap_databases import cheap_databases
 
-    with cheap_databases(tmp_path_factory.mktemp("databases")):
+    base = tmp_path_factory.getbasetemp()
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "databases"  # all workers share them
+    folder.mkdir(exist_ok=True)
+    with cheap_databases(folder):
         yield
 
 
@@ -166,13 +169,14 @@ def pytest_collection_finish() -> None:
     gc.enable()
 
 
-LONGEST = "test_whole_graph.py"
+LONGEST = ("test_whole_graph.py", "test_assets.py", "test_promises.py", "test_rebuild.py")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Files with slow tests go first, and the longest before all: at the end, one worker would wait for the other."""
     slow = {item.path for item in items if item.get_closest_marker("slow")}
-    items.sort(key=lambda item: (item.path.name != LONGEST, item.path not in slow))
+    place = {name: number for number, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: (place.get(item.path.name, len(place)), item.path not in slow))
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

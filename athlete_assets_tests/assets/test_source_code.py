@@ -107,14 +107,19 @@ def test_a_column_counts_for_its_own_table() -> None:
     assert source_code.code_version(compute, settings, other) != version
 
 
-def references(settings: Settings, key: dg.AssetKey) -> list[object]:
-    spec = definitions.build(settings).resolve_assets_def(key).get_asset_spec(key)
+def references(built: dg.Definitions, key: dg.AssetKey) -> list[object]:
+    spec = built.resolve_assets_def(key).get_asset_spec(key)
     return list(spec.metadata["dagster/code_references"].code_references)
 
 
+@pytest.fixture(scope="module")
+def built() -> dg.Definitions:
+    return definitions.build(Settings())
+
+
 @pytest.mark.parametrize("key", [*(asset_key(table) for table in COMPUTED), *MODELS], ids=str)
-def test_each_asset_links_to_its_step_and_to_what_it_computes_with(key: dg.AssetKey) -> None:
-    step, *others = references(Settings(), key)
+def test_each_asset_links_to_its_step_and_to_what_it_computes_with(built: dg.Definitions, key: dg.AssetKey) -> None:
+    step, *others = references(built, key)
     assert isinstance(step, dg.LocalFileCodeReference)
     line = Path(step.file_path).read_text().splitlines()[(step.line_number or 0) - 1]
     assert Path(step.file_path).parent.name == "assets"
@@ -126,7 +131,8 @@ def test_each_asset_links_to_its_step_and_to_what_it_computes_with(key: dg.Asset
 
 
 def test_links_lead_to_the_repository_where_its_address_is_set() -> None:
-    found = references(Settings(source_url="https://example.org/tree/main/athlete_assets/"), asset_key(tables.ROLLING))
+    settings = Settings(source_url="https://example.org/tree/main/athlete_assets/")
+    found = references(definitions.build(settings), asset_key(tables.ROLLING))
     urls = {reference.url.split("#")[0] for reference in found if isinstance(reference, dg.UrlCodeReference)}
     assert {
         "https://example.org/tree/main/athlete_assets/assets/features.py",

@@ -16,7 +16,7 @@ from athlete_assets.models.time_estimator import TimeEstimatorOptions
 from athlete_assets.models.training_set import INPUTS, design_matrix
 from athlete_assets_tests.models.cohort import DAY_FORM, Plant, labelled_efforts
 
-QUICK = TimeEstimatorOptions(iterations=120, learning_rate=0.1)
+QUICK = TimeEstimatorOptions(iterations=60, learning_rate=0.2)
 
 
 @pytest.fixture(scope="module")

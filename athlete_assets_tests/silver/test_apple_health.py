@@ -422,6 +422,7 @@ def test_a_workout_that_is_gone_at_the_source_is_told_and_dropped_where_asked_to
     assert LocalStore(settings).rows(tables.STRAVA_ACTIVITIES).num_rows == 1
 
 
+@pytest.mark.slow  # takes long; test_sessions and recordings/test_imports keep the promise in the fast lane
 def test_no_order_of_imports_changes_the_tables(tmp_path: Path) -> None:
     """The phone's export with a route, Strava's of the same run and another, a recording, and sessions told of."""
     start = f"{START:%Y-%m-%d %H:%M:%S}"

@@ -244,6 +244,7 @@ def test_what_is_no_list_of_activities_is_one_sentence(tmp_path: Path, content: 
     assert OWNER not in str(error.value)
 
 
+@pytest.mark.slow  # takes long; test_sessions and recordings/test_imports keep the promise in the fast lane
 def test_no_order_of_imports_of_two_services_changes_the_tables(tmp_path: Path) -> None:
     """Garmin's export, Strava's of the same run and another, and a recording of a third."""
     strava = tmp_path / "activities.csv"
