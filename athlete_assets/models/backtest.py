@@ -79,7 +79,7 @@ def labelled_cohort(
     athletes: int, years: float, seed: int, settings: Settings, say: Callable[[str], None] = lambda line: None
 ) -> Labelled:
     """The same of a simulated cohort that ends today, as if it were a file."""
-    name = f"{counted(athletes, 'simulated athlete')} over {years:g} years (seed {seed})"
+    name = f"{counted(athletes, 'simulated athlete')} over {years:g} year{'' if years == 1 else 's'} (seed {seed})"
     found = labelled_runs(list(simulator.simulate(athletes, years, seed, settings.today)), settings, say)
     return Labelled(found.efforts.assign(file=name), found.disruptions.assign(file=name), {name: found.summary})
 
