@@ -30,7 +30,8 @@ ON_CLUSTER := catboost dagster dagster-mlflow dagster-pyspark dagster-slack data
 
 # pytest keeps its rewritten tests where Python may write bytecode: 10 s a worker otherwise
 PYTEST := PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest
-TESTS := $(PYTEST) -n 2 --dist loadfile --no-loadscope-reorder --durations=10
+WORKERS ?= 2
+TESTS := $(PYTEST) -n $(WORKERS) --dist loadfile --no-loadscope-reorder --durations=10
 # the marks of tests that need a process beside the embedded engine
 BESIDE := java or slow
 FILES ?=

@@ -169,7 +169,14 @@ def pytest_collection_finish() -> None:
     gc.enable()
 
 
-LONGEST = ("test_whole_graph.py", "test_assets.py", "test_promises.py", "test_rebuild.py")
+LONGEST = (
+    "test_end_to_end.py",
+    "test_whole_graph.py",
+    "test_late_athletes.py",
+    "test_assets.py",
+    "test_promises.py",
+    "test_rebuild.py",
+)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
