@@ -22,7 +22,7 @@ from athlete_assets.days import Days
 from athlete_assets.features.cells import first_epoch_day, rows_of_cells
 from athlete_assets.features.efforts import CLOCKLESS_LEAD, effort_time, has_clock
 from athlete_assets.formulas import sequences
-from athlete_assets.formulas.race_times import HIGHEST_VDOT, RIEGEL_EXPONENT, vdot
+from athlete_assets.formulas.race_times import HIGHEST_VDOT, RECENT_EFFORT_DAYS, RIEGEL_EXPONENT, vdot
 from athlete_assets.store.by_athlete import apply_by_athlete
 from athlete_assets.store.columns import known, within
 
@@ -35,7 +35,6 @@ REFERENCE_M = 10_000.0
 EFFORT_FROM_M, SHORT_FROM_M, EFFORT_TO_M = 3_000.0, 1_500.0, 60_000.0
 """Runs that count as efforts; those from SHORT_FROM_M on only where heart rate says how hard they were."""
 BEST_DAYS = (14, 30, 90, 180, 365)
-RECENT_DAYS = (60, 180, 365)
 BLOCK_DAYS = 60
 HISTORY_DAYS = 365
 NEAR_DISTANCE = (0.98, 1.06)
@@ -300,7 +299,7 @@ def _recent_effort(runs: _Runs) -> dict[str, Floats]:
         runs.seconds[order],
     )
     chosen: NDArray[np.int64] = np.full((runs.length, runs.shape[1]), -1)
-    for days in RECENT_DAYS:
+    for days in RECENT_EFFORT_DAYS:
         offset = len(best_of_day) - (runs.length + days - 1)
         tail = best_of_day[offset:]
         best = sequences.sliding_argmin(tail, days) + offset

@@ -18,6 +18,9 @@ KM_PER_MILE = 1.609344
 HIGHEST_VDOT = 83.0
 """World records from 1,500 m to the marathon lie at VDOT 83.6 to 87.0: a run above is a vehicle or a bad GPS track."""
 
+RECENT_EFFORT_DAYS = (60, 180, 365)
+"""Times are predicted from the best effort of the first of these spans (days) that holds one."""
+
 _VDOT_STEPS = 60
 """Bisection steps: the bracket of 1 to 12 m/s shrinks below the last bit of a double."""
 

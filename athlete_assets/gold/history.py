@@ -11,8 +11,6 @@ from athlete_assets.days import midnight
 from athlete_assets.errors import InputError
 from athlete_assets.formulas.race_times import clock
 from athlete_assets.models import registry
-from athlete_assets.models.time_estimator import LEARNED
-from athlete_assets.models.training_set import INPUTS
 from athlete_assets.settings import Settings
 from athlete_assets.store.local import LocalStore
 from athlete_assets.store.sql import delta_literal
@@ -72,6 +70,10 @@ def history(store: LocalStore, athlete: str, day: date | None = None) -> list[di
 def _reasons(row: dict[str, Any], settings: Settings) -> list[str] | None:
     """Why the version that stands for the row said so, from what the log says it was given; None where it is gone."""
     import pandas as pd
+
+    # the engine is behind them, and `status` needs none
+    from athlete_assets.models.time_estimator import LEARNED
+    from athlete_assets.models.training_set import INPUTS
 
     given = [entry["features"] for entry in row["served"] if entry["model_version"] == row["model_version"]]
     if row["served_by"] not in LEARNED or not given:

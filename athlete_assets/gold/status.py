@@ -9,8 +9,7 @@ from typing import Any
 
 from athlete_assets import tables
 from athlete_assets.errors import InputError
-from athlete_assets.features.performance import RECENT_DAYS
-from athlete_assets.formulas.race_times import clock
+from athlete_assets.formulas.race_times import RECENT_EFFORT_DAYS, clock
 from athlete_assets.gold.basis import against, against_all, basis, in_words
 from athlete_assets.gold.history import rows_of
 from athlete_assets.settings import Settings
@@ -164,7 +163,7 @@ def _predictions(store: LocalStore, summary: dict[str, Any], day: date) -> Itera
     athlete = summary["athlete_id"]
     newest = sorted(rows_of(store, tables.PREDICTIONS, athlete, None), key=lambda row: row["prediction_date"])[-1:]
     if not newest or newest[0]["served_by"] is None:
-        since = counted(RECENT_DAYS[-1], "day")
+        since = counted(RECENT_EFFORT_DAYS[-1], "day")
         yield f"No predicted times: no continuous run of at least 3 km within {since} to predict from."
         return
     row, made = newest[0], newest[0]["prediction_date"].date()

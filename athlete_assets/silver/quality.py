@@ -45,6 +45,7 @@ from pyspark.sql import functions as F
 from athlete_assets import tables
 from athlete_assets.days import Days, midnight
 from athlete_assets.settings import Settings
+from athlete_assets.silver.plausible import RESULTS
 from athlete_assets.silver.sports import ANY_SPORT, family, strava_sport
 from athlete_assets.store.by_athlete import apply_by_athlete
 
@@ -67,13 +68,6 @@ LEAST_OVERLAP_S = 1.0
 MICROSECONDS = 1_000_000
 DAY_US = 86_400 * MICROSECONDS
 NUMBERS = ("distance", "moving_time", "elapsed_time", "total_elevation_gain", "average_heartrate", "max_heartrate")
-RESULTS = {
-    "grade_adjusted_distance": (1.0, np.inf),
-    "perceived_exertion": (1.0, 10.0),
-    "weighted_power_w": (1.0, 3000),
-    "own_load": (0.1, 2000.0),
-}
-"""What a source may say beyond its measurements, and between what it can be right; 0 is how services write none."""
 
 Mask = NDArray[np.bool_]
 Floats = NDArray[np.float64]

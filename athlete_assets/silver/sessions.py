@@ -20,7 +20,7 @@ import pyarrow as pa
 
 from athlete_assets import tables
 from athlete_assets.errors import InputError
-from athlete_assets.silver.quality import RESULTS
+from athlete_assets.silver.plausible import RESULTS
 from athlete_assets.silver.races import NOON
 from athlete_assets.silver.readers.csv_text import ACTIVITY_NAMES, decoded, headers, headers_of, numbers, parsed, shown
 from athlete_assets.silver.readers.protocol import number_of_name
