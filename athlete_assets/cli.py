@@ -5,6 +5,7 @@ Nothing heavy is imported before a command runs: `--help`, `--version` and a she
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -31,6 +32,10 @@ EXIT_CODES = {
 }
 """What the command line ends with, and why. `ui` that could not be kept running ends with the webserver's own code."""
 
+GARBAGE_THRESHOLDS = 50_000, 20, 50
+"""Objects made before the youngest are looked through, and so on. With Python's own 700 (2,000 from 3.12 on) a run
+looks 1,800 times, mostly through what it has just imported: a twentieth of a small home's CPU seconds."""
+
 SECTIONS = {
     "Data in": ("import", "imports", "undo", "athlete"),
     "Compute": ("run", "evaluate"),
@@ -44,6 +49,7 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one command; see `athlete-assets --help`. Returns one of EXIT_CODES."""
+    gc.set_threshold(*GARBAGE_THRESHOLDS)
     try:
         return int(cli.main(arguments, PROGRAM, standalone_mode=False) or DONE)
     except click.exceptions.NoArgsIsHelpError as error:

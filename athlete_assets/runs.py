@@ -46,12 +46,13 @@ def materialise_everything(settings: Settings) -> int:
     built = _built(settings)
     everything = built.resolve_implicit_global_asset_job_def()
     to_do = steps(settings)
-    for number, (title, keys, span) in enumerate(to_do, start=1):
-        started = time.monotonic()
-        say(f"[{number}/{len(to_do)}] {title}" + (f", {span[0]} to {span[1]}" if span else ""))
-        if not executed(everything.get_subset(asset_selection=set(keys)), say, span).success:
-            return 1
-        say(f"  done in {time.monotonic() - started:.1f} s")
+    with dg.DagsterInstance.get() as instance:
+        for number, (title, keys, span) in enumerate(to_do, start=1):
+            started = time.monotonic()
+            say(f"[{number}/{len(to_do)}] {title}" + (f", {span[0]} to {span[1]}" if span else ""))
+            if not executed(everything.get_subset(asset_selection=set(keys)), say, span, instance).success:
+                return 1
+            say(f"  done in {time.monotonic() - started:.1f} s")
     return 0
 
 

@@ -150,7 +150,7 @@ def trained(spec: ModelSpec, run: Training, options: Options) -> dg.MaterializeR
             "candidate_version": found.version,
             "mlflow_run_id": found.run_id,
             "evaluation": dg.MetadataValue.md(f"```\n{judgement.text}\n```"),
-            **{name: charts.markdown(plot, name.replace("_", " ")) for name, plot in judgement.plots.items()},
+            **{name: charts.picture(png, name.replace("_", " ")) for name, png in judgement.pictures.items()},
         }
     serving = promotion.champion_version(spec.name, run.settings)
     kind = promotion.kind_of(spec.name, serving, run.settings) if serving else "nothing"

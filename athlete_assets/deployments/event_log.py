@@ -23,6 +23,7 @@ import weakref
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import groupby, takewhile
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -38,6 +39,7 @@ from sqlalchemy.engine import Connection, Engine
 from sqlalchemy.pool import QueuePool
 
 from athlete_assets.deployments.instance import batch_events
+from athlete_assets.store import new_databases
 
 BATCHED_EVENTS = frozenset(
     {
@@ -96,6 +98,11 @@ class BatchingSqliteEventLogStorage(SqliteEventLogStorage):
             folder, self._below_instance = os.path.join(instance.root_directory, self._below_instance), None
             super().__init__(folder, self._inst_data)
         super().register_instance(instance)
+
+    def _initdb(self, engine: Engine, for_index_shard: bool = False) -> None:
+        path = engine.url.database
+        if for_index_shard or path is None or not new_databases.lay("dagster_events_of_run", Path(path)):
+            super()._initdb(engine, for_index_shard)
 
     @contextmanager
     def _connect(self, shard: str) -> Iterator[Connection]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from functools import partial
 from uuid import uuid4
 
@@ -25,9 +26,14 @@ CODE_LOCATION = "athlete_assets.definitions"
 
 
 def executed(
-    job: dg.JobDefinition, say: Callable[[str], None], span: tuple[str, str] | None = None
+    job: dg.JobDefinition,
+    say: Callable[[str], None],
+    span: tuple[str, str] | None = None,
+    instance: dg.DagsterInstance | None = None,
 ) -> dg.ExecuteInProcessResult:
     """Runs a job over the partitions of the span; a result that failed has been told of.
+
+    instance: of a command that runs several jobs; else that of DAGSTER_HOME is opened and closed.
 
     Runs whose process was killed are ended first: they would hold their pools for ever, and this one would wait.
     Raises KeyboardInterrupt where Ctrl-C ended it, which Dagster takes for a failed step.
@@ -36,12 +42,12 @@ def executed(
     tags = {**worker_tags(run_id), MAX_RETRIES: "0"}  # whoever typed the command repeats it
     if span:
         tags |= {RANGE_START: span[0], RANGE_END: span[1]}
-    with dg.DagsterInstance.get() as instance:
+    with nullcontext(instance) if instance else dg.DagsterInstance.get() as instance:
         for sentence in end_lost_runs(instance):
             say(f"  {sentence}")
         # else the UI's first page, which lists runs by code location and job, says that there are none
         instance.create_run_for_job = partial(  # type: ignore[method-assign]
-            instance.create_run_for_job, remote_job_origin=_origin(job.name)
+            dg.DagsterInstance.create_run_for_job, instance, remote_job_origin=_origin(job.name)
         )
         with bar("", len(job.graph.node_dict)):  # progress_logger moves it
             result = job.execute_in_process(

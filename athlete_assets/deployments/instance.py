@@ -7,6 +7,7 @@ from importlib.resources import files
 from pathlib import Path
 
 from athlete_assets.settings import Settings
+from athlete_assets.store import new_databases
 
 TEMPLATE = files("athlete_assets.deployments").joinpath("dagster.yaml")
 BATCH_SIZE_VARIABLE = "DAGSTER_EVENT_BATCH_SIZE"
@@ -30,6 +31,11 @@ def prepare_dagster_home(settings: Settings) -> Path:
         partial = path.with_suffix(f".{os.getpid()}.partial")
         partial.write_text(wanted)
         partial.replace(path)
+        found = wanted
+    if found == wanted:  # somebody's own file may name other databases
+        new_databases.lay("dagster_runs", home / "history" / "runs.db")
+        new_databases.lay("dagster_events", home / "history" / "runs" / "index.db")
+        new_databases.lay("dagster_schedules", home / "schedules" / "schedules.db")
     batch_events()
     return home
 

@@ -10,6 +10,7 @@ import dagster as dg
 
 from athlete_assets.models.registry import quietly
 from athlete_assets.settings import Settings
+from athlete_assets.store import new_databases
 
 
 def mlflow_resource(settings: Settings) -> dg.ResourceDefinition:
@@ -29,6 +30,7 @@ def mlflow_resource(settings: Settings) -> dg.ResourceDefinition:
 
         if settings.deployment == "local":
             settings.home.mkdir(parents=True, exist_ok=True)
+            new_databases.lay("mlflow", settings.home.resolve() / "mlflow.db")
         mlflow.set_registry_uri(settings.mlflow_registry_uri)
         mlflow.set_tracking_uri(settings.mlflow_tracking_uri)
         experiment = settings.mlflow_experiment

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, ConfigDict
@@ -87,8 +89,20 @@ class Judgement:
     metrics: Mapping[str, float]
     """The figures by the name that the MLflow run holds them under."""
     plots: Mapping[str, Figure]
+    """Each is drawn once, by `pictures`."""
     rows: int
     """Rows of the holdout that the candidate was judged on."""
+
+    @cached_property
+    def pictures(self) -> dict[str, bytes]:
+        """The plots as PNG."""
+        return {name: _png(figure) for name, figure in self.plots.items()}
+
+
+def _png(figure: Figure) -> bytes:
+    drawn = io.BytesIO()
+    figure.savefig(drawn, format="png")
+    return drawn.getvalue()
 
 
 @dataclass(frozen=True)

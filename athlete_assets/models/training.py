@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from importlib import metadata
+from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
 from athlete_assets import tables
@@ -16,7 +17,7 @@ from athlete_assets.models.registry import Serving
 from athlete_assets.models.splits import TooLittleToLearnFrom
 from athlete_assets.settings import Settings
 from athlete_assets.store.base import Store
-from athlete_assets.store.feature_store import FeatureStore
+from athlete_assets.store.feature_store import FeatureLookup, FeatureStore
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -110,15 +111,12 @@ class Training:
             )
         return registry.version_of_run(name, active, self.settings)
 
-    def _lookups(self, features: FeatureColumns, evening: str) -> list[Any]:
-        with registry.quietly():  # the package imports pkg_resources, which warns of its end
-            from databricks.feature_engineering import FeatureLookup
-
+    def _lookups(self, features: FeatureColumns, evening: str) -> list[FeatureLookup]:
         return [
             FeatureLookup(
                 table_name=table.full_name(self.settings.catalog),
-                feature_names=list(names),
                 lookup_key="athlete_id",
+                feature_names=list(names),
                 timestamp_lookup_key=evening,
             )
             for table, names in features.items()
@@ -175,6 +173,8 @@ def _challenged(
     said: tuple[str, ...] = (),
 ) -> Trained:
     """One challenger: `kind` learned (fitted here) or population. `said`: what was said of an earlier one."""
+    from PIL import Image
+
     mlflow = training.mlflow
     train, holdout = splits.newest(usable, spec.day, options.holdout_share, options.embargo_days)
     fitted: Any
@@ -206,8 +206,8 @@ def _challenged(
         mlflow.log_dict(judgement.figures, model_card.EVALUATION)
         if len(train) or len(holdout):
             mlflow.log_dict(model_card.label_facts(spec, train, holdout), model_card.LABELS)
-        for name, figure in judgement.plots.items():
-            mlflow.log_figure(figure, f"plots/{name}.png")
+        for name, picture in judgement.pictures.items():
+            mlflow.log_image(Image.open(BytesIO(picture)), f"plots/{name}.png")
         if kind == promotion.LEARNED or len(train) >= distributions.LEAST_VALUES:
             few = train.iloc[:: max(1, len(train) // distributions.ROWS_PREDICTED)]
             with registry.quietly():

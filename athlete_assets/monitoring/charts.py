@@ -255,10 +255,16 @@ def _legend(axis: Axes, columns: int = 1) -> None:
 
 def markdown(figure: Figure, words: str) -> dg.MarkdownMetadataValue:
     """The figure as a PNG inside markdown. words: what a reader without pictures gets."""
+    drawn = io.BytesIO()
+    figure.savefig(drawn, format="png")
+    return picture(drawn.getvalue(), words)
+
+
+def picture(png: bytes, words: str) -> dg.MarkdownMetadataValue:
+    """The same of a figure that is drawn already."""
     from PIL import Image
 
-    drawn, buffer = io.BytesIO(), io.BytesIO()
-    figure.savefig(drawn, format="png")
+    buffer = io.BytesIO()
     # a palette of few colours takes a third of the bytes, and the event log keeps them
-    Image.open(drawn).convert("RGB").quantize(COLOURS).save(buffer, format="png", optimize=True)
+    Image.open(io.BytesIO(png)).convert("RGB").quantize(COLOURS).save(buffer, format="png", optimize=True)
     return dg.MetadataValue.md(f"![{words}](data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode()})")

@@ -16,6 +16,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import timedelta
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Protocol
@@ -54,6 +55,23 @@ class FeatureTable:
     @property
     def entity_keys(self) -> tuple[str, ...]:
         return tuple(key for key in self.primary_keys if key not in self.timestamp_keys)
+
+
+@dataclass(frozen=True)
+class FeatureLookup:
+    """What databricks' FeatureLookup says, without the client, whose import costs a small home a tenth of its run.
+
+    The store on Databricks hands the client its own class.
+    """
+
+    table_name: str
+    lookup_key: str | Sequence[str]
+    feature_names: Sequence[str]
+    """None of them means all."""
+    timestamp_lookup_key: str | None = None
+    lookback_window: timedelta | None = None
+    default_values: Mapping[str, Any] | None = None
+    """Refused by every store."""
 
 
 class TrainingSet(Protocol):
@@ -105,7 +123,7 @@ class FeatureStore(ABC):
         label: str | Sequence[str] | None,
         exclude_columns: Sequence[str] | None = None,
     ) -> TrainingSet:
-        """The features of `databricks.feature_engineering.FeatureLookup`s beside the frame's columns and labels."""
+        """The features of `FeatureLookup`s, ours or databricks', beside the frame's columns and labels."""
 
     @abstractmethod
     def log_model(

@@ -176,7 +176,21 @@ def _listening(port: int) -> bool:
         return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
+def _import_client() -> None:
+    """Imports pyspark's client without IPython, which it asks for the width of a bar that is never shown here: half a
+    second of imports, found wherever Databricks' packages are."""
+    name = "IPython.utils.terminal"
+    if name in sys.modules:
+        return
+    sys.modules[name] = None  # type: ignore[assignment]  # an ImportError, which pyspark provides for
+    try:
+        import pyspark.sql.connect.shell.progress  # noqa: F401
+    finally:
+        sys.modules.pop(name, None)
+
+
 def _connect(port: int) -> SparkSession:
+    _import_client()
     from pyspark.sql.connect.client import DefaultChannelBuilder
     from pyspark.sql.connect.session import SparkSession as ConnectSession
 

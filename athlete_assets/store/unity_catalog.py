@@ -8,8 +8,10 @@ three-level names, keyword arguments, nothing that log_model returns.
 from __future__ import annotations
 
 import uuid
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import fields
 from functools import cached_property
 from pathlib import Path
 from types import ModuleType
@@ -39,6 +41,7 @@ from athlete_assets.store.base import (
 )
 from athlete_assets.store.feature_store import (
     PREDICTION,
+    FeatureLookup,
     FeatureStore,
     as_list,
     refuse_null_timestamps,
@@ -267,9 +270,7 @@ class UnityCatalogFeatureStore(FeatureStore):
     @cached_property
     def client(self) -> Any:
         """The workspace's FeatureEngineeringClient, made at first need: importing it takes seconds."""
-        from databricks.feature_engineering import FeatureEngineeringClient
-
-        return FeatureEngineeringClient(model_registry_uri=self._model_registry_uri)
+        return _client_package().FeatureEngineeringClient(model_registry_uri=self._model_registry_uri)
 
     def create_table(
         self,
@@ -373,7 +374,7 @@ class UnityCatalogFeatureStore(FeatureStore):
             ", ".join(sorted({lookup.table_name for lookup in feature_lookups})),
             lambda: self.client.create_training_set(
                 df=df,
-                feature_lookups=list(feature_lookups),
+                feature_lookups=[_of_the_client(lookup) for lookup in feature_lookups],
                 label=label if label is None or isinstance(label, str) else list(label),
                 exclude_columns=list(exclude_columns or ()),
             ),
@@ -606,6 +607,21 @@ def _lacking(table: Table, held: DataFrame) -> list[Column]:
     """The contract's columns that the stored table lacks and can be given; ContractError for every other difference."""
     required = [field.name for field in held.schema.fields if not field.nullable]
     return refuse_changed(table, dict(held.dtypes), required)
+
+
+def _client_package() -> ModuleType:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # it imports pkg_resources, which warns of its end
+        import databricks.feature_engineering
+    return databricks.feature_engineering
+
+
+def _of_the_client(lookup: Any) -> Any:
+    """A lookup as the client knows it; its own are taken as they are."""
+    if not isinstance(lookup, FeatureLookup):
+        return lookup
+    said = {field.name: getattr(lookup, field.name) for field in fields(lookup)}
+    return _client_package().FeatureLookup(**said)
 
 
 def _refuse_dates_as_lookup_keys(df: DataFrame, columns: Sequence[str]) -> None:

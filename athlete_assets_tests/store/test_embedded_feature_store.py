@@ -24,6 +24,7 @@ from athlete_assets import tables
 from athlete_assets.days import midnight
 from athlete_assets.errors import ContractError
 from athlete_assets.settings import Settings
+from athlete_assets.store import feature_store, unity_catalog
 from athlete_assets.store.embedded import EmbeddedFeatureStore
 from athlete_assets.store.feature_store import FeatureStore, raw_model_folder
 from athlete_assets.store.local import LocalStore
@@ -75,6 +76,20 @@ def looked_up(store: FeatureStore, labels: DataFrame, *lookups: Any, **options: 
 
 def by_row(rows: list[dict]) -> list[tuple]:
     return sorted((tuple(row.values()) for row in rows), key=repr)
+
+
+def test_our_own_lookup_says_what_the_clients_says(shape: EmbeddedFeatureStore) -> None:
+    """And is handed to the client as one of its own."""
+    said: dict[str, Any] = {"table_name": NAME, "lookup_key": "athlete_id", "feature_names": ["runs", "ctl"]}
+    said |= {"timestamp_lookup_key": "when", "lookback_window": timedelta(hours=30)}
+    labels = frame(shape.store.spark, [("a", at(26)), ("a", at(60))], "athlete_id string, when timestamp")
+    ours, clients = feature_store.FeatureLookup(**said), FeatureLookup(**said)
+    assert by_row(looked_up(shape, labels, ours)) == by_row(looked_up(shape, labels, clients))
+    as_handed_over = unity_catalog._of_the_client(ours)
+    assert type(as_handed_over) is FeatureLookup
+    for name in said:
+        assert getattr(as_handed_over, name) == getattr(clients, name)
+    assert unity_catalog._of_the_client(clients) is clients
 
 
 SHAPE = FeatureLookup(table_name=NAME, lookup_key="athlete_id", timestamp_lookup_key="when", feature_names="ctl")
