@@ -7,7 +7,7 @@ feature store's point-in-time join. `month` (yyyy-MM of the table's day column) 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
 
 STRING, BIGINT, INT, DOUBLE, BOOLEAN = "string", "bigint", "int", "double", "boolean"
@@ -1017,6 +1017,29 @@ ATHLETE_PAGES = Table(
 
 # ----------------------------------------------------------------------------------------------------- monitoring
 
+LOGGED_STATE = ("ctl_42d", "tsb", "pace_trend_30d")
+"""The columns of ROLLING that the time estimator takes, beside those of PERFORMANCE."""
+
+
+def _logged(column: Column) -> Column:
+    """A column as the log holds it: as it was, whatever it was; null in rows from before the column."""
+    return replace(column, nullable=True, low=None, high=None)
+
+
+_LOGGED_INPUTS = (
+    *(_logged(column) for column in PERFORMANCE.columns if column.name not in (*PERFORMANCE.keys, "month")),
+    *(_logged(ROLLING.column(name)) for name in LOGGED_STATE),
+)
+LOGGED_INPUTS = tuple(column.name for column in _LOGGED_INPUTS)
+"""The time estimator's inputs, each a column of INFERENCE_LOG."""
+_LOGGED_OUTPUTS = tuple(
+    _logged(column)
+    for column in PREDICTIONS.columns
+    if column.name not in (*PREDICTIONS.keys, "model_version", "month")
+)
+LOGGED_OUTPUTS = tuple(column.name for column in _LOGGED_OUTPUTS)
+"""What a row of PREDICTIONS says, each a column of INFERENCE_LOG."""
+
 INFERENCE_LOG = Table(
     "monitoring",
     "inference_log",
@@ -1027,10 +1050,23 @@ INFERENCE_LOG = Table(
         _key("served_at", TIMESTAMP, "When it was made, UTC."),
         _key("dagster_run_id", STRING, "The run that made it."),
         Column("model_version", STRING, "Version of the registered time_estimator."),
-        Column("features", STRING, "The model's inputs as a JSON object; null inputs are null.", nullable=False),
-        Column("outputs", STRING, "The row of gold.athlete_predictions as a JSON object.", nullable=False),
+        Column(
+            "features",
+            STRING,
+            "Those of the model's inputs that have no column here, as a JSON object: {} where all have one, and all of "
+            "them in rows from before the columns.",
+            nullable=False,
+        ),
+        Column(
+            "outputs",
+            STRING,
+            "{}; in rows from before the columns the row of gold.athlete_predictions as a JSON object.",
+            nullable=False,
+        ),
         _month("prediction_date"),
         Column("served_on", TIMESTAMP, "The home's today when it was made; null in rows from before the column."),
+        *_LOGGED_INPUTS,
+        *_LOGGED_OUTPUTS,
     ),
     keys=("athlete_id", "prediction_date", "dagster_run_id"),
     day_column="prediction_date",

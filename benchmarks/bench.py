@@ -48,6 +48,11 @@ SCRIPTS = {
         "--labels 5000 --rows 20000",
         "--labels 500000 --rows 1000000",
     ),
+    "scoring": Script(
+        "what does scoring cost: times, intervals, rows of gold and log, reasons?",
+        "--labels 3000 --rows 100000",
+        "--rows 1000000",
+    ),
     "whole_run": Script(
         "what do `make run` and loading the code cost?", "--athletes 5 --years 1 --runs 1", "--athletes 30 --years 3"
     ),

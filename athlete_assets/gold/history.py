@@ -50,11 +50,7 @@ def history(store: LocalStore, athlete: str, day: date | None = None) -> list[di
                     "served_at": entry["served_at"].isoformat(),
                     "model_version": entry["model_version"],
                     "dagster_run_id": entry["dagster_run_id"],
-                    **(
-                        {"features": json.loads(entry["features"]), "outputs": json.loads(entry["outputs"])}
-                        if day
-                        else {}
-                    ),
+                    **(dict(zip(("features", "outputs"), map(_plain, _logged(entry)), strict=True)) if day else {}),
                 }
                 for entry in sorted(log.get(row["prediction_date"], []), key=lambda entry: entry["served_at"])
             ],
@@ -126,7 +122,18 @@ def rows_of(store: LocalStore, table: tables.Table, athlete: str, day: date | No
     return [{**dict.fromkeys(table.column_names), **row} for row in rows]
 
 
+def _logged(entry: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The inputs and the outputs in a row of INFERENCE_LOG, by name; in one from before its columns, of the texts."""
+    inputs, outputs = json.loads(entry["features"]), json.loads(entry["outputs"])
+    if outputs:
+        return inputs, outputs
+    inputs |= {name: entry[name] for name in tables.LOGGED_INPUTS}
+    return inputs, {name: entry[name] for name in tables.LOGGED_OUTPUTS}
+
+
 def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _plain(one) for name, one in value.items()}
     return value.isoformat() if hasattr(value, "isoformat") else value
 
 

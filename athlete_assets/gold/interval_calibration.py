@@ -70,12 +70,13 @@ def unlikeness(inputs: Mapping[str, Floats], seen: Mapping[str, Distribution]) -
     names = [name for name in inputs if name in seen and len(seen[name].edges) > 1]
     if not names:
         return None
-    values = np.column_stack([np.asarray(inputs[name], np.float64) for name in names])
-    low = np.array([seen[name].edges[0] for name in names])
-    high = np.array([seen[name].edges[-1] for name in names])
-    known = np.isfinite(values)
-    outside = ((values < low) | (values > high)) & known
-    share: Floats = np.where(known.any(axis=1), outside.sum(axis=1) / np.maximum(known.sum(axis=1), 1), 1.0)
+    known, outside = (np.zeros(len(inputs[names[0]]), np.int32) for _ in range(2))
+    for name in names:
+        values, edges = np.asarray(inputs[name], np.float64), seen[name].edges
+        is_known = np.isfinite(values)
+        known += is_known
+        outside += ((values < edges[0]) | (values > edges[-1])) & is_known
+    share: Floats = np.where(known > 0, outside / np.maximum(known, 1), 1.0)
     return share
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from itertools import pairwise
+from math import copysign, isfinite
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -47,7 +48,7 @@ def _text(values: Floats, form: Callable[[float], str]) -> pa.Array:
 
     # as bits: -0 is spelled otherwise than 0
     codes, distinct = pd.factorize(np.ascontiguousarray(values, np.float64).view(np.int64))
-    spelled = [form(value) if np.isfinite(value) else None for value in distinct.view(np.float64).tolist()]
+    spelled = [form(value) if isfinite(value) else None for value in distinct.view(np.float64).tolist()]
     return pa.array(spelled, pa.string()).take(pa.array(codes))
 
 
@@ -68,9 +69,11 @@ def _said(*parts: str | pa.Array) -> pa.Array:
 
 
 def _listed(parts: Sequence[pa.Array], separator: str) -> pa.Array:
-    """The parts that are known with a separator between, null where none is. (Arrow's own way to leave out nulls,
-    null_handling="skip", leaves out the row where all are: pyarrow 25.0.)"""
-    listed = _said(*(pc.fill_null(_said(separator, part), "") for part in parts))
+    """The parts that are known, null where none is; each begins with the separator, which goes between.
+
+    (Arrow's own way to leave out nulls, null_handling="skip", leaves out the row where all are: pyarrow 25.0.)
+    """
+    listed = _said(*(pc.fill_null(part, "") for part in parts))
     return pc.if_else(pc.equal(listed, ""), None, pc.utf8_slice_codeunits(listed, start=len(separator)))
 
 
@@ -261,12 +264,15 @@ def _lines(estimator: TimeEstimator, explain: Callable[[Views, int], Floats], wi
         at_distances = []
         for number, name in enumerate(distances):
             is_said = (np.abs(effect[number]) >= SMALLEST_EFFECT) & np.isfinite(seconds[number])
-            said = np.where(is_said, np.abs(seconds[number]), np.nan)
-            direction = pa.array([f" faster over {OVER[name]}", f" slower over {OVER[name]}"])
-            towards = direction.take(pa.array((~(seconds[number] < 0)).astype(np.int64)))
-            at_distances.append(_said(_clock(said), towards))
-        sentences.append(_said(_of_themes(theme, columns), ": ", _listed(at_distances, ", "), "."))
+            at_distances.append(_text(np.where(is_said, np.rint(seconds[number]), np.nan), _effect_over(name)))
+        sentences.append(_said("\n", _of_themes(theme, columns), ": ", _listed(at_distances, ", "), "."))
     return _listed(sentences, "\n")
+
+
+def _effect_over(distance: str) -> Callable[[float], str]:
+    """What spells whole seconds, negative ones faster (so is -0), that a theme moves the time over the distance by."""
+    directions = f" slower over {OVER[distance]}", f" faster over {OVER[distance]}"
+    return lambda seconds: f", {_spelled(abs(seconds))}{directions[copysign(1, seconds) < 0]}"
 
 
 class _Chosen(dict[str, Floats]):

@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from catboost import CatBoostRegressor
 
 Floats = NDArray[np.float64]
+Number = TypeVar("Number", np.float32, np.float64)
 
 DISTANCES = tuple(tables.DISTANCES_M)
 QUANTILES = (0.1, 0.5, 0.9)
@@ -141,22 +142,26 @@ class Line:
             total += self._effect(matrix, place)
         return total
 
-    def effects_on(self, matrix: Floats, membership: Floats) -> Floats:
-        """(outputs, rows): the sums of effects against the usual ones, of a (features, rows) matrix.
+    def effects_on(self, matrix: Floats, membership: Floats, places: Iterable[int]) -> Floats:
+        """(outputs, rows): the sums of the effects of some features against the usual ones, of a (features, rows)
+        matrix.
 
         membership: (features, outputs), 1 where a feature counts for an output.
         """
         sums = np.zeros((membership.shape[1], matrix.shape[1]))
-        for place, output in zip(*np.nonzero(membership), strict=True):
-            sums[output] += self._effect(matrix, place) - self.usual[place]
+        for place in places:
+            for output in np.flatnonzero(membership[place]):
+                sums[output] += self._effect(matrix, place) - self.usual[place]
         return sums
 
     def _effect(self, matrix: Floats, place: int) -> Floats:
+        slope = self.slopes[place]
         effect: Floats = matrix[place] - self.centre[place]
-        effect /= self.scale[place]
-        np.clip(effect, -FARTHEST_SD, FARTHEST_SD, out=effect)
-        effect *= self.slopes[place]
-        np.copyto(effect, self.missing[place], where=np.isnan(effect))
+        effect *= slope / self.scale[place]
+        np.clip(effect, -FARTHEST_SD * abs(slope), FARTHEST_SD * abs(slope), out=effect)
+        is_missing = np.isnan(effect)
+        if is_missing.any():
+            np.copyto(effect, self.missing[place], where=is_missing)
         return effect
 
 
@@ -189,23 +194,27 @@ class TimeEstimator:
 
     def _log_ratios(self, views: Views, rung: Rungs) -> Floats:
         """(3, rows): the same of views, from one distance or from one a row."""
-        matrix, seen = self._columns(views.matrix(rung)), self._seen
+        matrix = self._columns(views.matrix(rung))
         if id(self.line) not in views.known:
-            shared = [place for place in range(len(matrix)) if place not in seen]
-            views.known[id(self.line)] = self.line.intercept + self.line.sums(matrix, shared)
-        line = views.known[id(self.line)] + self.line.sums(matrix, seen)
-        raw = np.stack([line] * len(QUANTILES))
+            views.known[id(self.line)] = self.line.intercept + self.line.sums(matrix, self._shared)
+        line = views.known[id(self.line)] + self.line.sums(matrix, self._seen)
         if self.models:
-            raw += self._trees.predict(matrix.astype(np.float32), views.known)
+            logs = self._trees.predict(self._columns(views.single(rung)), views.known)
+            logs += line
+        else:
+            logs = np.stack([line] * len(QUANTILES))
         trust = _of_rungs(rung, lambda name: self.trust.get(name, 1.0))
-        blended = trust * raw + (1 - trust) * self._leaned_on(views, rung)
+        leaned_on = self._leaned_on(views, rung)
+        logs *= trust
+        leaned_on *= 1 - trust
+        logs += leaned_on
         if self.shift:
             shift = self.shift
-            blended += _of_rungs(rung, lambda name: shift.get(name, 0.0))
-        return _sorted(blended)
+            logs += _of_rungs(rung, lambda name: shift.get(name, 0.0))
+        return _sorted(logs)
 
     def _leaned_on(self, views: Views, rung: Rungs) -> Floats:
-        """(3, rows): what counts where labels are few."""
+        """(3, rows) of the caller's own: what counts where labels are few."""
         if self.population is not None:
             return self.population._quantiles(views, rung)
         bias = _of_rungs(rung, lambda name: self.bias.get(name, 0.0))
@@ -223,7 +232,7 @@ class TimeEstimator:
         learned[2] = np.maximum(learned[2] + slow, learned[1])
         return learned
 
-    def _columns(self, matrix: Floats) -> Floats:
+    def _columns(self, matrix: NDArray[Number]) -> NDArray[Number]:
         """The features of this version, which may be from before one of FEATURES, of a (FEATURES, rows) matrix."""
         return matrix if self.features == list(FEATURES) else matrix[[FEATURES.index(name) for name in self.features]]
 
@@ -231,6 +240,11 @@ class TimeEstimator:
     def _seen(self) -> list[int]:
         """The places of its features that depend on the distance."""
         return [place for place, name in enumerate(self.features) if FEATURES.index(name) in SEEN]
+
+    @property
+    def _shared(self) -> list[int]:
+        """The places of the others."""
+        return [place for place, name in enumerate(self.features) if FEATURES.index(name) not in SEEN]
 
     @cached_property
     def _trees(self) -> Trees:
@@ -260,19 +274,21 @@ class TimeEstimator:
         """
         one_hot = np.zeros((len(self.features), count))
         one_hot[np.arange(len(self.features)), [themes[name] for name in self.features]] = 1.0
-        of_trees: Callable[[NDArray[np.float32]], Floats] | None = None
+        of_trees: Callable[[NDArray[np.float32], dict[int, Any]], Floats] | None = None
         if self.models:
             if rows >= MANY_ROWS:
                 of_trees = self._trees.effects(QUANTILES.index(0.5), one_hot)
             else:
-                of_trees = lambda columns: (_shap(self.models[0.5], columns.T) @ one_hot).T  # noqa: E731
+                of_trees = lambda columns, known: (_shap(self.models[0.5], columns.T) @ one_hot).T  # noqa: E731
         lean = self.population.explainer(themes, count, rows) if self.population else None
 
         def explained(views: Views, rung: int) -> Floats:
             matrix = self._columns(views.matrix(rung))
-            effects = self.line.effects_on(matrix, one_hot)
+            if id(one_hot) not in views.known:
+                views.known[id(one_hot)] = self.line.effects_on(matrix, one_hot, self._shared)
+            effects: Floats = views.known[id(one_hot)] + self.line.effects_on(matrix, one_hot, self._seen)
             if of_trees:
-                effects += of_trees(matrix.astype(np.float32))
+                effects += of_trees(self._columns(views.single(rung)), views.known)
             trust = self.trust.get(LADDER[rung], 1.0)
             effects *= trust
             if lean:
@@ -293,13 +309,12 @@ class TimeEstimator:
         """(3, rows) seconds, and whether the model served."""
         baseline = views.baseline_s(rung)
         is_model = np.isfinite(baseline) & (views.run_days_90d >= MIN_RUN_DAYS_90D)
-        fast, slow = _of_rungs(rung, lambda name: self.baseline_interval[name]).T
-        bias = _of_rungs(rung, lambda name: self.bias[name])
-        logs = np.stack(
-            [np.broadcast_to(log, views.rows) for log in (bias + fast * WIDER, bias + 0.0, bias + slow * WIDER)]
-        )
-        if is_model.any():
-            np.copyto(logs, self._quantiles(views, rung), where=is_model)
+        logs = self._quantiles(views, rung) if is_model.any() else np.empty((len(QUANTILES), views.rows))
+        if not is_model.all():
+            fast, slow = _of_rungs(rung, lambda name: self.baseline_interval[name]).T
+            bias = _of_rungs(rung, lambda name: self.bias[name])
+            for log, baselines in zip(logs, (bias + fast * WIDER, bias, bias + slow * WIDER), strict=True):
+                np.copyto(log, baselines, where=~is_model)
         np.exp(logs, out=logs)
         logs *= baseline
         return logs, is_model
@@ -311,24 +326,24 @@ class TimeEstimator:
         """
         import pandas as pd
 
-        wide = wide[list(INPUTS)]
         times = np.empty((len(DISTANCES), len(QUANTILES), len(wide)))
         is_model = np.empty(len(wide), dtype=bool)
         for start in range(0, len(wide), ROWS_AT_A_TIME):
             rows = slice(start, start + ROWS_AT_A_TIME)
-            views = Views(wide.iloc[rows].astype(np.float64))
+            views, shorter = Views(wide.iloc[rows]), None
             for number, name in enumerate(DISTANCES):
-                times[number, :, rows], is_model[rows] = self._times(views, LADDER.index(name))
-        np.maximum.accumulate(times, axis=0, out=times)
-        columns: dict[str, Floats] = {}
+                seconds, is_model[rows] = self._times(views, LADDER.index(name))
+                if shorter is not None:
+                    np.maximum(seconds, shorter, out=seconds)
+                times[number, :, rows] = shorter = seconds
+        columns: dict[str, NDArray[Any]] = {}
         for seconds, name in zip(times, DISTANCES, strict=True):
             predicted, fast, slow = tables.TIME_COLUMNS[name]
             columns |= {fast: seconds[0], predicted: seconds[1], slow: seconds[2]}
-        frame = pd.DataFrame({name: columns[name] for name in OUTPUTS}, index=wide.index)
-        served = np.where(is_model, self.name, BASELINE).astype(object)
-        served[~np.isfinite(times[0, 1])] = None
-        frame["served_by"] = served
-        return frame
+        by = np.where(np.isfinite(times[0, 1]), np.where(is_model, 2, 1), 0)
+        served = np.array([None, BASELINE, self.name], dtype=object)[by]
+        found = {**{name: columns[name] for name in OUTPUTS}, "served_by": served}
+        return pd.DataFrame(found, index=wide.index, copy=False)
 
 
 def _shap(model: CatBoostRegressor, rows: NDArray[np.float32]) -> Floats:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 PERFORMANCE_INPUTS = tuple(
     column.name for column in tables.PERFORMANCE.columns if column.name not in ("athlete_id", "as_of_date", "month")
 )
-ROLLING_INPUTS = ("ctl_42d", "tsb", "pace_trend_30d")
+ROLLING_INPUTS = tables.LOGGED_STATE
 INPUTS = (*PERFORMANCE_INPUTS, *ROLLING_INPUTS)
 """Columns that the time estimator takes, from athlete_performance_features and athlete_rolling_features."""
 REFERENCE_INPUTS = ("best_effort_distance_m", "best_effort_time_s", "total_distance_30d_km")
@@ -32,6 +32,9 @@ REFERENCE_INPUTS = ("best_effort_distance_m", "best_effort_time_s", "total_dista
 
 LADDER = tuple(tables.EFFORT_DISTANCES_M)
 _LADDER_M = np.array(list(tables.EFFORT_DISTANCES_M.values()))
+_TEN = LADDER.index("10k")
+_FROM_10K = riegel(_LADDER_M[_TEN], 1.0, _LADDER_M)
+"""Riegel's time at each rung for one second over 10 km: an effort's times then take one power a row, not one a rung."""
 
 _EQUIVALENTS = tuple(name for name in PERFORMANCE_INPUTS if name.endswith("d_10k_s"))
 _PLAIN = (
@@ -129,26 +132,31 @@ class Views:
         self._rung: int | None = None
         self.run_days_90d = values["run_days_90d"]
         effort_m, effort_s = values["recent_effort_distance_m"], values["recent_effort_time_s"]
-        self._effort_m = effort_m
-        # (rungs, rows); Riegel makes the ratios at different rungs comparable
-        self._baseline_s = riegel(effort_m, effort_s, _LADDER_M[:, None])
-        with np.errstate(divide="ignore", invalid="ignore"):
-            self._log_baseline = np.log(self._baseline_s)
-            reference = self._log_baseline[LADDER.index("10k")]
-            equivalents = [np.log(values[name]) - reference for name in _EQUIVALENTS]
-        self._ratios: dict[tuple[str, int], NDArray[np.float64]] = {}
-        self._others = []
-        for pattern in _OTHERS:
-            best = [self._ratio(pattern, rung) for rung in range(len(LADDER))]
-            self._others += [_fastest(best[:-1]), _fastest(best[:0:-1])[::-1]]
+        # Riegel makes the ratios at different rungs comparable
+        self._over_10k_s = riegel(effort_m, effort_s, _LADDER_M[_TEN])
         self._matrix = np.empty((len(FEATURES), self.rows))
-        shared = [reference, *equivalents, *(values[name] for name in _PLAIN)]
-        for place, column in zip(SHARED, shared, strict=True):
-            self._matrix[place] = column
+        self._single: NDArray[np.float32] | None = None
+        self._single_rung: int | None = None
+        with np.errstate(divide="ignore", invalid="ignore"):
+            reference = np.log(self._over_10k_s)
+            self._log_effort_m = np.log(effort_m)
+            self._log_baseline = reference + np.log(_FROM_10K)[:, None]
+            self._ratios: dict[tuple[str, int], NDArray[np.float64]] = {}
+            self._others = []
+            for pattern in _OTHERS:
+                best = [self._ratio(pattern, rung) for rung in range(len(LADDER))]
+                self._others += [_fastest(best[:-1]), _fastest(best[:0:-1])[::-1]]
+            equivalents, plain = SHARED[1 : 1 + len(_EQUIVALENTS)], SHARED[1 + len(_EQUIVALENTS) :]
+            self._matrix[SHARED[0]] = reference
+            for place, name in zip(equivalents, _EQUIVALENTS, strict=True):
+                np.log(values[name], out=self._matrix[place])
+                self._matrix[place] -= reference
+            for place, name in zip(plain, _PLAIN, strict=True):
+                self._matrix[place] = values[name]
 
     def baseline_s(self, rung: Rungs) -> NDArray[np.float64]:
         """(rows,): Riegel from the recent effort (s); NaN without an effort."""
-        return self._at(self._baseline_s.__getitem__, rung)
+        return self._over_10k_s * _FROM_10K[rung]
 
     def matrix(self, rung: Rungs) -> NDArray[np.float64]:
         """(FEATURES, rows), the design matrix seen from a distance. The next call writes into the same array."""
@@ -156,7 +164,7 @@ class Views:
             return self._matrix
         self._rung = rung if isinstance(rung, int) else None
         target = _LADDER_M[rung]
-        seen = [np.log(target), np.log(self._effort_m / target)]
+        seen = [np.log(target), self._log_effort_m - np.log(target)]
         seen += [self._at(partial(self._ratio, pattern), rung) for pattern in _SAME]
         seen += [self._at(partial(self._plain, pattern), rung) for pattern in _SAME_PLAIN]
         seen += [self._at(others.__getitem__, rung) for others in self._others]
@@ -165,11 +173,23 @@ class Views:
             self._matrix[place] = column
         return self._matrix
 
+    def single(self, rung: Rungs) -> NDArray[np.float32]:
+        """`matrix` in single precision, as trees take it. The next call writes into the same array."""
+        matrix = self.matrix(rung)
+        if self._single is None:
+            self._single = matrix.astype(np.float32)
+        elif self._rung is None or self._rung != self._single_rung:
+            for place in SEEN:
+                self._single[place] = matrix[place]
+        self._single_rung = self._rung
+        return self._single
+
     def _ratio(self, pattern: str, rung: int) -> NDArray[np.float64]:
         """(rows,): logarithm of the time at a rung over the baseline there."""
         if (pattern, rung) not in self._ratios:
             with np.errstate(divide="ignore", invalid="ignore"):
-                ratio = np.log(self._values[pattern.format(LADDER[rung])]) - self._log_baseline[rung]
+                ratio = np.log(self._values[pattern.format(LADDER[rung])])
+            ratio -= self._log_baseline[rung]
             self._ratios[pattern, rung] = ratio
         return self._ratios[pattern, rung]
 

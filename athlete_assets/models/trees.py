@@ -35,7 +35,8 @@ TABLE_BITS = 12
 class Tree:
     """A symmetric tree: leaf number n is where question i, counted from 0, is answered with bit i of n."""
 
-    questions: tuple[int, ...]
+    questions: tuple[tuple[int, float], ...]
+    """Column and border: is the value above the border? (An unknown one is not.)"""
     leaves: Floats
     """(2^questions,), or (2^questions, outputs)."""
 
@@ -48,69 +49,32 @@ class Trees:
     """
 
     def __init__(self, models: Sequence[CatBoostRegressor], seen: Collection[int]) -> None:
-        self.models = list(models)
-        self._questions: dict[tuple[int, float], int] = {}
-        """Number by (column, border): is the value above the border?"""
+        self.models, self._seen = list(models), frozenset(seen)
         found = [self._read(model) for model in self.models]
         self._trees = [trees for trees, _ in found]
-        self._bias = np.array([[bias] for _, bias in found])
-        moving = {number for (column, _), number in self._questions.items() if column in set(seen)}
-        self._moving = [(c, b, n) for (c, b), n in self._questions.items() if n in moving]
-        self._fixed = [(c, b, n) for (c, b), n in self._questions.items() if n not in moving]
-        self._moving_tables = [
-            _tables([tree for tree in trees if moving & set(tree.questions)]) for trees in self._trees
-        ]
-        self._fixed_tables = [
-            _tables([tree for tree in trees if not moving & set(tree.questions)]) for trees in self._trees
-        ]
+        self._sums = [_Sum(trees, self._seen, bias) for trees, bias in found]
 
     def predict(self, columns: NDArray[np.float32], known: dict[int, Any]) -> Floats:
         """(models, rows): what each model's `predict` gives for (columns, rows).
 
         known: empty for new rows; holds what was found of the columns that are not `seen` for the next call.
         """
-        rows = columns.shape[1]
-        if id(self) not in known:
-            answers = np.empty((len(self._questions), rows), np.uint8)
-            _answer(columns, self._fixed, answers)
-            fixed = np.zeros((len(self.models), rows))
-            for total, tables in zip(fixed, self._fixed_tables, strict=True):
-                _add(total, tables, answers)
-            known[id(self)] = answers, fixed + self._bias
-        answers, fixed = known[id(self)]
-        _answer(columns, self._moving, answers)
-        sums: Floats = fixed.copy()
-        for total, tables in zip(sums, self._moving_tables, strict=True):
-            _add(total, tables, answers)
-        return sums
+        return np.stack([one.of(columns, known) for one in self._sums])
 
-    def effects(self, number: int, membership: Floats) -> Callable[[NDArray[np.float32]], Floats]:
-        """What gives (outputs, rows), the SHAP values of a model, for (columns, rows), summed over columns.
+    def effects(self, number: int, membership: Floats) -> Callable[[NDArray[np.float32], dict[int, Any]], Floats]:
+        """What gives (outputs, rows), the SHAP values of a model, for (columns, rows), summed over columns; `known` as
+        in `predict`.
 
         membership: (columns, outputs), 1 where a column counts for an output.
         """
-        tables = _tables([Tree(tree.questions, shap @ membership) for tree, shap in self._shap[number]])
-        asked = {question for table in tables for question in table.questions}
-        questions = [(c, b, n) for (c, b), n in self._questions.items() if n in asked]
-
-        def of(columns: NDArray[np.float32]) -> Floats:
-            answers = np.empty((len(self._questions), columns.shape[1]), np.uint8)
-            _answer(columns, questions, answers)
-            total = np.zeros((columns.shape[1], membership.shape[1]))
-            _add(total, tables, answers)
-            return total.T
-
-        return of
+        one = _Sum([Tree(tree.questions, shap @ membership) for tree, shap in self._shap[number]], self._seen)
+        return lambda columns, known: one.of(columns, known).T
 
     @cached_property
     def _shap(self) -> list[list[tuple[Tree, Floats]]]:
         """By model and tree CatBoost's own SHAP values, (leaves, columns): of one row in each leaf."""
-        borders = {number: question for question, number in self._questions.items()}
         return [
-            [
-                (tree, _shap_of(model, at, [borders[question] for question in tree.questions]))
-                for at, tree in enumerate(trees)
-            ]
+            [(tree, _shap_of(model, at, tree.questions)) for at, tree in enumerate(trees)]
             for model, trees in zip(self.models, self._trees, strict=True)
         ]
 
@@ -130,8 +94,7 @@ class Trees:
             for split in tree["splits"] or ():
                 if split["split_type"] != "FloatFeature":
                     raise ContractError(f"a split of the type {split['split_type']} is not read")
-                question = (place[split["float_feature_index"]], float(np.float32(split["border"])))
-                questions.append(self._questions.setdefault(question, len(self._questions)))
+                questions.append((place[split["float_feature_index"]], float(np.float32(split["border"]))))
             trees.append(Tree(tuple(questions), scale * np.array(tree["leaf_values"], np.float64)))
         return trees, float(bias)
 
@@ -172,31 +135,73 @@ def _tables(trees: Sequence[Tree]) -> list[Tree]:
     return tables
 
 
-def _answer(
-    columns: NDArray[np.float32], questions: Sequence[tuple[int, float, int]], answers: NDArray[np.uint8]
-) -> None:
-    """Writes 1 where the value is above the border, and 0 where it is not or is unknown."""
-    as_bits = answers.view(np.bool_)
-    for column, border, number in questions:
-        np.greater(columns[column], np.float32(border), out=as_bits[number])
+class _Sum:
+    """The sum of some trees; what no `seen` column changes is found once for rows that only differ in these."""
+
+    def __init__(self, trees: Sequence[Tree], seen: Collection[int], bias: float = 0.0) -> None:
+        self._seen, self._bias = seen, bias
+        self._outputs = trees[0].leaves.shape[1:] if trees else ()
+        self._fixed = _tables([tree for tree in trees if not self._moving(tree)])
+        self._moved = [self._moving_first(table) for table in _tables([tree for tree in trees if self._moving(tree)])]
+
+    def of(self, columns: NDArray[np.float32], known: dict[int, Any]) -> Floats:
+        """(rows,) or (rows, outputs): the sum for (columns, rows); `known` as in `Trees.predict`."""
+        if id(self) not in known:
+            known[id(self)] = self._of_fixed(columns)
+        fixed, places = known[id(self)]
+        total: Floats = fixed.copy()
+        found = np.empty_like(total)
+        for table, higher in zip(self._moved, places, strict=True):
+            place = _place(columns, table.questions[: self._moving(table)], len(table.questions))
+            place |= higher
+            table.leaves.take(place, axis=0, out=found, mode="clip")
+            total += found
+        return total
+
+    def _of_fixed(self, columns: NDArray[np.float32]) -> tuple[Floats, list[NDArray[Any]]]:
+        """What no `seen` column changes: the sum of the trees that ask of none, with the bias; and in each other table
+        the bits of the place that further columns say."""
+        total = np.full((columns.shape[1], *self._outputs), self._bias)
+        found = np.empty_like(total)
+        for table in self._fixed:
+            place = _place(columns, table.questions, len(table.questions))
+            table.leaves.take(place, axis=0, out=found, mode="clip")
+            total += found
+        places = []
+        for table in self._moved:
+            moving = self._moving(table)
+            place = _place(columns, table.questions[moving:], len(table.questions))
+            place <<= moving
+            places.append(place)
+        return total, places
+
+    def _moving(self, tree: Tree) -> int:
+        """How many of its questions are asked of a `seen` column."""
+        return sum(column in self._seen for column, _ in tree.questions)
+
+    def _moving_first(self, tree: Tree) -> Tree:
+        """The same tree with the questions of `seen` columns first: in the low bits of a place."""
+        order = sorted(range(len(tree.questions)), key=lambda bit: tree.questions[bit][0] not in self._seen)
+        leaf = np.arange(len(tree.leaves))
+        before = sum(((leaf >> bit & 1) << old for bit, old in enumerate(order)), np.zeros_like(leaf))
+        return Tree(tuple(tree.questions[bit] for bit in order), tree.leaves[before])
 
 
-def _add(total: Floats, tables: Sequence[Tree], answers: NDArray[np.uint8]) -> None:
-    """Adds what each table says of each row to (rows,) or (rows, outputs)."""
-    rows = answers.shape[1]
-    found = np.empty_like(total)
-    byte = np.empty(rows, np.uint8)
-    for table in tables:
-        place: NDArray[Any] = np.zeros(rows, np.uint16 if len(table.questions) <= 16 else np.uint32)
-        for start in reversed(range(0, len(table.questions), 8)):  # a byte at a time, the highest first
-            low, *higher = table.questions[start : start + 8]
-            byte[:] = 0
-            for question in reversed(higher):
-                np.bitwise_or(byte, answers[question], out=byte)
-                np.add(byte, byte, out=byte)
-            np.bitwise_or(byte, answers[low], out=byte)
-            if start + 8 < len(table.questions):
-                place <<= 8
+def _place(columns: NDArray[np.float32], questions: Sequence[tuple[int, float]], bits: int) -> NDArray[Any]:
+    """(rows,): the answers as the bits of a number, the first one the lowest, with room for so many bits."""
+    rows, kind = columns.shape[1], np.uint16 if bits <= 16 else np.uint32
+    byte, answer = np.empty(rows, np.uint8), np.empty(rows, np.bool_)
+    place: NDArray[Any] | None = None
+    for start in reversed(range(0, len(questions), 8)):  # a byte at a time, the highest first
+        *lower, (column, border) = questions[start : start + 8]
+        np.greater(columns[column], np.float32(border), out=byte.view(np.bool_))
+        for column, border in reversed(lower):
+            np.add(byte, byte, out=byte)
+            np.greater(columns[column], np.float32(border), out=answer)
+            np.bitwise_or(byte, answer.view(np.uint8), out=byte)
+        if place is None:
+            place = byte.astype(kind)
+        else:
+            place <<= 8
             place |= byte
-        table.leaves.take(place, axis=0, out=found, mode="clip")
-        total += found
+    return np.zeros(rows, kind) if place is None else place

@@ -7,6 +7,7 @@ was calibrated on it can be computed again.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import date
 
 from pyspark.sql import Column, DataFrame, Window
@@ -55,7 +56,16 @@ def _first_said(efforts: DataFrame, log: DataFrame) -> DataFrame:
     # the day in the home's calendar; entries from before the column have the clock's
     made_on = F.coalesce(F.col("served_on"), F.date_trunc("day", "served_at"))
     entries = log.select(
-        "athlete_id", "prediction_date", "served_at", "dagster_run_id", "model_version", "outputs", made_on.alias("on")
+        "athlete_id",
+        "prediction_date",
+        "served_at",
+        "dagster_run_id",
+        "model_version",
+        "outputs",
+        made_on.alias("on"),
+        "served_by",
+        *(name for names in tables.TIME_COLUMNS.values() for name in names),
+        *tables.INTERVAL_FACTORS.values(),
     )
     age = _day("activity_date") - _day("prediction_date")
     pairs = asked.join(entries, "athlete_id", how="inner").where((age >= 1) & (age <= MOST_DAYS_BEFORE))
@@ -67,11 +77,9 @@ def _first_said(efforts: DataFrame, log: DataFrame) -> DataFrame:
         "model_version",
         age.cast("bigint").alias("prediction_age_days"),
         (_day("on") > _day("activity_date")).alias("is_backfilled"),
-        F.get_json_object("outputs", "$.served_by").alias("served_by"),
+        _logged("served_by").alias("served_by"),
         *(_of_distance(number).alias(name) for number, name in enumerate(("predicted_s", "p10_s", "p90_s"))),
-        _by_distance({name: f"$.{column}" for name, column in tables.INTERVAL_FACTORS.items()}).alias(
-            "interval_factor"
-        ),
+        _by_distance(tables.INTERVAL_FACTORS).alias("interval_factor"),
     ).where(F.col("predicted_s").isNotNull())
     order = Window.partitionBy(*EFFORT).orderBy(
         F.col("is_backfilled").asc(), F.col("prediction_date").desc(), F.col("served_at").asc(), "dagster_run_id"
@@ -95,12 +103,18 @@ def _day(name: str) -> Column:
 
 
 def _of_distance(number: int) -> Column:
-    return _by_distance({name: f"$.{columns[number]}" for name, columns in tables.TIME_COLUMNS.items()})
+    return _by_distance({name: columns[number] for name, columns in tables.TIME_COLUMNS.items()})
 
 
-def _by_distance(paths: dict[str, str]) -> Column:
-    """The number at the effort's distance in the entry's JSON; null where there is none."""
+def _by_distance(columns: Mapping[str, str]) -> Column:
+    """The entry's column, of those named by distance, that is of the effort's."""
     found = F.lit(None).cast("double")
-    for name, path in paths.items():
-        found = F.when(F.col("distance") == name, F.get_json_object("outputs", path).cast("double")).otherwise(found)
+    for name, column in columns.items():
+        found = F.when(F.col("distance") == name, _logged(column)).otherwise(found)
     return found
+
+
+def _logged(name: str) -> Column:
+    """The entry's column; in an entry from before the log had columns, what its JSON object says."""
+    kind = tables.INFERENCE_LOG.column(name).type
+    return F.coalesce(F.col(name), F.get_json_object("outputs", f"$.{name}").cast(kind))

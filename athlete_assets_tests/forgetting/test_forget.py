@@ -147,10 +147,10 @@ def home(full: Path, tmp_path: Path) -> Settings:
 
 
 def everything(folder: Path) -> Iterator[tuple[Path, str]]:
-    """Every file as text, by means of its own: Parquet through pandas, SQLite dumped, the rest byte by byte."""
+    """Every file as text, by means of its own: Parquet as rows, SQLite dumped, the rest byte by byte."""
     for path in folder.rglob("*"):
         if path.suffix == ".parquet":
-            yield path, pq.read_table(path).to_pandas().to_csv()
+            yield path, str(pq.read_table(path).to_pylist())
         if path.is_file():
             yield path, path.read_bytes().decode("latin-1")
         if path.suffix == ".db":

@@ -80,7 +80,10 @@ def filled(store: LocalStore) -> LocalStore:
         }
         for hour in (9, 7)
     ]
-    store.replace_arrow(tables.INFERENCE_LOG, rows(tables.INFERENCE_LOG, *log))
+    columns = (*tables.LOGGED_INPUTS, *tables.LOGGED_OUTPUTS)
+    before = rows(tables.INFERENCE_LOG, *log).drop_columns(list(columns))  # as an earlier release made the table
+    store.folder(tables.INFERENCE_LOG).create(before.schema, partition_by=["month"])
+    store.folder(tables.INFERENCE_LOG).append(before)
     return store
 
 
@@ -95,6 +98,40 @@ def test_a_past_day_says_what_was_predicted_by_which_version_and_from_what(fille
     assert "Served at 2024-05-15T07:00 UTC by version 7, run run-7-an, from" in text
     assert "recent_effort_time_s 3092" in text
     assert "and 1 more features" in text
+
+
+def test_the_log_says_the_same_as_columns(filled: LocalStore) -> None:
+    """Beside rows from before the log had columns; one input has none."""
+    entry = {
+        "athlete_id": "o'ann",
+        "prediction_date": midnight(YESTERDAY),
+        "served_at": datetime(2024, 5, 15, 10, tzinfo=timezone.utc),
+        "dagster_run_id": "run-10-and-more",
+        "model_version": "10",
+        "features": json.dumps({"watts": 240.0}),
+        "outputs": "{}",
+        "recent_effort_time_s": 3092.0,
+        "hr_slope": 0.1,
+        "predicted_10k_s": 2460.0,
+        "features_as_of": midnight(YESTERDAY),
+    }
+    filled.create(tables.INFERENCE_LOG)
+    filled.folder(tables.INFERENCE_LOG).append(rows(tables.INFERENCE_LOG, entry))
+    (row,) = history(filled, "o'ann", YESTERDAY)
+    assert [entry["model_version"] for entry in row["served"]] == ["7", "9", "10"]
+    newest = row["served"][-1]
+    assert set(newest["features"]) == {*tables.LOGGED_INPUTS, "watts"}
+    assert {name: value for name, value in newest["features"].items() if value is not None} == {
+        "watts": 240.0,
+        "recent_effort_time_s": 3092.0,
+        "hr_slope": 0.1,
+    }
+    assert newest["outputs"]["predicted_10k_s"] == row["served"][0]["outputs"]["predicted_10k_s"] == 2460.0
+    assert newest["outputs"]["p10_10k_s"] is None
+    json.dumps(row)
+    assert "by version 10, run run-10-a, from\n  recent_effort_time_s 3092\n  and 2 more features" in history_text(
+        [row], YESTERDAY
+    )
 
 
 def test_all_days_come_newest_first_without_features(filled: LocalStore) -> None:

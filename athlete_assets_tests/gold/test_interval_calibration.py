@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from athlete_assets import tables
 from athlete_assets.days import midnight
-from athlete_assets.gold.interval_calibration import calibrated, outcomes_of
+from athlete_assets.gold.interval_calibration import calibrated, outcomes_of, unlikeness
 from athlete_assets.gold.scoring import Scored
 from athlete_assets.models.conformal import COVERAGE
 from athlete_assets.models.distributions import Distribution
@@ -113,6 +113,17 @@ def test_p50_stays_and_times_grow_with_distance() -> None:
         values = [row[columns[end]] for columns in tables.TIME_COLUMNS.values()]
         assert values == sorted(values)
     assert all(row[p10] <= row[p50] <= row[p90] for p50, p10, p90 in tables.TIME_COLUMNS.values())
+
+
+def test_what_is_unknown_is_neither_like_nor_unlike() -> None:
+    """By hand: 1 of 2 outside; 0 of 1 (on the edge); none known, one infinite; both outside."""
+    inputs = {"a": [1.0, 4.0, np.nan, 5.0], "b": [0.0, np.nan, np.inf, 2.5], "c": [9.0] * 4, "d": [9.0] * 4}
+    seen = {"a": ((0.5, 2.0, 4.0), 4), "b": ((1.0, 2.0), 3), "c": ((1.0,), 2)}
+    of = {name: Distribution(edges, (1 / shares,) * shares) for name, (edges, shares) in seen.items()}
+    found = unlikeness({name: np.array(values) for name, values in inputs.items()}, of)
+    assert found is not None
+    assert found.tolist() == [0.5, 0.0, 1.0, 1.0]
+    assert unlikeness({"d": np.ones(3)}, of) is None
 
 
 def test_an_athlete_unlike_the_training_has_a_wider_interval() -> None:

@@ -1,4 +1,4 @@
-"""The log of predictions as text: what JSON itself reads from it is the expectation."""
+"""The log of predictions: what was predicted, and from what, is what is read back from it."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from athlete_assets import tables
 from athlete_assets.days import midnight
 from athlete_assets.gold.predictions import log_entries
 from athlete_assets.models.registry import Serving
+from athlete_assets.models.training_set import INPUTS
 from athlete_assets.store.arrow import arrow_schema
 from athlete_assets_tests.rows import DAY, rows
 
@@ -40,18 +41,38 @@ def test_every_value_of_a_prediction_is_read_back_from_the_log() -> None:
         "features_as_of": midnight(DAY),
     }
     empty = {"athlete_id": "bob", "prediction_date": midnight(DAY), "risk_reasons": [], "served_by": None}
-    features = pd.DataFrame({"ctl_42d": [51.25, np.nan], "tsb": [np.inf, -0.1], "count": [3, 4]})
+    features = pd.DataFrame({"ctl_42d": [51.25, np.nan], "tsb": [np.inf, -0.1], "run_days_90d": [3, 4]})
     said, nothing = logged(rows(tables.PREDICTIONS, given, empty), features)
-    assert json.loads(str(said["features"])) == {"ctl_42d": 51.25, "tsb": None, "count": 3}
-    assert json.loads(str(nothing["features"])) == {"ctl_42d": None, "tsb": -0.1, "count": 4}
-    outputs, left_out = json.loads(str(said["outputs"])), {"athlete_id", "prediction_date", "month"}
-    assert set(outputs) == set(tables.PREDICTIONS.column_names) - left_out
-    wanted = {name: value for name, value in given.items() if name not in left_out}
-    wanted["features_as_of"] = "2024-05-15 00:00:00+00:00"
-    assert {name: value for name, value in outputs.items() if value is not None and name in wanted} == wanted
-    assert json.loads(str(nothing["outputs"]))["risk_reasons"] == []
-    assert json.loads(str(nothing["outputs"]))["served_by"] is None
+    unknown = dict.fromkeys(tables.LOGGED_INPUTS)
+    found = [{name: row[name] for name in tables.LOGGED_INPUTS} for row in (said, nothing)]
+    assert found == [
+        {**unknown, "ctl_42d": 51.25, "run_days_90d": 3.0},
+        {**unknown, "tsb": -0.1, "run_days_90d": 4.0},
+    ]
+    assert {name: said[name] for name in given} == given
+    assert {name: nothing[name] for name in empty} == empty
+    assert {row[text] for row in (said, nothing) for text in ("features", "outputs")} == {"{}"}
     assert (said["served_at"], said["model_version"], said["dagster_run_id"]) == (NOW, "7", "a-dagster-run")
+
+
+def test_an_input_without_a_column_is_logged_as_text() -> None:
+    one = {"athlete_id": "ann", "prediction_date": midnight(DAY)}
+    features = pd.DataFrame({"ctl_42d": [51.25] * 3, "gear": ["a", None, 'ü"'], "watts": [0.1, np.nan, np.inf]})
+    found = logged(rows(tables.PREDICTIONS, one, one, one), features)
+    assert [row["ctl_42d"] for row in found] == [51.25] * 3
+    assert [json.loads(str(row["features"])) for row in found] == [
+        {"gear": "a", "watts": 0.1},
+        {"gear": None, "watts": None},
+        {"gear": 'ü"', "watts": None},
+    ]
+
+
+def test_each_input_and_each_prediction_has_a_column_of_its_own_in_the_log() -> None:
+    """A text holds what has none, which costs fifty times as much to write."""
+    assert set(INPUTS) == set(tables.LOGGED_INPUTS)
+    names = tables.INFERENCE_LOG.column_names
+    assert len(set(names)) == len(names)
+    assert set(tables.PREDICTIONS.column_names) < set(names)
 
 
 def test_a_day_without_predictions_logs_nothing() -> None:

@@ -144,6 +144,12 @@ def test_a_model_of_few_labels_leans_on_it() -> None:
     assert ours["predicted_10k_s"] == pytest.approx(alone["predicted_10k_s"] * math.exp(0.1), rel=1e-9)
 
 
+def test_an_effect_is_said_in_whole_seconds_with_its_direction() -> None:
+    said = reasons._effect_over("10k")
+    assert said(-72.0) == ", 1:12 faster over 10 km"
+    assert (said(0.0), said(-0.0)) == (", 0:00 slower over 10 km", ", 0:00 faster over 10 km")
+
+
 # ------------------------------------------------------------------------------------------------- kinds of data
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator
 from datetime import datetime, timedelta, timezone
@@ -309,11 +308,9 @@ def test_the_champion_serves_gold_with_reasons_in_words(trained: tuple[LocalStor
     unsaid = predictions(scoring.explained(scored, champion, later), champion, {"overtraining_detector": None}, later)
     assert unsaid["top_reasons"].null_count == len(rows)
     log = log_entries(unsaid, scored.features, champion, datetime(2026, 1, 1, tzinfo=timezone.utc), later, "a-run")
-    given = [json.loads(text) for text in log["features"].to_pylist()]
+    given = log.select(list(scored.features.columns)).to_pylist()
     assert given == scored.features.astype(object).where(scored.features.notna(), None).to_dict("records")
-    assert [json.loads(text)["predicted_10k_s"] for text in log["outputs"].to_pylist()] == [
-        row["predicted_10k_s"] for row in rows
-    ]
+    assert log["predicted_10k_s"].to_pylist() == [row["predicted_10k_s"] for row in rows]
     store.replace_arrow(tables.PREDICTIONS, unsaid)
     store.replace_arrow(tables.INFERENCE_LOG, log)
     (asked,) = history(store, rows[0]["athlete_id"], last.last)

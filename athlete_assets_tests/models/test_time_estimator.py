@@ -13,7 +13,7 @@ from athlete_assets.models import labels, time_estimator, time_evaluation
 from athlete_assets.models.specs.time_estimator import reasons
 from athlete_assets.models.splits import FORWARD_CUTS, TooLittleToLearnFrom, athlete_folds
 from athlete_assets.models.time_estimator import TimeEstimatorOptions
-from athlete_assets.models.training_set import INPUTS, design_matrix
+from athlete_assets.models.training_set import FEATURES, INPUTS, LADDER, Views, design_matrix
 from athlete_assets_tests.models.cohort import DAY_FORM, Plant, labelled_efforts
 
 QUICK = TimeEstimatorOptions(iterations=60, learning_rate=0.2)
@@ -111,6 +111,37 @@ def test_little_history_is_served_by_the_baseline_with_a_wider_interval(
     residuals = estimator.baseline_interval["10k"]
     assert np.log(low) == pytest.approx(residuals[0] * time_estimator.WIDER)
     assert np.log(high) == pytest.approx(residuals[1] * time_estimator.WIDER)
+
+
+def test_predictions_are_what_the_parts_say_one_by_one(
+    estimator: time_estimator.TimeEstimator, cohort: pd.DataFrame, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Served in blocks, trees as tables, what no distance changes found once; here whole, a distance at a time."""
+    monkeypatch.setattr(time_estimator, "ROWS_AT_A_TIME", 7)
+    rows = time_estimator.usable_rows(cohort).head(40)
+    known = rows[list(INPUTS)].astype(float).reset_index(drop=True)
+    known.loc[known.index % 3 == 0, ["best_30d_10k_s", "ctl_42d", "best_5k_60d_s"]] = np.nan
+    known.loc[5, "recent_effort_time_s"] = np.nan
+    known.loc[11, "run_days_90d"] = 1.0
+    before = np.zeros((len(known), 3))
+    for name, target in tables.DISTANCES_M.items():
+        matrix = design_matrix(known, [name] * len(known))
+        log_ratio = estimator.line.intercept + estimator.line.effects(matrix).sum(axis=1)
+        learned = np.stack([log_ratio + estimator.models[q].predict(matrix) for q in time_estimator.QUANTILES], axis=1)
+        trust, bias = estimator.trust.get(name, 1.0), estimator.bias[name]
+        fast, slow = estimator.baseline_interval[name]
+        blended = np.sort(trust * learned + (1 - trust) * (bias + np.array([fast, 0.0, slow])), axis=1)
+        outwards = estimator.offsets[name]
+        blended[:, 0] = np.minimum(blended[:, 0] - outwards[0], blended[:, 1])
+        blended[:, 2] = np.maximum(blended[:, 2] + outwards[1], blended[:, 1])
+        blended[11] = bias + np.array([fast, 0.0, slow]) * time_estimator.WIDER
+        riegel = known["recent_effort_time_s"] * (target / known["recent_effort_distance_m"]) ** 1.06
+        before = np.maximum(before, riegel.to_numpy()[:, None] * np.exp(blended))
+        predicted = estimator.predict(known)
+        found = predicted[[f"{kind}_{name}_s" for kind in ("p10", "predicted", "p90")]].to_numpy()
+        assert found == pytest.approx(before, rel=1e-12, nan_ok=True)
+    assert predicted["served_by"][[5, 11, 12]].tolist() == [None, "baseline", "model"]
+    assert np.isfinite(found).all(axis=1).sum() == len(known) - 1
 
 
 def test_nothing_known_gives_nothing(estimator: time_estimator.TimeEstimator) -> None:
@@ -290,3 +321,21 @@ def test_matrices_are_multiplied_by_one_thread() -> None:
     """Two wait for each other while anything else keeps a core busy."""
     (numpys,) = (one for one in threadpool_info() if "numpy" in one["filepath"])
     assert numpys["num_threads"] == 1
+
+
+def test_what_is_seen_from_a_distance_is_the_same_in_whatever_order_one_looks() -> None:
+    random = np.random.default_rng(5)
+    wide = pd.DataFrame({name: random.uniform(1, 60, 50) for name in INPUTS})
+    wide["recent_effort_distance_m"], wide["recent_effort_time_s"] = 7_300.0, random.uniform(1_500, 2_500, 50)
+    views = Views(wide)
+    for place in (3, 0, 3, np.arange(50) % len(LADDER), 6, 3):
+        fresh = Views(wide)
+        assert np.array_equal(views.single(place), fresh.matrix(place).astype(np.float32), equal_nan=True)
+        assert np.array_equal(views.matrix(place), fresh.matrix(place), equal_nan=True)
+        target = np.array(list(tables.EFFORT_DISTANCES_M.values()))[place]
+        riegel = wide["recent_effort_time_s"] * (target / 7_300.0) ** 1.06
+        assert views.baseline_s(place) == pytest.approx(riegel.to_numpy(), rel=1e-12)
+    half = LADDER.index("half")
+    ratio = np.log(wide["best_half_60d_s"] / (wide["recent_effort_time_s"] * (21_097.5 / 7_300.0) ** 1.06))
+    same = views.matrix(half)[FEATURES.index("same_best_60d_s")]
+    assert same == pytest.approx(ratio.to_numpy(), rel=1e-12)

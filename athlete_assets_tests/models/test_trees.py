@@ -52,6 +52,10 @@ def test_what_changed_in_the_seen_columns_alone_is_seen(models: list[CatBoostReg
     trees.predict(rows, known)
     rows[list(SEEN)] = values(300, seed=2)[list(SEEN)]
     assert trees.predict(rows, known) == pytest.approx(trees.predict(rows, {}), rel=1e-12, abs=1e-12)
+    effects = trees.effects(1, np.eye(COLUMNS))
+    effects(values(300, seed=1), of := dict[int, object]())
+    rows = np.where(np.isin(np.arange(COLUMNS), SEEN)[:, None], values(300, seed=3), values(300, seed=1))
+    assert effects(rows, of) == pytest.approx(effects(rows, {}), rel=1e-12, abs=1e-12)
 
 
 @pytest.mark.parametrize("number", [1, 2], ids=["three levels", "seven levels"])
@@ -59,10 +63,10 @@ def test_effects_are_catboosts_shap_values(models: list[CatBoostRegressor], numb
     """By column, and summed over two groups of columns."""
     trees, rows = Trees(models, SEEN), values(200, seed=1)
     shap = models[number].get_feature_importance(Pool(rows.T), type="ShapValues")[:, :-1].T
-    assert trees.effects(number, np.eye(COLUMNS))(rows) == pytest.approx(shap, rel=1e-9, abs=1e-12)
+    assert trees.effects(number, np.eye(COLUMNS))(rows, {}) == pytest.approx(shap, rel=1e-9, abs=1e-12)
     halves = np.stack([np.arange(COLUMNS) < 4, np.arange(COLUMNS) >= 4], axis=1).astype(float)
     expected = np.stack([shap[:4].sum(axis=0), shap[4:].sum(axis=0)])
-    assert trees.effects(number, halves)(rows) == pytest.approx(expected, rel=1e-9, abs=1e-12)
+    assert trees.effects(number, halves)(rows, {}) == pytest.approx(expected, rel=1e-9, abs=1e-12)
 
 
 def test_other_trees_are_refused() -> None:

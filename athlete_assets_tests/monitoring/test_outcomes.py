@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 import pytest
@@ -17,14 +18,19 @@ from athlete_assets_tests.rows import DAY, rows
 TODAY = DAY + timedelta(days=3)
 
 
-def said(days_before: int, predicted_s: float, served: int | None = None, athlete: str = "ann") -> dict[str, Any]:
+def said(
+    days_before: int, predicted_s: float, served: int | None = None, athlete: str = "ann", as_text: bool = False
+) -> dict[str, Any]:
     """What was said of the evening `days_before` the effort's; served: days after it on which it was said."""
     times = {"predicted_10k_s": predicted_s, "p10_10k_s": predicted_s - 100, "p90_10k_s": predicted_s + 100}
-    outputs = {**times, "served_by": "model", "predicted_5k_s": None, "interval_factor_10k": 1.5}
+    outputs: dict[str, Any] = {**times, "served_by": "model", "predicted_5k_s": None, "interval_factor_10k": 1.5}
     evening = DAY - timedelta(days=days_before)
     on = midnight(evening + timedelta(days=served or 0))
     entry = {"athlete_id": athlete, "prediction_date": midnight(evening), "served_at": on, "model_version": "7"}
-    return {**entry, "served_on": on, "dagster_run_id": f"run {predicted_s}", "outputs": json.dumps(outputs)}
+    if as_text:  # as the log was before it had columns
+        outputs = {"outputs": json.dumps(outputs)}
+    unsaid = {"outputs": "{}", **dict.fromkeys(tables.LOGGED_OUTPUTS)}
+    return {**unsaid, **entry, **outputs, "served_on": on, "dagster_run_id": f"run {predicted_s}"}
 
 
 def effort(number: int = 1, athlete: str = "ann", distance: str = "10k", seconds: float = 2500.0) -> dict[str, Any]:
@@ -52,10 +58,12 @@ def found(
     return sorted(made.toArrow().to_pylist(), key=lambda row: row["activity_id"])
 
 
-def test_an_effort_meets_the_newest_prediction_before_it(spark: SparkSession) -> None:
+@pytest.mark.parametrize("as_text", [False, True], ids=["columns", "text"])
+def test_an_effort_meets_the_newest_prediction_before_it(spark: SparkSession, as_text: bool) -> None:
     efforts = [effort(1), effort(2, distance="5k"), effort(3, athlete="bob")]
     # 9 days before; 2 days before; of the day itself, which already knows the effort; and too long ago for cleo's
-    log = [said(9, 2700.0), said(2, 2550.0), said(0, 2500.0), said(29, 2500.0, athlete="cleo")]
+    of = partial(said, as_text=as_text)
+    log = [of(9, 2700.0), of(2, 2550.0), of(0, 2500.0), of(29, 2500.0, athlete="cleo")]
     (outcome,) = found(spark, [*efforts, effort(4, athlete="cleo")], log)
     assert (outcome["athlete_id"], outcome["activity_id"], outcome["distance"]) == ("ann", 1, "10k")
     assert (outcome["prediction_age_days"], outcome["predicted_s"]) == (2, 2550.0)
@@ -63,6 +71,7 @@ def test_an_effort_meets_the_newest_prediction_before_it(spark: SparkSession) ->
     assert outcome["in_interval"] is True
     assert (outcome["model_version"], outcome["tier"], outcome["interval_factor"]) == ("7", 2, 1.5)
     assert (outcome["is_backfilled"], outcome["known_on"].date()) == (False, TODAY)
+    assert (outcome["p10_s"], outcome["p90_s"], outcome["served_by"]) == (2450.0, 2650.0, "model")
 
 
 def test_what_was_said_first_counts_after_the_evening_was_scored_again(spark: SparkSession) -> None:
