@@ -8,7 +8,7 @@ but its SQLite storage stores a batch event by event.
 Events that differ in their partition and time alone are serialised once, with theirs put in: 3.9 to 2.9 CPU s of three
 assets over 1,100 days (benchmarks/event_log.py).
 
-This leans on internals of Dagster (`_connect`, `_event_to_row`, `_store_asset_event_tags`,
+This leans on internals of Dagster (`_connect`, `_event_to_row`, `_tags_for_asset_event`,
 `_get_asset_entry_values`), which the package pins to one exact version; `test_event_log.py` compares every reader's
 answer with the stock storage's. The files are the stock ones: either class can open what the other wrote.
 """
@@ -22,17 +22,24 @@ import time
 import weakref
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import lru_cache
 from itertools import groupby, takewhile
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 import sqlalchemy
+from dagster import AssetKey
 from dagster._core.definitions.asset_checks.asset_check_evaluation import AssetCheckEvaluationPlanned
 from dagster._core.events import AssetMaterializationPlannedData, DagsterEventType, StepMaterializationData
 from dagster._core.events.log import EventLogEntry
 from dagster._core.storage.asset_check_execution_record import AssetCheckExecutionRecordStatus
-from dagster._core.storage.event_log.schema import AssetCheckExecutionsTable, AssetKeyTable, SqlEventLogStorageTable
+from dagster._core.storage.event_log.schema import (
+    AssetCheckExecutionsTable,
+    AssetEventTagsTable,
+    AssetKeyTable,
+    SqlEventLogStorageTable,
+)
 from dagster._core.storage.event_log.sqlite.sqlite_event_log import INDEX_SHARD_NAME, SqliteEventLogStorage
 from dagster._serdes import ConfigurableClassData, serialize_value
 from sqlalchemy.engine import Connection, Engine
@@ -180,7 +187,7 @@ class BatchingSqliteEventLogStorage(SqliteEventLogStorage):
                 in_index = list(zip(events, _inserted(connection, rows), strict=True))
                 of_assets = [(event, number) for event, number in in_index if not _is_planned_check(event)]
                 if of_assets:  # a run of checks alone plans nothing else
-                    self._store_asset_event_tags(connection, *map(list, zip(*of_assets, strict=True)))
+                    self._store_tags(connection, of_assets)
                     self._store_asset_keys(connection, of_assets)
                 self._store_planned_checks(connection, [item for item in in_index if _is_planned_check(item[0])])
         except Exception:
@@ -201,7 +208,7 @@ class BatchingSqliteEventLogStorage(SqliteEventLogStorage):
                 continue
             if unplaced != of_last:
                 of_last, row = unplaced, self._event_to_row(unplaced[0])
-            partition = event.get_dagster_event().partition
+            partition = _partition(event)
             text = row["event"].replace(_PARTITION_TEXT, json.dumps(partition))
             yield {
                 **row,
@@ -232,6 +239,31 @@ class BatchingSqliteEventLogStorage(SqliteEventLogStorage):
             )
         if rows:
             connection.execute(AssetCheckExecutionsTable.insert(), rows)
+
+    def _store_tags(self, connection: Connection, events: Sequence[tuple[EventLogEntry, int]]) -> None:
+        """What `_store_asset_event_tags` stores; tags that are those of the event before are looked through once."""
+        rows: list[dict[str, Any]] = []
+        of_last: Mapping[str, str] | None = None
+        indexed: Mapping[str, str] = {}
+        for event, event_id in events:
+            data = event.get_dagster_event().event_specific_data
+            if isinstance(data, AssetMaterializationPlannedData):
+                continue
+            tags = data.materialization.tags if isinstance(data, StepMaterializationData) else None
+            if tags is None or tags != of_last:
+                of_last, indexed = tags, self._tags_for_asset_event(event)
+            rows += [
+                {
+                    "event_id": event_id,
+                    "asset_key": _asset_key(event),
+                    "key": key,
+                    "value": value,
+                    "event_timestamp": self._event_insert_timestamp(event),
+                }
+                for key, value in indexed.items()
+            ]
+        if rows and self.has_table(AssetEventTagsTable.name):
+            connection.execute(AssetEventTagsTable.insert(), rows)
 
     def _store_asset_keys(self, connection: Connection, events: Sequence[tuple[EventLogEntry, int]]) -> None:
         """One upsert an asset with what its events would have left behind one by one: each column's last value."""
@@ -271,7 +303,7 @@ def _unplaced(event: EventLogEntry) -> tuple[EventLogEntry, list[int]] | None:
     """
     dagster_event = event.get_dagster_event()
     data, metadata = dagster_event.event_specific_data, list[int]()
-    if not dagster_event.partition:
+    if not _partition(event):
         return None
     if isinstance(data, AssetMaterializationPlannedData):
         data = data._replace(partition=_PARTITION)
@@ -287,7 +319,7 @@ def _unplaced(event: EventLogEntry) -> tuple[EventLogEntry, list[int]] | None:
 def _is_batched(event: EventLogEntry) -> bool:
     if event.dagster_event is None or event.dagster_event_type not in BATCHED_EVENTS:
         return False
-    return _is_planned_check(event) or event.dagster_event.asset_key is not None
+    return _is_planned_check(event) or _of_asset(event) is not None
 
 
 def _is_planned_check(event: EventLogEntry) -> bool:
@@ -295,9 +327,30 @@ def _is_planned_check(event: EventLogEntry) -> bool:
 
 
 def _asset_key(event: EventLogEntry) -> str:
-    key = event.get_dagster_event().asset_key
+    key = _of_asset(event)
     assert key is not None  # _is_batched
-    return key.to_string()
+    return _as_string(key)
+
+
+_as_string = lru_cache(maxsize=256)(AssetKey.to_string)
+
+
+def _of_asset(event: EventLogEntry) -> AssetKey | None:
+    """`dagster_event.asset_key`, which asks for the event's type nine times."""
+    dagster_event = event.get_dagster_event()
+    data = dagster_event.event_specific_data
+    if isinstance(data, StepMaterializationData):
+        return data.materialization.asset_key
+    return data.asset_key if isinstance(data, AssetMaterializationPlannedData) else dagster_event.asset_key
+
+
+def _partition(event: EventLogEntry) -> str | None:
+    """`dagster_event.partition`, by the same short way."""
+    dagster_event = event.get_dagster_event()
+    data = dagster_event.event_specific_data
+    if isinstance(data, StepMaterializationData):
+        return data.materialization.partition
+    return data.partition if isinstance(data, AssetMaterializationPlannedData) else dagster_event.partition
 
 
 def _inserted(connection: Connection, rows: list[dict[str, Any]]) -> range:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator
+from contextlib import nullcontext
 from typing import Any
 
 import dagster as dg
@@ -11,6 +12,7 @@ import dagster as dg
 from athlete_assets.models.registry import quietly
 from athlete_assets.settings import Settings
 from athlete_assets.store import new_databases
+from athlete_assets.store.session import without_ipython
 
 
 def mlflow_resource(settings: Settings) -> dg.ResourceDefinition:
@@ -22,6 +24,10 @@ def mlflow_resource(settings: Settings) -> dg.ResourceDefinition:
 
     @dg.resource(description="MLflow tracking (dagster-mlflow)")
     def mlflow(context: dg.InitResourceContext) -> Iterator[Any]:
+        with without_ipython() if settings.deployment == "local" else nullcontext():
+            yield from tracked(context)
+
+    def tracked(context: dg.InitResourceContext) -> Iterator[Any]:
         import mlflow
 
         with warnings.catch_warnings():

@@ -18,6 +18,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, cast
@@ -176,23 +177,28 @@ def _listening(port: int) -> bool:
         return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
-def _import_client() -> None:
-    """Imports pyspark's client without IPython, which it asks for the width of a bar that is never shown here: half a
-    second of imports, found wherever Databricks' packages are."""
-    name = "IPython.utils.terminal"
-    if name in sys.modules:
+@contextlib.contextmanager
+def without_ipython() -> Iterator[None]:
+    """Within it IPython cannot be imported, unless it is already.
+
+    pyspark asks it for the width of a terminal and MLflow whether a notebook runs, and both take an ImportError for no:
+    rightly so in a process that never loaded it. It comes with Databricks' packages, and costs half a second.
+    """
+    if "IPython" in sys.modules:
+        yield
         return
-    sys.modules[name] = None  # type: ignore[assignment]  # an ImportError, which pyspark provides for
+    sys.modules["IPython"] = None  # type: ignore[assignment]
     try:
-        import pyspark.sql.connect.shell.progress  # noqa: F401
+        yield
     finally:
-        sys.modules.pop(name, None)
+        if sys.modules.get("IPython") is None:
+            sys.modules.pop("IPython", None)
 
 
 def _connect(port: int) -> SparkSession:
-    _import_client()
-    from pyspark.sql.connect.client import DefaultChannelBuilder
-    from pyspark.sql.connect.session import SparkSession as ConnectSession
+    with without_ipython():
+        from pyspark.sql.connect.client import DefaultChannelBuilder
+        from pyspark.sql.connect.session import SparkSession as ConnectSession
 
     os.environ["SPARK_CONNECT_MODE_ENABLED"] = "1"  # what SparkSession.builder.remote does, which takes no channel
     # Sail sends its results through gzip to a client that accepts it, even on loopback: 7 times the CPU seconds and

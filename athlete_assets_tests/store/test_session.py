@@ -5,12 +5,15 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pyarrow as pa
 import pytest
+from mlflow.utils.databricks_utils import is_running_in_ipython_environment
 from pyspark.sql import SparkSession
 
+from athlete_assets.store.session import without_ipython
 from athlete_assets_tests.processes import descendants, wait_gone
 
 
@@ -25,6 +28,24 @@ def test_results_come_without_compression(sail: SparkSession) -> None:
     before = received_on_loopback()
     assert rows.toArrow().nbytes >= 48_000_000
     assert received_on_loopback() - before >= 48_000_000
+
+
+def test_ipython_is_not_loaded_for_a_question_that_has_no_other_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [name for name in sys.modules if name.split(".")[0] == "IPython"]:
+        monkeypatch.delitem(sys.modules, name)
+    with without_ipython():
+        with pytest.raises(ImportError):
+            import IPython
+        with pytest.raises(ImportError):
+            from IPython.utils.terminal import get_terminal_size  # noqa: F401
+        assert not is_running_in_ipython_environment()
+    assert "IPython" not in sys.modules
+    loaded = ModuleType("IPython")
+    monkeypatch.setitem(sys.modules, "IPython", loaded)
+    with without_ipython():
+        import IPython
+    assert IPython is loaded
+    assert sys.modules["IPython"] is loaded
 
 
 def received_on_loopback() -> int:
