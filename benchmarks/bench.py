@@ -53,6 +53,11 @@ SCRIPTS = {
         "--labels 3000 --rows 100000",
         "--rows 1000000",
     ),
+    "training_join": Script(
+        "what does looking up the features of labels cost, beside polars' join_asof?",
+        "--athletes 685 --labels 10000",
+        "--athletes 36412 --days 728 --labels 500000",
+    ),
     "whole_run": Script(
         "what do `make run` and loading the code cost?", "--athletes 5 --years 1 --runs 1", "--athletes 30 --years 3"
     ),

@@ -12,6 +12,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from athlete_assets import tables
 from athlete_assets.errors import ContractError
@@ -42,6 +43,9 @@ if TYPE_CHECKING:
     from pyspark.sql.types import StructType
 
 TAG_PROPERTY = "feature_store.tag."
+MOST_MISSING = 100_000
+"""Moments without a row of their own that are held in memory, some MB; more are asked of the engine in one plan."""
+FIRST, LAST = "__first", "__last"
 NO_RESULT_TYPE = "NO_RESULT_TYPE"
 """The real client's default of the model parameter `result_type`."""
 
@@ -217,8 +221,8 @@ class EmbeddedFeatureStore(FeatureStore):
         """`features_as_of`, reading of the product's tables what the moments ask for.
 
         Their rows lie at exactly the evening that is asked for, nearly all: these are looked up first, in the months of
-        the moments alone. Only where one is left is what lies before read, too: the whole of it, but for a lookback
-        window, since a row of years ago may be the newest.
+        the moments alone. Only where one is left is what lies before read, too: the keys of all of it, but for a
+        lookback window, since a row of years ago may be the newest.
         """
         from pyspark.sql import functions as F
 
@@ -235,10 +239,45 @@ class EmbeddedFeatureStore(FeatureStore):
         found = features_at(df, so_far.where(F.col("month") >= months[0]), **how)
         moments = df.select(*keys, at).dropna().distinct()
         missing = moments.join(found.select(*keys, at), on=[*keys, at], how="left_anti")
-        if not missing.limit(1).count():
+        few = missing.limit(MOST_MISSING + 1).toArrow()
+        if not few.num_rows:
             return found
         before = so_far if lookback_s is None else so_far.where(F.col("month") >= months[2])
-        return found.unionByName(features_as_of(missing, before, **how, lookback_s=lookback_s))
+        if few.num_rows > MOST_MISSING:
+            return found.unionByName(features_as_of(missing, before, **how, lookback_s=lookback_s))
+        for earlier in self._known_before(few, before, how, lookback_s):
+            found = found.unionByName(earlier)
+        return found
+
+    def _known_before(
+        self, missing: pa.Table, rows: DataFrame, how: dict[str, Any], lookback_s: float | None
+    ) -> Iterator[DataFrame]:
+        """`features_as_of` for moments at which no row lies, in parts.
+
+        In a dense calendar they lie before its first row, of which nothing is known, or after its last, which is then
+        the newest: it is looked up in its own month. Only for a moment in a gap are the rows put in order.
+        """
+        from pyspark.sql import functions as F
+
+        keys, at, day = how["keys"], how["at"], how["timestamp_key"]
+        asked = self.store.spark.createDataFrame(missing)
+        known = rows.select(*(F.col(column).alias(key) for key, column in keys.items()), F.col(day).alias(LAST))
+        theirs = known.join(asked.select(*keys).distinct(), on=list(keys), how="left_semi")
+        spans = theirs.groupBy(*keys).agg(F.min(LAST).alias(FIRST), F.max(LAST).alias(LAST))
+        spanned = asked.join(spans, on=list(keys), how="inner").where(F.col(FIRST) <= F.col(at)).toArrow()
+        is_after = pc.greater_equal(spanned[at], spanned[LAST])
+        after, inside = spanned.filter(is_after), spanned.filter(pc.invert(is_after))
+        if lookback_s is not None:
+            age_us = pc.subtract(after[at].cast(pa.int64()), after[LAST].cast(pa.int64()))
+            after = after.filter(pc.less_equal(age_us, round(lookback_s * 1_000_000)))
+        if after.num_rows:
+            first, last = (f"{newest:%Y-%m}" for newest in pc.min_max(after[LAST]).as_py().values())
+            lasting = self.store.spark.createDataFrame(after.select([*keys, at, LAST]))
+            newest = features_at(lasting, rows.where(F.col("month").between(first, last)), **{**how, "at": LAST})
+            yield lasting.join(newest, on=[*keys, LAST], how="inner").drop(LAST)
+        if inside.num_rows:
+            gaps = self.store.spark.createDataFrame(inside.select([*keys, at]))
+            yield features_as_of(gaps, rows, **how, lookback_s=lookback_s)
 
     # ------------------------------------------------------------------------------------------------------ models
 

@@ -24,7 +24,7 @@ from athlete_assets import tables
 from athlete_assets.days import midnight
 from athlete_assets.errors import ContractError
 from athlete_assets.settings import Settings
-from athlete_assets.store import feature_store, unity_catalog
+from athlete_assets.store import embedded, feature_store, unity_catalog
 from athlete_assets.store.embedded import EmbeddedFeatureStore
 from athlete_assets.store.feature_store import FeatureStore, raw_model_folder
 from athlete_assets.store.local import LocalStore
@@ -268,17 +268,23 @@ def test_an_evening_is_looked_up_in_its_own_month(months: EmbeddedFeatureStore) 
         distances(months, ("a", may), ("old", may))
 
 
-def test_a_row_of_three_years_ago_is_still_the_newest(months: EmbeddedFeatureStore) -> None:
-    """Beside athletes with a row of the evening, of the day before, of none, and unknown ones."""
-    may, june = (
-        midnight(day) for day in (span("2024-05-31", "2024-05-31").first, span("2024-06-03", "2024-06-03").first)
+@pytest.mark.parametrize("most_missing", [embedded.MOST_MISSING, 1], ids=["few", "many"])
+def test_a_row_of_three_years_ago_is_still_the_newest(
+    months: EmbeddedFeatureStore, most_missing: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Beside athletes with a row of the evening, of the day before, of before a gap, of none, and unknown ones."""
+    monkeypatch.setattr(embedded, "MOST_MISSING", most_missing)
+    may, june, gap, before = (
+        midnight(span(day, day).first) for day in ("2024-05-31", "2024-06-03", "2024-05-10", "2021-03-29")
     )
-    asked: list[tuple[str | None, datetime]] = [("a", may), ("a", june), ("old", may), ("eve", may), (None, may)]
-    assert distances(months, *asked) == [5.0, 5.0, 1.0, None, None]
+    asked: list[tuple[str | None, datetime]] = [("a", may), ("a", june), ("a", gap), ("a", before), ("old", may)]
+    asked += [("eve", may), (None, may)]
+    assert distances(months, *asked) == [5.0, 5.0, 3.0, None, 1.0, None, None]
     years = timedelta(days=4 * 365)
-    assert distances(months, *asked, lookback_window=years) == [5.0, 5.0, 1.0, None, None]
-    assert distances(months, *asked, lookback_window=timedelta(days=40)) == [5.0, 5.0, None, None, None]
-    assert distances(months, *asked, lookback_window=timedelta(days=2)) == [5.0, None, None, None, None]
+    assert distances(months, *asked, lookback_window=years) == [5.0, 5.0, 3.0, None, 1.0, None, None]
+    month = timedelta(days=40)
+    assert distances(months, *asked, lookback_window=month) == [5.0, 5.0, 3.0, None, None, None, None]
+    assert distances(months, *asked, lookback_window=timedelta(days=2)) == [5.0, *[None] * 6]
 
 
 def test_nobody_asked_is_nobody_found(months: EmbeddedFeatureStore) -> None:
