@@ -23,7 +23,6 @@ from athlete_assets.formulas.training_load import BANISTER_WEIGHTS, heart_rate_t
 from athlete_assets.settings import Settings
 from athlete_assets.silver.imports import read_runs
 from athlete_assets.silver.landing import land
-from athlete_assets.silver.quality import classified
 from athlete_assets.store.local import LocalStore
 
 LAST, RESTING_BPM, LEAST_RUNS = date(2027, 12, 31), 60.0, 50
@@ -56,10 +55,10 @@ def features(path: Path, settings: Settings) -> pd.DataFrame:
     """activity_features of the file, recordings included."""
     store = LocalStore(settings)
     land(store, read_runs(path, settings, say=print))
-    judged = classified(store.read(tables.STRAVA_ACTIVITIES), settings)
+    silver = store.read(tables.STRAVA_ACTIVITIES)
     needed = (store.read(table) for table in (tables.STRAVA_SUB_ACTIVITY, tables.STRAVA_ATHLETE))
     recorded = (store.read_if_there(table) for table in (tables.STRAVA_RECORDING, tables.STRAVA_BEST_EFFORT))
-    return activity_features(judged, *needed, Days(settings.start_date, LAST), settings, *recorded).toPandas()
+    return activity_features(silver, *needed, Days(settings.start_date, LAST), settings, *recorded).toPandas()
 
 
 def by_heart_rate(runs: pd.DataFrame) -> pd.Series:

@@ -71,7 +71,7 @@ def activity_asset(settings: Settings) -> dg.AssetsDefinition:
             verdicts = quality.verdicts(silver, window, settings)
             rejected.append(piece.replace(tables.REJECTS, quality.rejects(verdicts, window), window))
             features = activity.activity_features(
-                quality.verdicts(activity.of_the_active(silver, window), history, settings),
+                silver,
                 activity.of_activities(piece.read(tables.STRAVA_SUB_ACTIVITY), silver, window),
                 piece.read(tables.STRAVA_ATHLETE),
                 window,

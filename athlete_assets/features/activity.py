@@ -1,8 +1,8 @@
 """activity_features: one row an accepted activity, with its load, zones, and the thresholds that they rest on.
 
-What an activity's own columns say is a column expression. What needs an athlete's other rows (thresholds), or other
-tables (splits, recordings, best efforts, statements), is one NumPy pass over a hash bucket of athletes: joins of the
-tables would compute the verdicts again for each of them.
+One NumPy pass over a hash bucket of athletes: it judges their silver (silver.quality), since each row's thresholds rest
+on the accepted rows before it, and finds what other tables say of each (splits, recordings, best efforts, statements);
+joins of the tables would judge once more for each of them.
 """
 
 from __future__ import annotations
@@ -15,16 +15,16 @@ from operator import add
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from pyspark.sql import Column, DataFrame
+from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from athlete_assets import tables
-from athlete_assets.days import Days, midnight
+from athlete_assets.days import Days
 from athlete_assets.features import recordings as recorded
 from athlete_assets.features import splits as split
 from athlete_assets.features import thresholds
-from athlete_assets.features.cells import MICROSECONDS_A_DAY, first_epoch_day
-from athlete_assets.features.efforts import effort_time, has_clock, is_continuous
+from athlete_assets.features.cells import MICROSECONDS_A_DAY, first_epoch_day, months_of
+from athlete_assets.features.efforts import LONGEST_PAUSE_SHARE, effort_time, has_clock
 from athlete_assets.features.recordings import RECORDED_SECONDS, banister_weights, recording_totals
 from athlete_assets.features.splits import ZONE_SECONDS, Floats, Integers, Mask, is_null, split_totals
 from athlete_assets.formulas.training_load import (
@@ -44,11 +44,11 @@ from athlete_assets.formulas.training_load import (
     threshold_edges,
 )
 from athlete_assets.settings import Settings
-from athlete_assets.silver.quality import accepted
-from athlete_assets.store.arrow import arrow_schema
+from athlete_assets.silver.quality import Limits as QualityLimits
+from athlete_assets.silver.quality import judged, needed_to_judge
+from athlete_assets.store.arrow import arrow_schema, nullable
 from athlete_assets.store.by_athlete import apply_together
-from athlete_assets.store.columns import month_of
-from athlete_assets.tables import BOOLEAN, DOUBLE, RIDE_SPORTS, RUN_SPORTS
+from athlete_assets.tables import RIDE_SPORTS, RUN_SPORTS
 
 PACED_SPORTS = (*RUN_SPORTS, "Walk", "Hike")
 RACE = 1
@@ -82,7 +82,7 @@ def history_days(settings: Settings) -> int:
 
 
 def activity_features(
-    verdicts: DataFrame,
+    silver: DataFrame,
     splits: DataFrame,
     athletes: DataFrame,
     days: Days,
@@ -92,16 +92,15 @@ def activity_features(
 ) -> DataFrame:
     """ACTIVITY rows of the days.
 
-    verdicts: classified activities (silver.quality) from days.first less history_days on; splits, athletes, recordings
-    and (best) efforts: silver, whole or the part that matters (`of_activities`); None where there is no such table.
-    Thresholds are those known on the evening before: nothing of an activity's own day, or of a later one, enters them.
+    silver: strava_activities; splits, athletes, recordings and (best) efforts: silver, whole or the part that matters
+    (`of_activities`); None where there is no such table. Thresholds are those known on the evening before: nothing of
+    an activity's own day, or of a later one, enters them.
     """
     history = days.starting_earlier(history_days(settings))
-    rows = accepted(verdicts).where(
-        F.col("activity_date").between(F.lit(midnight(history.first)), F.lit(midnight(days.last)))
-    )
+    # nobody else gets a row; in a long range hardly anybody is left out, and to find who costs more
+    rows = needed_to_judge(of_the_active(silver, days) if 2 * len(days) < len(history) else silver, history, settings)
     inputs = {
-        "activities": (_measured(rows), {**tables.ACTIVITY.types(*_MEASURED), **_FOR_THE_KERNEL}),
+        "activities": (rows, tables.STRAVA_ACTIVITIES.types(*_JUDGED)),
         "splits": (splits, tables.STRAVA_SUB_ACTIVITY.types(*split.READ)),
         "athletes": (athletes, tables.STRAVA_ATHLETE.types(*STATED)),
     }
@@ -131,90 +130,73 @@ def _on(days: Days, silver: DataFrame) -> DataFrame:
 # ------------------------------------------------------------------------------------------------ single activities
 
 
-_MEASURED = (
-    "activity_id",
-    "event_timestamp",
-    "sport_type",
-    "is_race",
-    "is_continuous",
-    "distance_km",
-    "moving_time_min",
-    "elapsed_time_min",
-    "pace_min_km",
-    "elevation_gain_m",
-    "elevation_per_km",
-    "avg_hr",
-    "max_hr",
-    "source",
-    "activity_date",
-    "month",
-)
-_FOR_THE_KERNEL = {
-    **dict.fromkeys(("is_run", "is_ride", "has_clock"), BOOLEAN),
-    **dict.fromkeys(("distance", "effort_s", "flat_m", "power_w", "exertion", "own_load"), DOUBLE),
-}
+_JUDGED = tuple(name for name in tables.STRAVA_ACTIVITIES.column_names if name != "athlete_id")
 
 
-def _measured(activities: DataFrame) -> DataFrame:
+def _measured(activities: pa.Table) -> pa.Table:
     """What is measured of each accepted activity, in the contract's names and units, and what the kernel needs of it.
 
     effort_s: the time (s) with which a run counts as an effort (features.efforts), null where it is none. flat_m: the
     flat metres of equal effort that the source states; power_w (W), exertion (1 to 10) and own_load (points) as stated.
     """
-    duration, elapsed = F.coalesce(_positive("moving_time"), F.col("elapsed_time")), _elapsed_time()
-    is_run = F.coalesce(F.col("sport_type").isin(*RUN_SPORTS), F.lit(False))
-    pace = F.when(F.col("distance") > 0, duration / 60 / (F.col("distance") / 1000))
-    is_paced = F.col("sport_type").isin(*PACED_SPORTS) & (F.col("distance") > 0)
-    is_paced &= ~is_run | pace.between(*PLAUSIBLE_RUN_PACE_MIN_KM)
-    climb = F.when(F.col("total_elevation_gain") >= 0, F.col("total_elevation_gain"))
-    kilometres = F.col("distance") / 1000
-    # a DATE upstream arrives as its midnight and says nothing of the hour: then the athlete's own clock does
-    has_hour = F.col("start_date") != F.date_trunc("DAY", F.col("start_date"))
-    return activities.select(
-        "athlete_id",
-        F.col("id").alias("activity_id"),
-        F.when(has_hour, F.col("start_date"))
-        .otherwise(F.col("start_date_local").cast("timestamp"))
-        .alias("event_timestamp"),
-        "sport_type",
-        is_run.alias("is_run"),
-        F.coalesce(F.col("sport_type").isin(*RIDE_SPORTS), F.lit(False)).alias("is_ride"),
-        _is_race().alias("is_race"),
-        F.when(is_run, is_continuous(duration, elapsed, _is_race())).alias("is_continuous"),
-        kilometres.alias("distance_km"),
-        (duration / 60).alias("moving_time_min"),
-        (elapsed / 60).alias("elapsed_time_min"),
-        F.when(is_paced, pace).alias("pace_min_km"),
-        climb.alias("elevation_gain_m"),
-        F.when(F.col("distance") > 0, climb / kilometres).alias("elevation_per_km"),
-        F.col("average_heartrate").alias("avg_hr"),
-        F.col("max_heartrate").alias("max_hr"),
-        "source",
-        "activity_date",
-        month_of("activity_date"),
-        (_is_race() | has_clock(duration, elapsed)).alias("has_clock"),
-        "distance",
-        effort_time(duration, elapsed, _is_race()).alias("effort_s"),
-        F.col("grade_adjusted_distance").alias("flat_m"),
-        F.col("weighted_power_w").alias("power_w"),
-        F.col("perceived_exertion").alias("exertion"),
-        "own_load",
+    distance, moving, climb = (
+        _floats(activities, name) for name in ("distance", "moving_time", "total_elevation_gain")
     )
+    moving = np.where(moving > 0, moving, np.nan)
+    duration = np.where(np.isnan(moving), _floats(activities, "elapsed_time"), moving)
+    elapsed = _elapsed_time(moving, _floats(activities, "elapsed_time"))
+    is_run, is_ride, is_paced = (
+        pc.is_in(activities["sport_type"], pa.array(sports)).to_numpy(zero_copy_only=False)
+        for sports in (RUN_SPORTS, RIDE_SPORTS, PACED_SPORTS)
+    )
+    is_race = is_run & pc.fill_null(pc.equal(activities["workout_type"], RACE), False).to_numpy(zero_copy_only=False)
+    kilometres, has_distance = distance / 1000, distance > 0
+    pace = duration / 60 / np.where(has_distance, kilometres, np.nan)
+    slowest, fastest = max(PLAUSIBLE_RUN_PACE_MIN_KM), min(PLAUSIBLE_RUN_PACE_MIN_KM)
+    is_paced &= has_distance & (~is_run | ((pace >= fastest) & (pace <= slowest)))
+    climb = np.where(climb >= 0, climb, np.nan)
+    clock = has_clock(duration, elapsed)
+    day = activities["activity_date"].cast(pa.int64()).to_numpy() // MICROSECONDS_A_DAY
+    made = {
+        "activity_id": activities["id"],
+        "event_timestamp": _moment(activities),
+        "is_run": pa.array(is_run),
+        "is_ride": pa.array(is_ride),
+        "is_race": pa.array(is_race),
+        "is_continuous": nullable(
+            is_race | (elapsed <= duration * (1 + LONGEST_PAUSE_SHARE)), ~(is_run & (is_race | clock))
+        ),
+        "distance_km": nullable(kilometres),
+        "moving_time_min": nullable(duration / 60),
+        "elapsed_time_min": nullable(elapsed / 60),
+        "pace_min_km": nullable(np.where(is_paced, pace, np.nan)),
+        "elevation_gain_m": nullable(climb),
+        "elevation_per_km": nullable(climb / np.where(has_distance, kilometres, np.nan)),
+        "avg_hr": activities["average_heartrate"],
+        "max_hr": activities["max_heartrate"],
+        "month": months_of(day),
+        "has_clock": pa.array(is_race | clock),
+        "effort_s": nullable(effort_time(duration, elapsed, is_race)),
+        "flat_m": activities["grade_adjusted_distance"],
+        "power_w": activities["weighted_power_w"],
+        "exertion": activities["perceived_exertion"],
+    }
+    same = ("athlete_id", "sport_type", "source", "activity_date", "distance", "own_load")
+    return pa.table({**{name: activities[name] for name in same}, **made})
 
 
-def _positive(name: str) -> Column:
-    return F.when(F.col(name) > 0, F.col(name))
+def _moment(activities: pa.Table) -> pa.ChunkedArray:
+    """When each began; by the athlete's own clock where upstream gives a DATE, which says nothing of the hour."""
+    moment = pa.timestamp("us", "UTC")
+    start, own = activities["start_date"].cast(moment), activities["start_date_local"].cast(moment)
+    has_hour = pc.not_equal(pc.floor_temporal(start, unit="day"), start)
+    return pc.if_else(pc.fill_null(has_hour, False), start, own)
 
 
-def _elapsed_time() -> Column:
-    """Elapsed time (s) of a silver activity; null where it is missing or shorter than the moving time."""
-    elapsed, moving = _positive("elapsed_time"), _positive("moving_time")
-    return F.when(moving.isNull() | (elapsed >= moving - F.lit(ELAPSED_TOLERANCE_S)), elapsed)
-
-
-def _is_race() -> Column:
-    is_run = F.col("sport_type").isin(*RUN_SPORTS)
-    return F.coalesce(is_run & (F.col("workout_type") == RACE), F.lit(False))
+def _elapsed_time(moving: Floats, elapsed: Floats) -> Floats:
+    """Elapsed time (s) of silver activities; NaN where it is missing or shorter than the moving time."""
+    is_sane = (elapsed > 0) & (np.isnan(moving) | (elapsed >= moving - ELAPSED_TOLERANCE_S))
+    return np.where(is_sane, elapsed, np.nan)
 
 
 # ------------------------------------------------------------------------------------------------------ the kernel
@@ -243,9 +225,12 @@ PART = ("activity_id", "distance", "elapsed_time", "average_power_w")
 
 @dataclass(frozen=True)
 class Limits:
-    """The settings that a bucket needs, and the first day (since 1970) whose activities get rows."""
+    """The settings that a bucket needs, and the days (since 1970) whose activities get rows."""
 
+    rules: QualityLimits
     first_day: int
+    last_day: int
+    history_days: int
     threshold_days: int
     hr_max_days: int
     default_threshold_pace: float
@@ -258,7 +243,10 @@ class Limits:
     @classmethod
     def of(cls, settings: Settings, days: Days) -> Limits:
         return cls(
+            rules=QualityLimits.of(settings),
             first_day=first_epoch_day(days),
+            last_day=first_epoch_day(days) + len(days) - 1,
+            history_days=history_days(settings),
             threshold_days=settings.threshold_window_days,
             hr_max_days=settings.hr_max_window_days,
             default_threshold_pace=settings.default_threshold_pace_min_km,
@@ -272,15 +260,19 @@ class Limits:
 
 def activity_rows(inputs: Mapping[str, pa.Table], limits: Limits) -> pa.Table:
     """ACTIVITY rows of the days from limits.first_day on, of all inputs of some athletes, each in any order."""
-    history = inputs["activities"]
-    day = history["activity_date"].cast(pa.timestamp("us", "UTC")).cast(pa.int64()).to_numpy() // MICROSECONDS_A_DAY
+    judgement = judged(inputs["activities"], limits.rules)
+    day = _integers(judgement["activity_date"]) // MICROSECONDS_A_DAY
+    is_right = pc.equal(pc.list_value_length(judgement["reject_reasons"]), 0).to_numpy(zero_copy_only=False)
+    is_known = is_right & (day >= limits.first_day - limits.history_days) & (day <= limits.last_day)
+    chosen = np.flatnonzero(is_known & judgement["activity_date"].is_valid().to_numpy())
+    history, day = _measured(judgement.take(pa.array(chosen))), day[chosen]
     asked = np.flatnonzero(day >= limits.first_day)
     if not len(asked):
         return arrow_schema(tables.ACTIVITY).empty_table()
     find = _Finder(history)
     key = find.athlete * thresholds.ATHLETE_STEP + day
     observed = _observed_thresholds(history, key, key[asked], _parts(inputs.get("efforts"), find, history, key), limits)
-    rows = history.take(pa.array(asked))
+    rows = history.take(pa.array(asked)) if len(asked) < history.num_rows else history
     power = _observed_power(inputs.get("efforts"), find, history, key, key[asked], limits)
     known = _Thresholds.of(rows, observed, power, _stated(inputs["athletes"], find, limits, key[asked]), limits)
 
@@ -342,11 +334,12 @@ class _Finder:
 
 def _first_known(values: Mapping[str, Floats]) -> tuple[Floats, pa.Array]:
     """Of each row the first value that is known, and its name: NaN and null where none is."""
-    table = np.column_stack(list(values.values()))
-    is_known = ~np.isnan(table)
-    first = is_known.argmax(axis=1)
-    names = pa.array(list(values)).take(pa.array(first, mask=~is_known.any(axis=1)))
-    return table[np.arange(len(table)), first], names
+    found: Floats = np.array(np.nan)
+    place: Integers = np.array(0)
+    for number, value in reversed(list(enumerate(values.values()))):
+        is_known = ~np.isnan(value)
+        found, place = np.where(is_known, value, found), np.where(is_known, number, place)
+    return found, pa.array(list(values)).take(nullable(place, np.isnan(found)))
 
 
 def _floats(rows: pa.Table, name: str) -> Floats:
@@ -354,12 +347,13 @@ def _floats(rows: pa.Table, name: str) -> Floats:
     return rows[name].to_numpy()
 
 
+def _integers(column: pa.ChunkedArray) -> Integers:
+    """64-bit integers, of moments the microseconds since 1970; 0 where null."""
+    return pc.fill_null(column.cast(pa.int64()), 0).to_numpy()
+
+
 def _booleans(rows: pa.Table, name: str) -> Mask:
     return rows[name].to_numpy(zero_copy_only=False).astype(bool)
-
-
-def _column(values: Floats) -> pa.Array:
-    return pa.array(values, mask=np.isnan(values))
 
 
 # ------------------------------------------------------------------------------------------------------ thresholds
@@ -560,11 +554,11 @@ class _Thresholds:
 
     def columns(self) -> dict[str, pa.Array]:
         return {
-            "threshold_pace_min_km": _column(self.pace),
+            "threshold_pace_min_km": nullable(self.pace),
             "threshold_source": self.pace_source,
-            "hr_max_bpm": _column(self.hr_max),
+            "hr_max_bpm": nullable(self.hr_max),
             "hr_max_source": self.hr_max_source,
-            "ftp_w": _column(self.ftp),
+            "ftp_w": nullable(self.ftp),
             "ftp_source": self.ftp_source,
         }
 
@@ -588,7 +582,7 @@ def _zone_edges(stated: Mapping[str, Floats], hr_max: Floats, resting_hr: Floats
         place = ZONE_BASES.index(name)
         chosen = (stated["zone_method"] == place) & ~np.isnan(wanted[:, 0])
         edges[chosen], basis[chosen] = wanted[chosen], place
-    return edges, pa.array(ZONE_BASES).take(pa.array(basis, mask=np.isnan(edges[:, 0])))
+    return edges, pa.array(ZONE_BASES).take(nullable(basis, np.isnan(edges[:, 0])))
 
 
 # ------------------------------------------------------------------------------------------------- load and zones
@@ -647,13 +641,13 @@ def _load(rows: pa.Table, totals: Mapping[str, Floats], known: _Thresholds, limi
     is_plausible = load <= most
     beats = np.where(is_right & ~np.isnan(pace) & (heart_rate > 0), heart_rate, np.nan)
     return {
-        "pace_min_km": _column(np.where(is_right, pace, np.nan)),
-        "grade_adjusted_pace_min_km": _column(np.where(is_right, graded_pace, np.nan)),
-        "intensity_factor": _column(np.where(is_right, intensity, np.nan)),
-        "estimated_tss": _column(np.where(is_plausible, load, np.nan)),
+        "pace_min_km": nullable(np.where(is_right, pace, np.nan)),
+        "grade_adjusted_pace_min_km": nullable(np.where(is_right, graded_pace, np.nan)),
+        "intensity_factor": nullable(np.where(is_right, intensity, np.nan)),
+        "estimated_tss": nullable(np.where(is_plausible, load, np.nan)),
         "load_method": pc.if_else(pa.array(is_plausible), method, "none"),
-        "weighted_power_w": _column(power),
-        "efficiency_index": _column(metres_per_beat(distance_km * 1000, minutes, beats)),
+        "weighted_power_w": nullable(power),
+        "efficiency_index": nullable(metres_per_beat(distance_km * 1000, minutes, beats)),
     }
 
 
@@ -679,5 +673,5 @@ def _zones(rows: pa.Table, totals: Mapping[str, Floats], known: _Thresholds) -> 
                 "average": np.where(np.isnan(average), np.nan, average == zone),
             }
         )
-        made[f"hr_zone_{zone}_pct"] = _column(share)
+        made[f"hr_zone_{zone}_pct"] = nullable(share)
     return made

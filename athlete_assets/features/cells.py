@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from athlete_assets import tables
 from athlete_assets.days import Days, midnight
+from athlete_assets.store.arrow import nullable
 from athlete_assets.tables import Table
 
 SECONDS_A_DAY = 86_400
@@ -20,6 +21,24 @@ MICROSECONDS_A_DAY = 86_400_000_000
 def first_epoch_day(days: Days) -> int:
     """Days from 1970-01-01 to the first of the days."""
     return int(midnight(days.first).timestamp()) // SECONDS_A_DAY
+
+
+def months_of(epoch_day: NDArray[np.int64]) -> pa.Array:
+    """The month (yyyy-MM) of each day, spelled once for each month."""
+    months = epoch_day.astype("datetime64[D]").astype("datetime64[M]").astype(np.int64)  # since 1970-01
+    first = int(months.min()) if len(months) else 0
+    last = int(months.max()) if len(months) else 0
+    names = np.arange(first, last + 1).astype("datetime64[M]").astype(str)
+    return pa.array(names, pa.string()).take(pa.array(months - first))
+
+
+def athletes_of(inputs: Mapping[str, pa.Table]) -> tuple[pa.Array, dict[str, NDArray[np.intp]]]:
+    """The athletes of a bucket's inputs, and the position among them of each row's, by input."""
+    chunks = [chunk for rows in inputs.values() for chunk in rows["athlete_id"].chunks]
+    coded = pa.chunked_array(chunks, pa.string()).combine_chunks().dictionary_encode()
+    of_rows = coded.indices.to_numpy().astype(np.intp)
+    ends = np.cumsum([rows.num_rows for rows in inputs.values()])[:-1]
+    return coded.dictionary, dict(zip(inputs, np.split(of_rows, ends), strict=True))
 
 
 def rows_of_cells(
@@ -36,24 +55,24 @@ def rows_of_cells(
     positions in the array that stands there. athlete_id, the day column and month follow from the cells.
     """
     athlete, day = np.nonzero(is_row.T)
+    cell = day * len(athletes) + athlete
     epoch_day = first + day
-    month, month_index = np.unique(epoch_day.astype("datetime64[D]").astype("datetime64[M]"), return_inverse=True)
     made: dict[str, pa.Array] = {
         "athlete_id": athletes.take(pa.array(athlete)).cast(pa.string()),
         str(table.day_column): pa.array(epoch_day * MICROSECONDS_A_DAY).cast(pa.timestamp("us", "UTC")),
-        "month": pa.array(month.astype(str), pa.string()).take(pa.array(month_index)),
+        "month": months_of(epoch_day),
     }
     for column in table.columns:
         if column.name not in made:
-            value = columns[column.name][day, athlete]
+            value = columns[column.name].ravel().take(cell)
             missing = np.isnan(value)
             if choices and column.name in choices:
                 position = np.where(missing, 0, value).astype(np.int64)
-                made[column.name] = choices[column.name].take(pa.array(position, mask=missing))
+                made[column.name] = choices[column.name].take(nullable(position, missing))
             elif column.type == tables.BIGINT:
-                made[column.name] = pa.array(np.where(missing, 0, value).astype(np.int64), mask=missing)
+                made[column.name] = nullable(np.where(missing, 0, value).astype(np.int64), missing)
             elif column.type == tables.BOOLEAN:
-                made[column.name] = pa.array(value != 0, mask=missing)
+                made[column.name] = nullable(value != 0, missing)
             else:
-                made[column.name] = pa.array(value, mask=missing)
+                made[column.name] = nullable(value, missing)
     return pa.table({name: made[name] for name in table.column_names})

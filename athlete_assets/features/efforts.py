@@ -9,6 +9,10 @@ CLOCKLESS_LEAD times the athlete's usual speed.
 
 from __future__ import annotations
 
+from typing import Any, TypeVar, cast
+
+import numpy as np
+from numpy.typing import NDArray
 from pyspark.sql import Column
 from pyspark.sql import functions as F
 
@@ -18,21 +22,25 @@ CLOCKLESS_LEAD = 1.4
 repetitions with rests come out at 1.5 and more."""
 
 
-def effort_time(moving: Column, elapsed: Column, is_race: Column) -> Column:
+Values = TypeVar("Values", Column, NDArray[Any])
+"""Each rule is written once, for a table's columns and for a kernel's arrays, in which NaN is null."""
+
+
+def effort_time(moving: Values, elapsed: Values, is_race: Values) -> Values:
     """The time with which a run counts as an effort, in the unit of the others; null where it is none.
 
     moving: known; elapsed: null where unknown; is_race: never null.
     """
-    return F.when(is_race & (elapsed >= moving), elapsed).when(
-        is_race | elapsed.isNull() | (elapsed <= moving * (1 + LONGEST_PAUSE_SHARE)), moving
-    )
+    is_steady = is_race | _is_unknown(elapsed) | (elapsed <= moving * (1 + LONGEST_PAUSE_SHARE))
+    if isinstance(moving, Column):
+        return F.when(is_race & (elapsed >= moving), elapsed).when(is_steady, moving)
+    return np.where(is_race & (elapsed >= moving), elapsed, np.where(is_steady, moving, np.nan))
 
 
-def is_continuous(moving: Column, elapsed: Column, is_race: Column) -> Column:
-    """Whether a run was continuous; null where its clock is unknown. A race is one by definition."""
-    return F.when(is_race, F.lit(True)).when(has_clock(moving, elapsed), elapsed <= moving * (1 + LONGEST_PAUSE_SHARE))
-
-
-def has_clock(moving: Column, elapsed: Column) -> Column:
+def has_clock(moving: Values, elapsed: Values) -> Values:
     """Whether elapsed time says anything that moving time does not."""
-    return elapsed.isNotNull() & (elapsed != moving)
+    return cast("Values", ~_is_unknown(elapsed) & (elapsed != moving))
+
+
+def _is_unknown(values: Values) -> Values:
+    return values.isNull() if isinstance(values, Column) else np.isnan(values)

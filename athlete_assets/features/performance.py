@@ -8,7 +8,9 @@ range it is computed.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -19,11 +21,11 @@ from pyspark.sql import functions as F
 
 from athlete_assets import tables
 from athlete_assets.days import Days
-from athlete_assets.features.cells import first_epoch_day, rows_of_cells
+from athlete_assets.features.cells import athletes_of, first_epoch_day, rows_of_cells
 from athlete_assets.features.efforts import CLOCKLESS_LEAD, effort_time, has_clock
 from athlete_assets.formulas import sequences
 from athlete_assets.formulas.race_times import HIGHEST_VDOT, RECENT_EFFORT_DAYS, RIEGEL_EXPONENT, vdot
-from athlete_assets.store.by_athlete import apply_by_athlete
+from athlete_assets.store.by_athlete import apply_together
 from athlete_assets.store.columns import known, within
 
 Floats = NDArray[np.float64]
@@ -54,10 +56,10 @@ HR_CENTRE_BPM, HR_SCALE_BPM = 145.0, 30.0
 HR_SLOPE_PRIOR, HR_SLOPE_PRIOR_WEIGHT = 0.12, 0.5
 """The line of log speed over heart rate is drawn towards a gain of 12 % for 30 bpm: real runs span few heart rates."""
 
-DAY, RUN, PART = 0, 1, 2
-"""Kinds of input row: an athlete's day that gets a row, a run, and the best of a part of a run. Parts count among the
-bests alone: what is typical, how often somebody runs and at what heart rate are said of whole runs."""
-INPUTS = ("metres", "seconds", "effort_seconds", "has_clock", "graded_seconds", "bpm")
+VALUES = ("metres", "seconds", "effort_seconds", "has_clock", "graded_seconds", "bpm")
+INPUTS = {"day": tables.INT, **dict.fromkeys(VALUES, tables.DOUBLE)}
+"""Of a run, and of the best of a part of a run. Parts count among the bests alone: what is typical, how often somebody
+runs and at what heart rate are said of whole runs."""
 
 
 def performance_features(
@@ -68,11 +70,8 @@ def performance_features(
     activities: ACTIVITY rows of the days and of LOOKBACK_DAYS before them; earlier and later ones are ignored.
     efforts: silver.strava_best_effort, whole or the part that matters; None where there is no such table.
     """
-    spine = daily.where(within(tables.DAILY, days)).select(
-        "athlete_id",
-        F.unix_date(F.col("activity_date").cast("date")).alias("day"),
-        F.lit(DAY).alias("kind"),
-        *(F.lit(None).cast("double").alias(name) for name in INPUTS),
+    calendar = daily.where(within(tables.DAILY, days)).select(
+        "athlete_id", F.unix_date(F.col("activity_date").cast("date")).alias("day")
     )
     metres = known("distance_km") * 1000
     moving, elapsed = known("moving_time_min"), known("elapsed_time_min")
@@ -84,7 +83,6 @@ def performance_features(
     ).select(
         "athlete_id",
         F.unix_date(F.col("activity_date").cast("date")).alias("day"),
-        F.lit(RUN).alias("kind"),
         metres.alias("metres"),
         (moving * 60).alias("seconds"),
         (effort_time(moving, elapsed, F.col("is_race")) * 60).alias("effort_seconds"),
@@ -92,14 +90,11 @@ def performance_features(
         (known("grade_adjusted_pace_min_km") * known("distance_km") * 60).alias("graded_seconds"),
         known("avg_hr").alias("bpm"),
     )
+    inputs = {"days": (calendar, {"day": tables.INT}), "runs": (runs, INPUTS)}
     if efforts is not None:
-        runs = runs.unionAll(_parts(efforts, activities, days))
-    first, length = first_epoch_day(days), len(days)
-
-    def states(bucket: pa.Table) -> pa.Table:
-        return bucket_states(bucket, first, length)
-
-    return apply_by_athlete(spine.unionAll(runs), states, tables.PERFORMANCE.ddl)
+        inputs["parts"] = (_parts(efforts, activities, days), INPUTS)
+    kernel = partial(bucket_states, first=first_epoch_day(days), length=len(days))
+    return apply_together(inputs, kernel, tables.PERFORMANCE.ddl)
 
 
 def _parts(efforts: DataFrame, activities: DataFrame, days: Days) -> DataFrame:
@@ -115,7 +110,6 @@ def _parts(efforts: DataFrame, activities: DataFrame, days: Days) -> DataFrame:
     return parts.join(runs, on=["athlete_id", "activity_id"], how="inner").select(
         "athlete_id",
         F.unix_date(F.col("activity_date").cast("date")).alias("day"),
-        F.lit(PART).alias("kind"),
         "metres",
         "seconds",
         F.col("seconds").alias("effort_seconds"),
@@ -125,16 +119,12 @@ def _parts(efforts: DataFrame, activities: DataFrame, days: Days) -> DataFrame:
     )
 
 
-def bucket_states(bucket: pa.Table, first: int, length: int) -> pa.Table:
-    """PERFORMANCE rows of `length` days from epoch day `first` for the athletes of a bucket of input rows."""
-    athletes = bucket.column("athlete_id").combine_chunks().dictionary_encode()
-    athlete = athletes.indices.to_numpy(zero_copy_only=False).astype(np.intp)
-    day = bucket.column("day").to_numpy().astype(np.int64) - first
-    kind = bucket.column("kind").to_numpy()
-    is_run = kind != DAY
-    is_row = np.zeros((length, len(athletes.dictionary)), dtype=bool)
-    is_row[day[~is_run], athlete[~is_run]] = True
-    runs = _Runs.of(bucket, athlete, day, kind, len(athletes.dictionary), length).without_vehicles()
+def bucket_states(inputs: Mapping[str, pa.Table], first: int, length: int) -> pa.Table:
+    """PERFORMANCE rows of `length` days from epoch day `first` for the athletes of a bucket, of its input rows."""
+    athletes, coded = athletes_of(inputs)
+    is_row = np.zeros((length, len(athletes)), dtype=bool)
+    is_row[inputs["days"]["day"].to_numpy() - first, coded["days"]] = True
+    runs = _Runs.of(inputs, coded, first, (LOOKBACK_DAYS + length, len(athletes))).without_vehicles()
     columns = {
         **_recent_effort(runs),
         **_levels(runs),
@@ -142,7 +132,7 @@ def bucket_states(bucket: pa.Table, first: int, length: int) -> pa.Table:
         **_volume(runs),
         **_heart_rate(runs),
     }
-    return rows_of_cells(tables.PERFORMANCE, columns, is_row, athletes.dictionary, first)
+    return rows_of_cells(tables.PERFORMANCE, columns, is_row, athletes, first)
 
 
 @dataclass(frozen=True)
@@ -168,21 +158,14 @@ class _Runs:
 
     @classmethod
     def of(
-        cls,
-        bucket: pa.Table,
-        athlete: NDArray[Any],
-        day: NDArray[Any],
-        kind: NDArray[Any],
-        athletes: int,
-        length: int,
+        cls, inputs: Mapping[str, pa.Table], coded: Mapping[str, NDArray[np.intp]], first: int, shape: tuple[int, int]
     ) -> _Runs:
-        is_run = kind != DAY
-        row = day[is_run] + LOOKBACK_DAYS
-        is_whole = kind[is_run] == RUN
-        athlete = athlete[is_run]
-        metres, moving, clock, has_clock, graded, bpm = (
-            bucket.column(name).to_numpy()[is_run].astype(np.float64) for name in INPUTS
-        )
+        kinds = [name for name in ("runs", "parts") if name in inputs]
+        athlete = np.concatenate([coded[name] for name in kinds])
+        is_whole = np.concatenate([np.full(len(coded[name]), name == "runs") for name in kinds])
+        rows = pa.concat_tables([inputs[name].select(list(INPUTS)) for name in kinds])
+        row = rows["day"].to_numpy().astype(np.int64) - first + LOOKBACK_DAYS
+        metres, moving, clock, has_clock, graded, bpm = (rows[name].to_numpy() for name in VALUES)
         order = np.lexsort((is_whole, has_clock, clock, bpm, metres, moving, athlete, row))
         row, athlete, metres, moving, clock, has_clock, graded, bpm, is_whole = (
             values[order] for values in (row, athlete, metres, moving, clock, has_clock, graded, bpm, is_whole)
@@ -205,8 +188,8 @@ class _Runs:
             is_plausible=is_plausible,
             is_continuous=is_continuous,
             has_clock=has_clock == 1,
-            shape=(LOOKBACK_DAYS + length, athletes),
-            length=length,
+            shape=shape,
+            length=shape[0] - LOOKBACK_DAYS,
         )
 
     def without_vehicles(self) -> _Runs:
@@ -247,8 +230,8 @@ class _Runs:
     def window(self, combine: Any, values: Floats, days: int, before: int = 0) -> Floats:
         """(length, athletes): the values combined over the last `days` days, ending `before` days before each day."""
         end = len(values) - before
-        combined: Floats = sequences.sliding(combine, values[:end], days)
-        return combined[-self.length :]
+        combined: Floats = sequences.sliding(combine, values[end - self.length - days + 1 : end], days)
+        return combined
 
     def best(self, best_of_day: Floats, days: int, before: int = 0) -> Floats:
         """Smallest value of the window; NaN without one."""

@@ -6,7 +6,9 @@ scattered into arrays (days, athletes), so their order does not matter, and the 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -17,12 +19,12 @@ from pyspark.sql import functions as F
 
 from athlete_assets import tables
 from athlete_assets.days import ONE_DAY, Days, midnight
-from athlete_assets.features.cells import first_epoch_day, rows_of_cells
+from athlete_assets.features.cells import athletes_of, first_epoch_day, rows_of_cells
 from athlete_assets.features.efforts import CLOCKLESS_LEAD, effort_time, has_clock
 from athlete_assets.formulas import sequences
 from athlete_assets.formulas.race_times import HIGHEST_VDOT, riegel, vdot
 from athlete_assets.settings import Settings
-from athlete_assets.store.by_athlete import apply_by_athlete
+from athlete_assets.store.by_athlete import apply_together
 from athlete_assets.store.columns import known, within
 
 Floats = NDArray[np.float64]
@@ -93,7 +95,7 @@ def rolling_features(
     evening_before = days.first - ONE_DAY
     recent = daily.where(within(tables.DAILY, days.starting_earlier(LOOKBACK_DAYS)))
     state = state.where(within(tables.ROLLING, Days(evening_before, evening_before)))
-    rows = _state_rows(state).unionAll(_daily_rows(recent)).unionAll(_run_rows(activities, days))
+    days_of_log = _daily_rows(recent)
     unseeded = (
         recent.where(F.col("activity_date") < F.lit(midnight(days.first)))
         .select("athlete_id")
@@ -103,48 +105,57 @@ def rolling_features(
     # Asked before the plan is made: the daily increment must not read all history to find that none is needed.
     if not unseeded.isEmpty():
         before = daily.where(F.col("activity_date") < F.lit(midnight(days.first - LOOKBACK_DAYS * ONE_DAY)))
-        rows = rows.unionAll(_daily_rows(before.join(unseeded, on="athlete_id", how="left_semi")))
+        days_of_log = days_of_log.unionAll(_daily_rows(before.join(unseeded, on="athlete_id", how="left_semi")))
+    inputs = {
+        "state": (_state_rows(state), _types(_STATE_COLUMNS)),
+        "days": (days_of_log, _types(_DAY_COLUMNS)),
+        "runs": (_run_rows(activities, days), _types(_RUN_COLUMNS)),
+    }
     if athletes is not None:
-        rows = rows.unionAll(_start_rows(athletes, days))
+        inputs["starts"] = (_start_rows(athletes, days), _types(_START_COLUMNS))
     limits = Limits(settings.expected_active_days_per_week, settings.acwr_risk, settings.monotony_risk)
-    first, length = first_epoch_day(days), len(days)
-
-    def states(bucket: pa.Table) -> pa.Table:
-        return bucket_states(bucket, first, length, limits)
-
-    return apply_by_athlete(rows, states, tables.ROLLING.ddl)
+    kernel = partial(bucket_states, first=first_epoch_day(days), length=len(days), limits=limits)
+    return apply_together(inputs, kernel, tables.ROLLING.ddl)
 
 
 # ------------------------------------------------------------------------------------------- rows for a bucket
 
-STATE, DAY, RUN, START = 0, 1, 2, 3
-"""Kinds of input row: the state of the evening before, a DAILY row, one run of an ACTIVITY row, and a statement of
-where an athlete starts."""
-
 _STATE_COLUMNS = ("ctl_42d", "atl_7d", "acute_load_7d", "chronic_load_28d")
-_DAY_COLUMNS = ("daily_tss", "activities", "untracked_activities", "distance_km", "runs")
-_RUN_COLUMNS = ("run_distance_km", "run_moving_time_min", "best_pace_min_km", "longest_run_km")
-_EFFORT_COLUMNS = ("effort_min", "has_clock")
+_DAY_COLUMNS = (
+    "daily_tss",
+    "activities",
+    "untracked_activities",
+    "distance_km",
+    "runs",
+    "run_distance_km",
+    "run_moving_time_min",
+    "best_pace_min_km",
+    "longest_run_km",
+)
+_RUN_COLUMNS = ("run_distance_km", "best_pace_min_km", "effort_min", "has_clock")
 _START_COLUMNS = ("starting_fitness", "starting_fatigue", "is_own")
-_INPUT_COLUMNS = (*_STATE_COLUMNS, *_DAY_COLUMNS, *_RUN_COLUMNS, *_EFFORT_COLUMNS, *_START_COLUMNS)
 
 
-def _input_rows(kind: int, rows: DataFrame, day: str, values: dict[str, Column]) -> DataFrame:
-    """The union's columns: athlete_id, epoch day, kind, and the values, null where the kind has none."""
+def _types(columns: tuple[str, ...]) -> dict[str, str]:
+    return {"day": tables.INT, **dict.fromkeys(columns, tables.DOUBLE)}
+
+
+def _input_rows(rows: DataFrame, day: str, values: Mapping[str, Column]) -> DataFrame:
+    """athlete_id, epoch day, and the values."""
     return rows.select(
         "athlete_id",
         F.unix_date(F.col(day).cast("date")).alias("day"),
-        F.lit(kind).alias("kind"),
-        *(values.get(name, F.lit(None)).cast("double").alias(name) for name in _INPUT_COLUMNS),
+        *(value.cast("double").alias(name) for name, value in values.items()),
     )
 
 
 def _state_rows(state: DataFrame) -> DataFrame:
-    return _input_rows(STATE, state, "as_of_date", {name: F.col(name) for name in _STATE_COLUMNS})
+    """The state of the evening before."""
+    return _input_rows(state, "as_of_date", {name: F.col(name) for name in _STATE_COLUMNS})
 
 
 def _daily_rows(daily: DataFrame) -> DataFrame:
-    return _input_rows(DAY, daily, "activity_date", {name: F.col(name) for name in (*_DAY_COLUMNS, *_RUN_COLUMNS)})
+    return _input_rows(daily, "activity_date", {name: F.col(name) for name in _DAY_COLUMNS})
 
 
 def _start_rows(athletes: DataFrame, days: Days) -> DataFrame:
@@ -156,7 +167,7 @@ def _start_rows(athletes: DataFrame, days: Days) -> DataFrame:
     )
     values = {name: F.col(name) for name in _START_COLUMNS if name != "is_own"}
     values["is_own"] = F.coalesce((F.col("source") == tables.OWN_WORD).cast("int"), F.lit(0))
-    return _input_rows(START, stated, "valid_from", values)
+    return _input_rows(stated, "valid_from", values)
 
 
 def _run_rows(activities: DataFrame, days: Days) -> DataFrame:
@@ -174,40 +185,40 @@ def _run_rows(activities: DataFrame, days: Days) -> DataFrame:
         "effort_min": effort_time(moving, elapsed, F.col("is_race")),
         "has_clock": F.col("is_race") | has_clock(moving, elapsed),
     }
-    return _input_rows(RUN, runs, "activity_date", values)
+    return _input_rows(runs, "activity_date", values)
 
 
 # --------------------------------------------------------------------------------------------------- one bucket
 
 
-def bucket_states(bucket: pa.Table, first: int, length: int, limits: Limits) -> pa.Table:
-    """ROLLING rows of `length` days from epoch day `first` for the athletes of a bucket of input rows."""
-    athletes = bucket.column("athlete_id").combine_chunks().dictionary_encode()
-    rows = _Rows(
-        athlete=athletes.indices.to_numpy(zero_copy_only=False).astype(np.intp),
-        athletes=len(athletes.dictionary),
-        day=bucket.column("day").to_numpy().astype(np.int64),
-        values={name: bucket.column(name).to_numpy() for name in _INPUT_COLUMNS},
+def bucket_states(inputs: Mapping[str, pa.Table], first: int, length: int, limits: Limits) -> pa.Table:
+    """ROLLING rows of `length` days from epoch day `first` for the athletes of a bucket, of its input rows."""
+    athletes, coded = athletes_of(inputs)
+    state, of_day, runs, stated = (
+        _Rows.of(inputs.get(name), coded.get(name), columns, len(athletes))
+        for name, columns in (
+            ("state", _STATE_COLUMNS),
+            ("days", _DAY_COLUMNS),
+            ("runs", _RUN_COLUMNS),
+            ("starts", _START_COLUMNS),
+        )
     )
-    kind = bucket.column("kind").to_numpy()
-    of_day = rows.where(kind == DAY)
-    state, runs, stated = rows.where(kind == STATE), rows.where(kind == RUN), rows.where(kind == START)
     base = first - LOOKBACK_DAYS
     recent, past = of_day.where(of_day.day >= base), of_day.where(of_day.day < base)
 
     def of_recent(name: str, nothing: float) -> Floats:
         return recent.scattered(name, base, LOOKBACK_DAYS + length, nothing)
 
-    known_days = rows.where((kind == STATE) | (kind == DAY))
-    began = np.full(rows.athletes, first + length)
-    np.minimum.at(began, known_days.athlete, known_days.day)
+    began = np.full(len(athletes), first + length)
+    for known_days in (state, of_day):
+        np.minimum.at(began, known_days.athlete, known_days.day)
     # Days of the calendar so far; exact where it matters, since LOOKBACK_DAYS reach further back than any limit on it.
     observed = (first + np.arange(length))[:, None] - began + 1
     load, activities = of_recent("daily_tss", 0.0), of_recent("activities", 0.0)
     columns: dict[str, Any] = {}
 
     def window(values: Floats, days: int, combine: Any = np.add) -> Floats:
-        return sequences.sliding(combine, values, days)[-length:]
+        return sequences.sliding(combine, values[-length - days + 1 :], days)
 
     starts = Starts.of(stated, began)
     averages = _weighted_averages(load, state, past, base, began, length, starts)
@@ -218,10 +229,13 @@ def bucket_states(bucket: pa.Table, first: int, length: int, limits: Limits) -> 
     acwr = columns["acwr"] = _workload_ratio(atl, ctl, observed)
     columns["acwr_7d_28d"] = _workload_ratio(averages.acute, averages.chronic, observed)
 
+    in_trend = slice(-length - TREND_DAYS + 1, None)
     on_calendar = (base + np.arange(LOOKBACK_DAYS + length))[:, None] >= began
     distance = of_recent("distance_km", 0.0)
     columns["distance_trend_30d"] = np.where(
-        observed >= TREND_POINTS, sequences.slope(on_calendar.astype(float), distance, TREND_DAYS)[-length:], np.nan
+        observed >= TREND_POINTS,
+        sequences.slope(on_calendar[in_trend].astype(float), distance[in_trend], TREND_DAYS),
+        np.nan,
     )
     columns["distance_trend_30d"] *= TREND_DAYS
     is_active = (activities > 0).astype(float)
@@ -246,7 +260,7 @@ def bucket_states(bucket: pa.Table, first: int, length: int, limits: Limits) -> 
     longest_7d = window(run_km, SPIKE_DAYS, np.maximum)
     columns["long_run_spike"] = _ratio(longest_7d, longest_before, (longest_7d > 0) & (longest_before > 0))
 
-    monotony = columns["training_monotony_7d"] = sequences.monotony(load, MONOTONY_DAYS)[-length:]
+    monotony = columns["training_monotony_7d"] = sequences.monotony(load[-length - MONOTONY_DAYS + 1 :], MONOTONY_DAYS)
     columns["training_strain_7d"] = window(load, MONOTONY_DAYS) * monotony
 
     columns["pace_trend_30d"] = _pace_trend(runs, first, length)
@@ -258,9 +272,7 @@ def bucket_states(bucket: pa.Table, first: int, length: int, limits: Limits) -> 
     unknown = np.isnan(acwr)
     columns["is_overtraining_risk"] = np.where(unknown, np.nan, over_acwr | over_monotony)
     columns["risk_reasons"] = np.where(unknown, np.nan, over_acwr + 2 * over_monotony)
-    return rows_of_cells(
-        tables.ROLLING, columns, ~np.isnan(is_row), athletes.dictionary, first, {"risk_reasons": reasons}
-    )
+    return rows_of_cells(tables.ROLLING, columns, ~np.isnan(is_row), athletes, first, {"risk_reasons": reasons})
 
 
 @dataclass(frozen=True)
@@ -271,6 +283,16 @@ class _Rows:
     athletes: int
     day: NDArray[np.int64]
     values: dict[str, Floats]
+
+    @classmethod
+    def of(
+        cls, rows: pa.Table | None, athlete: NDArray[np.intp] | None, columns: tuple[str, ...], athletes: int
+    ) -> _Rows:
+        """The rows of an input; none where there is no such input."""
+        if rows is None or athlete is None:
+            return cls(np.empty(0, np.intp), athletes, np.empty(0, np.int64), dict.fromkeys(columns, np.empty(0)))
+        values = {name: rows.column(name).to_numpy() for name in columns}
+        return cls(athlete, athletes, rows.column("day").to_numpy().astype(np.int64), values)
 
     def where(self, chosen: NDArray[Any]) -> _Rows:
         """The rows of a boolean mask, or of indices in their order."""

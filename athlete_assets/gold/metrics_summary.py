@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import date, timedelta
 
 import numpy as np
 import pyarrow as pa
@@ -11,10 +11,12 @@ from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
 from athlete_assets import tables
+from athlete_assets.days import Days
 from athlete_assets.features.efforts import effort_time
 from athlete_assets.formulas.age_grade import STANDARDS_S, age_grade
 from athlete_assets.formulas.race_times import HIGHEST_VDOT, vdot, vdot_time
 from athlete_assets.store.by_athlete import apply_by_athlete
+from athlete_assets.store.columns import within
 
 DISTANCE_TOLERANCE = 0.02
 """A run counts for a race distance when it is within this share of it; its time is scaled to the distance."""
@@ -36,7 +38,15 @@ def metrics_summary(
 
     athletes: silver.strava_athlete. efforts: silver.strava_best_effort; None where there is no such table.
     """
-    state = _newest(rolling, "as_of_date")
+    newest = rolling.groupBy("athlete_id").agg(F.max("as_of_date").alias("as_of_date"))
+    # Their days, before the plan is made: to sort whole histories for their last rows took two thirds of the summary
+    days = _span(newest)
+    a_year_ago = Days(days.first - timedelta(days=YEAR_DAYS), days.last - timedelta(days=YEAR_DAYS))
+    state = _newest(rolling.where(within(tables.ROLLING, days)), "as_of_date")
+    earlier, effort = (
+        rolling.where(within(tables.ROLLING, a_year_ago)),
+        performance.where(within(tables.PERFORMANCE, days)),
+    )
     summary = (
         state.select(
             "athlete_id",
@@ -45,8 +55,12 @@ def metrics_summary(
             "untracked_share_42d",
             *(F.when(_load_is_known(), F.col(source)).alias(name) for source, name in FORM.items()),
         )
-        .join(_a_year_ago(rolling), ["athlete_id", "as_of_date"], how="left")
-        .join(_recent_effort(performance), ["athlete_id", "as_of_date"], how="left")
+        .join(_a_year_ago(earlier), ["athlete_id", "as_of_date"], how="left")
+        .join(
+            _recent_effort(effort),
+            ["athlete_id", "as_of_date"],
+            how="left",
+        )
         .join(_volumes(daily, state), "athlete_id", how="left")
         .join(_week_streak(daily, state), "athlete_id", how="left")
         .join(_bests(activities, efforts), "athlete_id", how="left")
@@ -55,6 +69,14 @@ def metrics_summary(
     )
     days_since = (_day("as_of_date") - _day("last_activity_date")).cast("bigint")
     return apply_by_athlete(summary.withColumn("days_since_activity", days_since), _graded, tables.METRICS_SUMMARY.ddl)
+
+
+def _span(newest: DataFrame) -> Days:
+    """From the earliest to the latest of the athletes' newest days; one day without athletes."""
+    day = F.unix_date(F.to_date("as_of_date"))
+    row = newest.agg(F.min(day).alias("first"), F.max(day).alias("last")).collect()[0]
+    first, last = (date(1970, 1, 1) + timedelta(days=row[name] or 0) for name in ("first", "last"))
+    return Days(first, last)
 
 
 def _load_is_known() -> Column:

@@ -29,7 +29,7 @@ from athlete_assets.features.rolling import (
 )
 from athlete_assets.formulas import load_planning, sequences
 from athlete_assets.settings import Settings
-from athlete_assets.store.arrow import arrow_schema
+from athlete_assets.store.arrow import arrow_schema, nullable
 from athlete_assets.store.by_athlete import apply_together
 from athlete_assets.store.columns import within
 
@@ -320,24 +320,19 @@ def _room(tables_of: Mapping[str, pa.Table], limits: Limits) -> pa.Table:
     columns = {
         "athlete_id": bucket.athletes,
         "as_of_date": pa.array(np.full(len(today), bucket.today * MICROSECONDS_A_DAY)).cast(moment),
-        "load_today_tss": _nullable(np.nan_to_num(today)),
-        "room_by_ramp_tss": _nullable(by_ramp),
-        "room_by_acwr_tss": _nullable(by_ratio),
-        "room_by_hardest_day_tss": _nullable(by_hardest),
-        "room_today_tss": _nullable(room),
+        "load_today_tss": nullable(np.nan_to_num(today)),
+        "room_by_ramp_tss": nullable(by_ramp),
+        "room_by_acwr_tss": nullable(by_ratio),
+        "room_by_hardest_day_tss": nullable(by_hardest),
+        "room_today_tss": nullable(room),
         "room_limited_by": pa.array(limit, pa.string(), mask=~is_known),
         "room_unknown_reason": pa.array(why.tolist(), pa.string(), mask=is_known),
-        "load_per_min_tss": _nullable(bucket.rate),
-        "room_today_min": _nullable(room / bucket.rate),
-        "habit_load_tss": _nullable(np.where(enough, habit_load, np.nan)),
-        "race_date": pa.array((bucket.today + bucket.race) * MICROSECONDS_A_DAY, mask=bucket.race == 0).cast(moment),
-        "race_form_target_tsb": _nullable(np.where(bucket.race > 0, limits.race_form, np.nan)),
-        "race_form_at_rest_tsb": _nullable(np.where(races, at_rest, np.nan)),
-        "taper_load_tss": _nullable(np.where(races & (taper >= 0), taper, np.nan)),
+        "load_per_min_tss": nullable(bucket.rate),
+        "room_today_min": nullable(room / bucket.rate),
+        "habit_load_tss": nullable(np.where(enough, habit_load, np.nan)),
+        "race_date": nullable((bucket.today + bucket.race) * MICROSECONDS_A_DAY, bucket.race == 0).cast(moment),
+        "race_form_target_tsb": nullable(np.where(bucket.race > 0, limits.race_form, np.nan)),
+        "race_form_at_rest_tsb": nullable(np.where(races, at_rest, np.nan)),
+        "taper_load_tss": nullable(np.where(races & (taper >= 0), taper, np.nan)),
     }
     return pa.table({name: columns[name] for name in tables.LOAD_ROOM.column_names})
-
-
-def _nullable(values: Floats) -> pa.Array:
-    """The values, null where NaN."""
-    return pa.array(values, pa.float64(), from_pandas=True)

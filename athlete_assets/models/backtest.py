@@ -19,7 +19,7 @@ from athlete_assets.errors import InputError
 from athlete_assets.features import activity, daily, performance, rolling
 from athlete_assets.models import labels, overtraining_detector, population, training_set
 from athlete_assets.settings import Settings
-from athlete_assets.silver import imports, landing, quality, simulator
+from athlete_assets.silver import imports, landing, simulator
 from athlete_assets.silver.imports import ImportedRuns
 from athlete_assets.silver.rights import refuse_api_data
 from athlete_assets.silver.simulator import SilverBatch
@@ -161,14 +161,12 @@ def calendar(days: pa.ChunkedArray) -> Days:
 def build_features(store: LocalStore, days: Days, say: Callable[[str], None] = lambda line: None) -> None:
     """Silver to features and labels over the days, in pieces that fit into memory, without an orchestrator."""
     settings = store.settings
-    history = days.starting_earlier(activity.history_days(settings))
     for piece in pieces(store, days):
         say(f"Building features of {piece.athletes or EVERYONE} ...")
         silver, stated = piece.read(tables.STRAVA_ACTIVITIES), piece.read(tables.STRAVA_ATHLETE)
         recordings, efforts = (piece.read_if_there(table) for table in tables.OPTIONAL)
-        verdicts = quality.verdicts(silver, history, settings)
         splits = activity.of_activities(piece.read(tables.STRAVA_SUB_ACTIVITY), silver, days)
-        rows = activity.activity_features(verdicts, splits, stated, days, settings, recordings, efforts)
+        rows = activity.activity_features(silver, splits, stated, days, settings, recordings, efforts)
         piece.replace(tables.ACTIVITY, rows, days)
         activities = piece.read(tables.ACTIVITY)
         piece.replace(tables.DAILY, daily.daily_features(activities, days), days)

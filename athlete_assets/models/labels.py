@@ -21,6 +21,7 @@ from pyspark.sql import functions as F
 from athlete_assets import tables
 from athlete_assets.features.efforts import effort_time
 from athlete_assets.formulas.race_times import HIGHEST_VDOT, riegel, vdot
+from athlete_assets.store.arrow import nullable
 from athlete_assets.store.by_athlete import apply_by_athlete
 from athlete_assets.store.columns import known
 
@@ -157,7 +158,7 @@ def _efforts_table(runs: pd.DataFrame) -> pa.Table:
         "effort": pa.array(runs["effort"], pa.string()),
         "tier": pa.array(runs["effort"].map(TIERS).astype("int32"), pa.int32()),
         "weight": pa.array(runs["effort"].map(WEIGHTS).astype("float64"), pa.float64()),
-        "avg_hr": pa.array(bpm, mask=np.isnan(bpm)),
+        "avg_hr": nullable(bpm),
         "left_out": pa.array(runs["left_out"], pa.string()),
         "month": _months(day),
     }

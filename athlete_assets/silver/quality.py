@@ -47,6 +47,7 @@ from athlete_assets.days import Days, midnight
 from athlete_assets.settings import Settings
 from athlete_assets.silver.plausible import RESULTS
 from athlete_assets.silver.sports import ANY_SPORT, family, strava_sport
+from athlete_assets.store.arrow import nullable
 from athlete_assets.store.by_athlete import apply_by_athlete
 
 CONTEXT_DAYS = 2
@@ -148,18 +149,23 @@ def in_window(activities: DataFrame, days: Days, settings: Settings) -> DataFram
 
 
 def verdicts(activities: DataFrame, days: Days, settings: Settings) -> DataFrame:
-    """`classified` for `in_window`, row for row, given all of silver: the verdicts that the whole would get.
+    """`classified` for `in_window`, row for row, given all of silver: the verdicts that the whole would get."""
+    day = F.col("activity_date")
+    asked = day.isNull() | day.between(F.lit(midnight(days.first)), F.lit(midnight(days.last)))
+    return classified(needed_to_judge(activities, days, settings), settings).where(asked)
 
-    Read for them are also the rows of CONTEXT_DAYS before the days, and all earlier rows that hold one of the keys.
+
+def needed_to_judge(activities: DataFrame, days: Days, settings: Settings) -> DataFrame:
+    """The silver rows on which the verdicts on the days rest, and those outside the calendar.
+
+    They are the rows of the days, of CONTEXT_DAYS before them, and all earlier rows that hold one of the keys.
     """
     context = in_window(activities, days.starting_earlier(CONTEXT_DAYS), settings)
     before = activities.where(~_outside(settings) & (_local_day() < F.lit(days.first - timedelta(days=CONTEXT_DAYS))))
     if days.first - timedelta(days=CONTEXT_DAYS) > settings.start_date:
         same_key = before.join(context.select("athlete_id", "id").distinct(), on=["athlete_id", "id"], how="left_semi")
         context = context.unionByName(same_key)
-    day = F.col("activity_date")
-    asked = day.isNull() | day.between(F.lit(midnight(days.first)), F.lit(midnight(days.last)))
-    return classified(context, settings).where(asked)
+    return context
 
 
 def _local_day() -> Column:
@@ -211,7 +217,7 @@ def judged(rows: pa.Table, limits: Limits) -> pa.Table:
     again = np.zeros(rows.num_rows, dtype=bool)
     again[duplicates(rows, good, limits)] = True
     calendar = activities.has_date & (activities.day >= limits.first_day) & (activities.day <= limits.last_day)
-    dates = pa.array(activities.day * DAY_US, mask=~calendar).cast(pa.timestamp("us", "UTC"))
+    dates = nullable(activities.day * DAY_US, ~calendar).cast(pa.timestamp("us", "UTC"))
     return rows.append_column("activity_date", dates).append_column(
         "reject_reasons", _names(np.column_stack([broken, again]))
     )
@@ -238,7 +244,7 @@ def _cleaned(rows: pa.Table, limits: Limits) -> pa.Table:
 
 def _with_numbers(rows: pa.Table, name: str, values: Floats) -> pa.Table:
     """The table with the column's values; NaN as null."""
-    return rows.set_column(rows.column_names.index(name), name, pa.array(values, mask=np.isnan(values)))
+    return rows.set_column(rows.column_names.index(name), name, nullable(values))
 
 
 def _sane_moving_time(rows: pa.Table, limits: Limits) -> Floats:
@@ -397,9 +403,7 @@ def _shifted_copies(rows: pa.Table, day: Integers) -> tuple[Integers, Integers]:
     chosen = np.flatnonzero(is_exact)
     if len(chosen) < 2:
         return np.empty(0, dtype=np.int64), np.empty(0, dtype=np.int64)
-    same = np.column_stack([_codes(rows["athlete_id"])[chosen], distance[chosen], time[chosen]])
-    _, group = np.unique(same, axis=0, return_inverse=True)
-    group = group.ravel()
+    group, _ = _groups(_codes(rows["athlete_id"])[chosen], distance[chosen], time[chosen])
     when = start[chosen]
     # as if each lasted so long: what overlaps is no further apart
     first, second = _overlapping(group, when, when + int(LONGEST_SHIFT_S) + 2 * SHIFT_TOLERANCE_S)
@@ -419,9 +423,7 @@ def _of_parts_and_whole(rows: pa.Table, day: Integers, limits: Limits) -> Intege
     begins = _integers(rows["start_date_local"]) / MICROSECONDS
     ends = begins + np.fmax(moving, elapsed)
     sport, has_beats = _families(rows), ~np.isnan(_floats(rows, "average_heartrate"))
-    athlete_day = np.column_stack([_codes(rows["athlete_id"]), day])
-    _, group, sizes = np.unique(athlete_day, axis=0, return_inverse=True, return_counts=True)
-    group = group.ravel()
+    group, sizes = _groups(_codes(rows["athlete_id"]), day)
     order = np.argsort(group, kind="stable")
     bounds = np.cumsum(sizes)
     told: set[int] = set()
@@ -515,6 +517,16 @@ def _families(rows: pa.Table) -> NDArray[np.str_]:
     encoded = pc.dictionary_encode(rows["sport_type"].combine_chunks(), null_encoding="encode")
     families = [family(sport) for sport in encoded.dictionary.to_pylist()]
     return np.array(families, dtype=np.str_)[encoded.indices.to_numpy()]
+
+
+def _groups(*keys: NDArray[Any]) -> tuple[Integers, Integers]:
+    """The number of each row's group (rows with equal keys), in the order of the keys, and the groups' sizes."""
+    order = np.lexsort(keys[::-1])
+    begins = np.ones(len(order), dtype=bool)
+    begins[1:] = np.logical_or.reduce([key[order][1:] != key[order][:-1] for key in keys])
+    number = np.empty(len(order), dtype=np.int64)
+    number[order] = np.cumsum(begins) - 1
+    return number, np.bincount(number)
 
 
 def _codes(strings: pa.ChunkedArray) -> Integers:

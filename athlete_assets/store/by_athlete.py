@@ -1,23 +1,37 @@
-"""Runs a NumPy/Arrow kernel on whole athletes at a time, on either engine.
+"""Runs a NumPy/Arrow kernel on whole athletes at a time, on either engine, or in this process.
 
 Sequence mathematics (a duplicate depends on its neighbours, a threshold on the 90 days before) is one vectorised pass
 over an athlete's rows, exact and cheaper than a dozen window functions. Athletes are hashed into buckets: one Python
 call for each athlete costs more than its mathematics, and one call for all of them holds the whole table in memory.
+
+A frame of kernels is a plan like any other: a cluster runs it on its workers. Where the rows come to this process
+anyway, to be written by it, `computed_here` has the engine make the kernel's inputs alone and runs the kernel itself.
+Of 835,000 rows of performance features that saves more than half of the CPU seconds: a grouping inside the engine, and
+the way of a result of 0.7 GB out of the engine through messages.
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from functools import partial, reduce
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 BUCKETS = 64
 """Python calls a table, unless `use_buckets` says otherwise: as many as suit one machine."""
+ROWS_A_CALL = 50_000
+"""About how many input rows a kernel gets at once in this process: what it computes of them stays in the caches."""
 _buckets = BUCKETS
+
+Kernel = Callable[[Mapping[str, pa.Table]], pa.Table]
 
 
 def use_buckets(count: int) -> None:
@@ -46,16 +60,16 @@ def apply_by_athlete(rows: DataFrame, kernel: Callable[[pa.Table], pa.Table], sc
     it) and must not mix athletes; the rows without an athlete_id come in one table, together with those of some.
     """
     bucket = F.pmod(F.hash("athlete_id"), F.lit(_buckets))
-    return rows.groupBy(bucket).applyInArrow(kernel, schema)
+    made = rows.groupBy(bucket).applyInArrow(kernel, schema)
+    _works[made] = _Work({_ROWS: rows}, lambda tables: kernel(tables[_ROWS]))
+    return made
 
 
 Input = tuple[DataFrame, Mapping[str, str]]
 """Rows of athletes, and the Spark types by name of the columns that a kernel needs of them beside athlete_id."""
 
 
-def apply_together(
-    inputs: Mapping[str, Input], kernel: Callable[[Mapping[str, pa.Table]], pa.Table], schema: str
-) -> DataFrame:
+def apply_together(inputs: Mapping[str, Input], kernel: Kernel, schema: str) -> DataFrame:
     """`apply_by_athlete` for a kernel over several tables: it gets them by name, each with all rows of the athletes.
 
     The rows travel as one union, in which a column that two inputs have is one column, of one type. So every input is
@@ -78,15 +92,15 @@ def apply_together(
         ],
     )
     names = {name: ["athlete_id", *columns] for name, (_, columns) in inputs.items()}
-    return apply_by_athlete(united, partial(_separated, kernel=kernel, names=names), schema)
+    made = apply_by_athlete(united, partial(_separated, kernel=kernel, names=names), schema)
+    _works[made] = _Work({name: rows.select(*names[name]) for name, (rows, _) in inputs.items()}, kernel)
+    return made
 
 
 _INPUT = "__input"
 
 
-def _separated(
-    rows: pa.Table, kernel: Callable[[Mapping[str, pa.Table]], pa.Table], names: Mapping[str, list[str]]
-) -> pa.Table:
+def _separated(rows: pa.Table, kernel: Kernel, names: Mapping[str, list[str]]) -> pa.Table:
     number = rows[_INPUT].to_numpy()
     return kernel(
         {
@@ -94,3 +108,60 @@ def _separated(
             for of_input, (name, columns) in enumerate(names.items())
         }
     )
+
+
+# ------------------------------------------------------------------------------------------------- in this process
+
+
+@dataclass(frozen=True)
+class _Work:
+    """What makes a frame: the kernel, and its inputs by name."""
+
+    inputs: Mapping[str, DataFrame]
+    kernel: Kernel
+
+
+_ROWS = "rows"
+_works: WeakKeyDictionary[DataFrame, _Work] = WeakKeyDictionary()
+
+
+def computed_here(frame: DataFrame) -> list[pa.Table] | None:
+    """The rows of a frame as `apply_by_athlete` or `apply_together` made it, in no order, a table each call of the
+    kernel: the engine makes the inputs, this process the rest. None for another frame.
+
+    The inputs lie in memory, and then what was made of them.
+    """
+    work = _works.get(frame)
+    if work is None:
+        return None
+    inputs = {name: rows.toArrow() for name, rows in work.inputs.items()}
+    calls = _in_buckets(inputs)
+    if len(calls) == 1:
+        return [work.kernel(calls[0])]
+    with ThreadPoolExecutor(os.cpu_count()) as threads:
+        return list(threads.map(work.kernel, calls))
+
+
+def _in_buckets(inputs: dict[str, pa.Table]) -> list[dict[str, pa.Table]]:
+    """The inputs of each call: whole athletes, those without an id together."""
+    rows = sum(table.num_rows for table in inputs.values())
+    buckets = -(-rows // ROWS_A_CALL)
+    if buckets <= 1:
+        return [inputs] if rows else []
+    ids = pa.chunked_array([chunk for table in inputs.values() for chunk in table["athlete_id"].chunks], pa.string())
+    coded = ids.combine_chunks().dictionary_encode()
+    bucket = coded.indices.fill_null(0).to_numpy() % buckets
+    parts = {}
+    for name in inputs:
+        table = inputs[name]
+        parts[name] = _split(table, bucket[: table.num_rows], buckets)
+        bucket = bucket[table.num_rows :]
+    calls = ({name: tables[number] for name, tables in parts.items()} for number in range(buckets))
+    return [call for call in calls if any(table.num_rows for table in call.values())]
+
+
+def _split(table: pa.Table, bucket: NDArray[np.int64], buckets: int) -> list[pa.Table]:
+    """The rows of each bucket."""
+    in_order = table.take(pa.array(np.argsort(bucket, kind="stable")))
+    ends = np.cumsum(np.bincount(bucket, minlength=buckets)).tolist()
+    return [in_order.slice(start, end - start) for start, end in zip([0, *ends], ends, strict=False)]

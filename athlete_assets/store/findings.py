@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -87,12 +88,28 @@ def findings_in(batches: Iterable[pa.RecordBatch], table: Table) -> Findings:
     return replace(total, repeated_keys=repeated)
 
 
+MOST_CODES = 2**62
+
+
 def repeated_keys(rows: pa.Table | pa.RecordBatch, keys: Sequence[str]) -> int:
-    """How many rows have the keys of another one, that one not counted; a table without keys may repeat anything."""
+    """How many rows have the keys of another one, that one not counted; a table without keys may repeat anything.
+
+    By a number for each row: Arrow's own grouping takes ten times as long.
+    """
     if not keys or not rows.num_rows:
         return 0
-    found = pa.table({key: rows.column(key) for key in keys})
-    return rows.num_rows - found.group_by(list(keys)).aggregate([]).num_rows
+    code, kinds = np.zeros(rows.num_rows, dtype=np.int64), 1
+    for key in keys:
+        values = rows.column(key)
+        values = values.combine_chunks() if isinstance(values, pa.ChunkedArray) else values
+        coded = pc.dictionary_encode(values, null_encoding="encode")
+        if kinds * len(coded.dictionary) > MOST_CODES:
+            distinct, code = np.unique(code, return_inverse=True)
+            kinds = len(distinct)
+        kinds *= len(coded.dictionary)
+        code = code * len(coded.dictionary) + coded.indices.to_numpy()
+    code.sort()
+    return int((code[1:] == code[:-1]).sum())
 
 
 def _beyond(values: pa.Array | pa.ChunkedArray, column: Column) -> int:

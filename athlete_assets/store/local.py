@@ -110,7 +110,16 @@ class LocalStore(Store):
         return frame.where(within(table, days)) if days else frame
 
     def replace(self, table: Table, rows: DataFrame, days: Days | None = None) -> Written:
-        return self.replace_arrow(table, rows.toArrow(), days)
+        return self.replace_arrow(table, self._computed(table, rows), days)
+
+    def _computed(self, table: Table, rows: DataFrame) -> pa.Table:
+        """The frame's rows. Apache Spark computes all of them itself, as a cluster does."""
+        from athlete_assets.store.by_athlete import computed_here
+
+        made = computed_here(rows) if self.settings.engine == "sail" else None
+        if made is None:
+            return rows.toArrow()
+        return pa.concat_tables(made) if made else arrow_schema(table).empty_table()
 
     def replace_arrow(self, table: Table, rows: pa.Table, days: Days | None = None) -> Written:
         """`replace` for rows that are in memory already."""

@@ -26,6 +26,7 @@ from pyspark.sql import SparkSession
 from athlete_assets import tables
 from athlete_assets.days import Days
 from athlete_assets.deployments.databricks import setup
+from athlete_assets.gold.scoring import DAYS_SHOWN
 from athlete_assets.models import promotion, registry
 from athlete_assets.settings import Settings
 from athlete_assets.silver import landing, simulator
@@ -257,7 +258,9 @@ def test_everything_made_through_the_workspace_equals_what_is_made_here(
     by_model = scored[scored["served_by"] == "model"]
     assert by_model["athlete_id"].nunique() > PLANTED, "a learned model serves, others than the planted athletes, too"
     assert by_model["predicted_10k_s"].notna().all()
-    assert by_model["top_reasons"].map(len).max() > 0
+    reasons = by_model.set_index("prediction_date")["top_reasons"].dropna()
+    assert set(reasons.index.date) == {RANGE.last - timedelta(days=back) for back in range(DAYS_SHOWN)}
+    assert reasons.map(len).max() > 0
     assert {entry["name"] for entry in workspace.models.read_lineage} >= {f"{CATALOG}.models.time_estimator"}
 
     # who read which features, as the feature store's client tells the catalog

@@ -20,9 +20,8 @@ from pyspark.sql import SparkSession
 
 from athlete_assets import tables
 from athlete_assets.days import Days, midnight
-from athlete_assets.features.activity import activity_features, history_days, of_the_active
+from athlete_assets.features.activity import activity_features, of_the_active
 from athlete_assets.settings import Settings
-from athlete_assets.silver import quality
 from athlete_assets.silver.sessions import activity_rows
 from athlete_assets.store.arrow import fitted
 from athlete_assets_tests.conftest import shared_file
@@ -47,8 +46,7 @@ def compute(
 ) -> pa.Table:
     """activity_features of the days, as the asset computes them; checked against the contract."""
     silver = frame(spark, activities, tables.STRAVA_ACTIVITIES)
-    verdicts = quality.verdicts(silver, days.starting_earlier(history_days(settings)), settings)
-    rows = activity_features(verdicts, frame(spark, splits, SPLITS), frame(spark, athletes, ATHLETES), days, settings)
+    rows = activity_features(silver, frame(spark, splits, SPLITS), frame(spark, athletes, ATHLETES), days, settings)
     return fitted(rows.toArrow(), tables.ACTIVITY)
 
 

@@ -18,7 +18,6 @@ from athlete_assets.features.daily import daily_features
 from athlete_assets.features.rolling import rolling_features
 from athlete_assets.features.weekly import weekly_features
 from athlete_assets.settings import Settings
-from athlete_assets.silver import quality
 from athlete_assets.store.arrow import fitted
 from athlete_assets.store.by_athlete import BUCKETS
 from athlete_assets.tables import Table
@@ -108,9 +107,9 @@ def test_real_runs_give_the_same_tables(sail: SparkSession, apache_spark: SparkS
     silver = silver.filter(pc.is_in(silver["athlete_id"], people))
 
     def activities(spark: SparkSession) -> pa.Table:
-        verdicts = quality.classified(frame(spark, silver, tables.STRAVA_ACTIVITIES), settings)
+        runs = frame(spark, silver, tables.STRAVA_ACTIVITIES)
         none = no_rows(spark, tables.STRAVA_SUB_ACTIVITY), no_rows(spark, tables.STRAVA_ATHLETE)
-        return fitted(activity_features(verdicts, *none, whole, settings).toArrow(), tables.ACTIVITY)
+        return fitted(activity_features(runs, *none, whole, settings).toArrow(), tables.ACTIVITY)
 
     landed = activities(sail)
     on_sail = made_by(sail, frame(sail, landed), whole, date(2024, 5, 31))

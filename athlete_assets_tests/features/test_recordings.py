@@ -12,11 +12,10 @@ from pyspark.sql import DataFrame, SparkSession
 
 from athlete_assets import tables
 from athlete_assets.days import Days
-from athlete_assets.features.activity import activity_features, history_days
+from athlete_assets.features.activity import activity_features
 from athlete_assets.features.daily import daily_features
 from athlete_assets.features.performance import performance_features
 from athlete_assets.settings import Settings
-from athlete_assets.silver import quality
 from athlete_assets.store.arrow import fitted
 from athlete_assets_tests.features.rows import Activity, activity_rows, assert_same, collected, day
 from athlete_assets_tests.rows import frame, rows
@@ -59,10 +58,8 @@ def compute(
     def of(given: list[Row], table: tables.Table) -> DataFrame:
         return frame(spark, arrow(given, table), table)
 
-    silver = of(activities, tables.STRAVA_ACTIVITIES)
-    verdicts = quality.verdicts(silver, days.starting_earlier(history_days(SETTINGS)), SETTINGS)
     found = activity_features(
-        verdicts,
+        of(activities, tables.STRAVA_ACTIVITIES),
         of(splits, tables.STRAVA_SUB_ACTIVITY),
         of(athletes, tables.STRAVA_ATHLETE),
         days,

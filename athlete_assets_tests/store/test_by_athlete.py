@@ -10,7 +10,8 @@ import pyarrow as pa
 import pytest
 from pyspark.sql import SparkSession
 
-from athlete_assets.store.by_athlete import BUCKETS, apply_by_athlete, apply_together, use_buckets
+from athlete_assets.store import by_athlete
+from athlete_assets.store.by_athlete import BUCKETS, apply_by_athlete, apply_together, computed_here, use_buckets
 from athlete_assets_tests.rows import frame
 
 NOON = datetime(2024, 3, 1, 12, tzinfo=timezone.utc)
@@ -68,3 +69,40 @@ def test_athletes_come_in_as_many_tables_as_the_cluster_wants(spark: SparkSessio
         assert found.num_rows == buckets
         assert sum(found["athletes"].to_pylist()) == 40  # each athlete in one of them, with all rows
         assert sum(found["rows"].to_pylist()) == 120
+
+
+def in_order(rows: list[dict[str, str]]) -> list[tuple[str, str, str]]:
+    return sorted((row["athlete_id"] or "", row["input"], row["row"]) for row in rows)
+
+
+@pytest.mark.parametrize("rows_a_call", [1, 7, 1000])
+def test_this_process_computes_what_the_engine_would(
+    sail: SparkSession, monkeypatch: pytest.MonkeyPatch, rows_a_call: int
+) -> None:
+    monkeypatch.setattr(by_athlete, "ROWS_A_CALL", rows_a_call)
+    athletes = [None if number % 13 == 0 else f"athlete-{number % 9}" for number in range(60)]
+    runs = frame(sail, [(id, n, NOON, n % 2 == 0, f"run {n}", 7) for n, id in enumerate(athletes)], ddl(RUNS))
+    lists = frame(sail, [("athlete-3", 1, [1.0, 2.5], 7), ("nobody else", 2, None, 7)], ddl(LISTS))
+    made = apply_together({"runs": (runs, RUNS), "lists": (lists, LISTS)}, said, SAID)
+    here = computed_here(made)
+    assert here is not None
+    assert len(here) == {1: 10, 7: 9, 1000: 1}[rows_a_call], "one call an athlete at least, and one for all at most"
+    told = in_order(pa.concat_tables(here).to_pylist())
+    assert told == in_order(made.toArrow().to_pylist())
+    assert len(told) == 62
+
+
+def test_an_athletes_rows_come_in_one_call(sail: SparkSession, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(by_athlete, "ROWS_A_CALL", 10)
+    runs = frame(sail, [(f"athlete-{number % 5}", number) for number in range(100)], "athlete_id string, id bigint")
+    here = computed_here(apply_by_athlete(runs, lambda rows: rows, "athlete_id string, id bigint"))
+    assert here is not None
+    found = [set(rows["athlete_id"].to_pylist()) for rows in here]
+    assert sum(map(len, found)) == len(set().union(*found)) == 5
+    assert sum(rows.num_rows for rows in here) == 100
+
+
+def test_nothing_to_compute(sail: SparkSession) -> None:
+    nobody = frame(sail, [], "athlete_id string, id bigint")
+    assert computed_here(apply_by_athlete(nobody, lambda rows: rows, "athlete_id string, id bigint")) == []
+    assert computed_here(nobody) is None, "no frame of a kernel"
