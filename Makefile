@@ -88,6 +88,7 @@ $(INSTALLED): pyproject.toml constraints.txt
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet uv
 	$(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python -c constraints.txt -e ".[test]"
+	@$(BIN)/python -m compileall -q athlete_assets
 	@touch $@
 
 $(VENV)/.bench: $(INSTALLED)
