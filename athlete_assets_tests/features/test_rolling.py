@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 from pyspark import cloudpickle
 from pyspark.sql import DataFrame, SparkSession
@@ -433,17 +434,22 @@ def test_the_kernels_travel_with_the_function(tmp_path: Path) -> None:
     assert len(payload) < 300_000
 
 
-def rolling_bucket() -> Any:
-    """Three days of one athlete as a bucket's input rows."""
-    import pyarrow as pa
+def rolling_bucket() -> dict[str, pa.Table]:
+    """Three days of one athlete as a bucket's inputs, without a state or runs."""
 
-    rows = []
-    for offset, load in enumerate([100.0, 0.0, 50.0]):
-        values = dict.fromkeys(rolling._INPUT_COLUMNS) | {"daily_tss": load, "activities": float(load > 0)}
-        rows.append({"athlete_id": "a", "day": 19_723 + offset, "kind": rolling.DAY, **values})
-    fields = [("athlete_id", pa.string()), ("day", pa.int32()), ("kind", pa.int32())]
-    schema = pa.schema(fields + [(name, pa.float64()) for name in rolling._INPUT_COLUMNS])
-    return pa.Table.from_pylist(rows, schema=schema)
+    def rows(columns: Sequence[str], days: Sequence[dict[str, float]]) -> pa.Table:
+        schema = pa.schema(
+            [("athlete_id", pa.string()), ("day", pa.int32()), *((name, pa.float64()) for name in columns)]
+        )
+        given = [{"athlete_id": "a", "day": 19_723 + offset, **values} for offset, values in enumerate(days)]
+        return pa.Table.from_pylist(given, schema=schema)
+
+    days = [{"daily_tss": load, "activities": float(load > 0)} for load in (100.0, 0.0, 50.0)]
+    return {
+        "state": rows(rolling._STATE_COLUMNS, []),
+        "days": rows(rolling._DAY_COLUMNS, days),
+        "runs": rows(rolling._RUN_COLUMNS, []),
+    }
 
 
 # ------------------------------------------------------------------------------------------------- a stated start
