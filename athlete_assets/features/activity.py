@@ -24,7 +24,7 @@ from athlete_assets.features import recordings as recorded
 from athlete_assets.features import splits as split
 from athlete_assets.features import thresholds
 from athlete_assets.features.cells import MICROSECONDS_A_DAY, first_epoch_day, months_of
-from athlete_assets.features.efforts import LONGEST_PAUSE_SHARE, effort_time, has_clock
+from athlete_assets.features.efforts import effort_time, has_clock, is_steady
 from athlete_assets.features.recordings import RECORDED_SECONDS, banister_weights, recording_totals
 from athlete_assets.features.splits import ZONE_SECONDS, Floats, Integers, Mask, is_null, split_totals
 from athlete_assets.formulas.training_load import (
@@ -163,9 +163,8 @@ def _measured(activities: pa.Table) -> pa.Table:
         "is_run": pa.array(is_run),
         "is_ride": pa.array(is_ride),
         "is_race": pa.array(is_race),
-        "is_continuous": nullable(
-            is_race | (elapsed <= duration * (1 + LONGEST_PAUSE_SHARE)), ~(is_run & (is_race | clock))
-        ),
+        # of a run whose clock is known; a race is continuous by definition
+        "is_continuous": nullable(is_race | is_steady(duration, elapsed), ~(is_run & (is_race | clock))),
         "distance_km": nullable(kilometres),
         "moving_time_min": nullable(duration / 60),
         "elapsed_time_min": nullable(elapsed / 60),

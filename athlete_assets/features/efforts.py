@@ -31,10 +31,15 @@ def effort_time(moving: Values, elapsed: Values, is_race: Values) -> Values:
 
     moving: known; elapsed: null where unknown; is_race: never null.
     """
-    is_steady = is_race | _is_unknown(elapsed) | (elapsed <= moving * (1 + LONGEST_PAUSE_SHARE))
+    may_count = is_race | _is_unknown(elapsed) | is_steady(moving, elapsed)
     if isinstance(moving, Column):
-        return F.when(is_race & (elapsed >= moving), elapsed).when(is_steady, moving)
-    return np.where(is_race & (elapsed >= moving), elapsed, np.where(is_steady, moving, np.nan))
+        return F.when(is_race & (elapsed >= moving), elapsed).when(may_count, moving)
+    return np.where(is_race & (elapsed >= moving), elapsed, np.where(may_count, moving, np.nan))
+
+
+def is_steady(moving: Values, elapsed: Values) -> Values:
+    """Whether a run stood still for no more than LONGEST_PAUSE_SHARE; null (of arrays False) where elapsed is."""
+    return cast("Values", elapsed <= moving * (1 + LONGEST_PAUSE_SHARE))
 
 
 def has_clock(moving: Values, elapsed: Values) -> Values:
