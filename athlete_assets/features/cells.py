@@ -49,22 +49,36 @@ def rows_of_cells(
     first: int,
     choices: Mapping[str, pa.Array] | None = None,
 ) -> pa.Table:
-    """The cells (day, athlete) that are rows, athlete by athlete, in the contract's columns and types.
+    """`rows_of` the cells (day, athlete) that are rows, athlete by athlete.
 
-    columns: by name, each (days, athletes) from epoch day `first`, NaN where null; a column of `choices` holds
-    positions in the array that stands there. athlete_id, the day column and month follow from the cells.
+    columns: by name, each (days, athletes) from epoch day `first`.
     """
     athlete, day = np.nonzero(is_row.T)
     cell = day * len(athletes) + athlete
-    epoch_day = first + day
+    of_rows = {name: value.ravel().take(cell) for name, value in columns.items()}
+    return rows_of(table, of_rows, athletes.take(pa.array(athlete)), first + day, choices)
+
+
+def rows_of(
+    table: Table,
+    columns: Mapping[str, NDArray[Any]],
+    athletes: pa.Array,
+    epoch_day: NDArray[np.int64],
+    choices: Mapping[str, pa.Array] | None = None,
+) -> pa.Table:
+    """The rows of these athletes and days, in the contract's columns and types.
+
+    columns: by name, each (rows,), NaN where null; a column of `choices` holds positions in the array that stands
+    there. athlete_id, the day column and month follow from the rows' athletes and days.
+    """
     made: dict[str, pa.Array] = {
-        "athlete_id": athletes.take(pa.array(athlete)).cast(pa.string()),
+        "athlete_id": athletes.cast(pa.string()),
         str(table.day_column): pa.array(epoch_day * MICROSECONDS_A_DAY).cast(pa.timestamp("us", "UTC")),
         "month": months_of(epoch_day),
     }
     for column in table.columns:
         if column.name not in made:
-            value = columns[column.name].ravel().take(cell)
+            value = columns[column.name]
             missing = np.isnan(value)
             if choices and column.name in choices:
                 position = np.where(missing, 0, value).astype(np.int64)

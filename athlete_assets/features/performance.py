@@ -1,17 +1,17 @@
 """athlete_performance_features: what the runs up to the end of each day say about race times.
 
 Times are compared as equivalents over 10 km (Riegel), so that a 5 km run and a half marathon stand in one column. One
-NumPy pass over a hash bucket of athletes, as in `rolling`. Windows are 365 days at most, and what a run is compared
-with reaches 180 days further: nothing that a row rests on lies before LOOKBACK_DAYS, so it is the same in whatever
-range it is computed.
+NumPy pass over a hash bucket of athletes, as in `rolling`, but over runs, not over days: a window is a slice of them
+(`formulas.slices`), so that one day of many athletes costs a day. Windows are 365 days at most, and what a run is
+compared with reaches 180 days further: nothing that a row rests on lies before LOOKBACK_DAYS, so it is the same in
+whatever range it is computed.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields, replace
 from functools import partial
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -21,14 +21,15 @@ from pyspark.sql import functions as F
 
 from athlete_assets import tables
 from athlete_assets.days import Days
-from athlete_assets.features.cells import athletes_of, first_epoch_day, rows_of_cells
+from athlete_assets.features.cells import athletes_of, first_epoch_day, rows_of
 from athlete_assets.features.efforts import CLOCKLESS_LEAD, effort_time, has_clock
-from athlete_assets.formulas import sequences
 from athlete_assets.formulas.race_times import HIGHEST_VDOT, RECENT_EFFORT_DAYS, RIEGEL_EXPONENT, vdot
+from athlete_assets.formulas.slices import Ranked, Smallest, Sums, Windows
 from athlete_assets.store.by_athlete import apply_together
 from athlete_assets.store.columns import known, within
 
 Floats = NDArray[np.float64]
+Integers = NDArray[np.int64]
 
 LOOKBACK_DAYS = 545
 """ACTIVITY rows that the first day of a range needs before it: windows of 365 days over runs judged by 180 more."""
@@ -55,6 +56,9 @@ HR_FROM_M = 2_000.0
 HR_CENTRE_BPM, HR_SCALE_BPM = 145.0, 30.0
 HR_SLOPE_PRIOR, HR_SLOPE_PRIOR_WEIGHT = 0.12, 0.5
 """The line of log speed over heart rate is drawn towards a gain of 12 % for 30 bpm: real runs span few heart rates."""
+
+ORDER_M, _ORDERS = 0.1, 1 << 24
+"""A day's runs are put in order by their length, in so many steps of ORDER_M."""
 
 VALUES = ("metres", "seconds", "effort_seconds", "has_clock", "graded_seconds", "bpm")
 INPUTS = {"day": tables.INT, **dict.fromkeys(VALUES, tables.DOUBLE)}
@@ -122,26 +126,37 @@ def _parts(efforts: DataFrame, activities: DataFrame, days: Days) -> DataFrame:
 def bucket_states(inputs: Mapping[str, pa.Table], first: int, length: int) -> pa.Table:
     """PERFORMANCE rows of `length` days from epoch day `first` for the athletes of a bucket, of its input rows."""
     athletes, coded = athletes_of(inputs)
-    is_row = np.zeros((length, len(athletes)), dtype=bool)
-    is_row[inputs["days"]["day"].to_numpy() - first, coded["days"]] = True
-    runs = _Runs.of(inputs, coded, first, (LOOKBACK_DAYS + length, len(athletes))).without_vehicles()
+    cells = _Cells(first - LOOKBACK_DAYS, LOOKBACK_DAYS + length)
+    asked = np.sort(cells.of(coded["days"], inputs["days"]))
+    runs = _Runs.of(inputs, coded, cells).without_vehicles()
     columns = {
-        **_recent_effort(runs),
-        **_levels(runs),
-        **_distance_history(runs),
-        **_volume(runs),
-        **_heart_rate(runs),
+        **_recent_effort(runs, asked),
+        **_levels(runs, asked),
+        **_distance_history(runs, asked),
+        **_volume(runs, asked),
+        **_heart_rate(runs, asked),
     }
-    return rows_of_cells(tables.PERFORMANCE, columns, is_row, athletes, first)
+    athlete, day = np.divmod(asked, cells.days)
+    return rows_of(tables.PERFORMANCE, columns, athletes.take(pa.array(athlete)), cells.first + day)
+
+
+@dataclass(frozen=True)
+class _Cells:
+    """The days of each athlete, as many as `days` from epoch day `first`: athlete x days + day."""
+
+    first: int
+    days: int
+
+    def of(self, athlete: NDArray[np.intp], rows: pa.Table) -> Integers:
+        return athlete * self.days + (rows["day"].to_numpy().astype(np.int64) - self.first)
 
 
 @dataclass(frozen=True)
 class _Runs:
-    """A bucket's runs and the best of their parts, sorted, so that sums have one order. `row` counts days from
-    LOOKBACK_DAYS before the range."""
+    """A bucket's runs and the best of their parts, sorted by cell, a day's from short to long."""
 
-    row: NDArray[np.int64]
-    athlete: NDArray[np.intp]
+    cells: _Cells
+    cell: Integers
     metres: Floats
     seconds: Floats
     bpm: Floats
@@ -153,22 +168,18 @@ class _Runs:
     is_plausible: NDArray[np.bool_]
     is_continuous: NDArray[np.bool_]
     has_clock: NDArray[np.bool_]
-    shape: tuple[int, int]
-    length: int
 
     @classmethod
-    def of(
-        cls, inputs: Mapping[str, pa.Table], coded: Mapping[str, NDArray[np.intp]], first: int, shape: tuple[int, int]
-    ) -> _Runs:
+    def of(cls, inputs: Mapping[str, pa.Table], coded: Mapping[str, NDArray[np.intp]], cells: _Cells) -> _Runs:
         kinds = [name for name in ("runs", "parts") if name in inputs]
-        athlete = np.concatenate([coded[name] for name in kinds])
+        cell = np.concatenate([cells.of(coded[name], inputs[name]) for name in kinds])
         is_whole = np.concatenate([np.full(len(coded[name]), name == "runs") for name in kinds])
-        rows = pa.concat_tables([inputs[name].select(list(INPUTS)) for name in kinds])
-        row = rows["day"].to_numpy().astype(np.int64) - first + LOOKBACK_DAYS
+        rows = pa.concat_tables([inputs[name].select(list(VALUES)) for name in kinds])
         metres, moving, clock, has_clock, graded, bpm = (rows[name].to_numpy() for name in VALUES)
-        order = np.lexsort((is_whole, has_clock, clock, bpm, metres, moving, athlete, row))
-        row, athlete, metres, moving, clock, has_clock, graded, bpm, is_whole = (
-            values[order] for values in (row, athlete, metres, moving, clock, has_clock, graded, bpm, is_whole)
+        length = np.minimum(metres / ORDER_M, _ORDERS - 1).astype(np.int64)
+        order = np.argsort(cell * _ORDERS + length)  # by one key: by two it takes four times as long
+        cell, metres, moving, clock, has_clock, graded, bpm, is_whole = (
+            values[order] for values in (cell, metres, moving, clock, has_clock, graded, bpm, is_whole)
         )
         is_continuous = np.isfinite(clock)
         seconds = np.where(is_continuous, clock, moving)
@@ -177,8 +188,8 @@ class _Runs:
         with np.errstate(invalid="ignore"):
             is_plausible = (metres >= SHORT_FROM_M) & (metres <= EFFORT_TO_M) & (vdot(metres, seconds) <= HIGHEST_VDOT)
         return cls(
-            row=row,
-            athlete=athlete,
+            cells=cells,
+            cell=cell,
             metres=metres,
             seconds=seconds,
             bpm=bpm,
@@ -188,230 +199,231 @@ class _Runs:
             is_plausible=is_plausible,
             is_continuous=is_continuous,
             has_clock=has_clock == 1,
-            shape=shape,
-            length=shape[0] - LOOKBACK_DAYS,
         )
 
+    def where(self, chosen: NDArray[np.bool_]) -> _Runs:
+        rows = np.flatnonzero(chosen)
+        values = {field.name: getattr(self, field.name)[rows] for field in fields(self) if field.name != "cells"}
+        return _Runs(self.cells, **values)
+
     def without_vehicles(self) -> _Runs:
-        """The same runs, with those that are implausible for this athlete marked so."""
+        """The runs of the last HISTORY_DAYS before the range, and in it; those that are implausible for their athlete
+        are marked so. Older runs only say what is plausible."""
         is_long = self.is_plausible & self.is_whole & (self.metres >= EFFORT_FROM_M)
-        level = self.whole_quantile(self.best_of_day(self.equivalent, is_long), USUAL_DAYS, 0.5, USUAL_MIN_DAYS)
+        usual = self.best_of_day(self.equivalent, is_long)
         has_hr = self.is_plausible & np.isfinite(self.bpm)
-        hardest = -self.best_of_day(-np.where(has_hr, self.bpm, 0.0), has_hr)
-        usual_bpm = self.whole_quantile(hardest, USUAL_DAYS, 0.5, USUAL_MIN_DAYS)
-        at = self.row, self.athlete
+        usual_bpm = self.hardest_of_day(has_hr)
+        runs = self.where(self.cell % self.cells.days > LOOKBACK_DAYS - HISTORY_DAYS)
+        lead = usual.on_evenings(runs.cell).quantile(USUAL_DAYS, 0.5, USUAL_MIN_DAYS) - runs.equivalent
         with np.errstate(invalid="ignore"):
-            lead = level[at] - self.equivalent
-            is_vehicle = (lead > TOO_FAST) | ((lead > TOO_FAST_AT_EASE) & (self.bpm < usual_bpm[at]))
-            is_unsure = ~self.has_clock & (lead > np.log(CLOCKLESS_LEAD))
+            is_vehicle = lead > TOO_FAST
+            is_unsure = ~runs.has_clock & (lead > np.log(CLOCKLESS_LEAD))
+            at_ease = np.flatnonzero((lead > TOO_FAST_AT_EASE) & ~is_vehicle)
+            beats = usual_bpm.on_evenings(runs.cell[at_ease]).quantile(USUAL_DAYS, 0.5, USUAL_MIN_DAYS)
+            is_vehicle[at_ease] = runs.bpm[at_ease] < beats
         return replace(
-            self, is_plausible=self.is_plausible & ~is_vehicle, is_continuous=self.is_continuous & ~is_unsure
+            runs, is_plausible=runs.is_plausible & ~is_vehicle, is_continuous=runs.is_continuous & ~is_unsure
         )
 
     @property
     def is_effort(self) -> NDArray[np.bool_]:
         return self.is_plausible & self.is_continuous & (self.metres >= EFFORT_FROM_M)
 
-    def best_of_day(self, values: Floats, chosen: NDArray[np.bool_]) -> Floats:
-        """(days, athletes): the smallest value of the chosen runs of each day; infinite without one."""
-        result = np.full(self.shape, np.inf)
-        np.minimum.at(result, (self.row[chosen], self.athlete[chosen]), values[chosen])
-        return result
+    def best_of_day(self, values: Floats, chosen: NDArray[np.bool_]) -> _Days:
+        """The smallest value of the chosen runs of each day that has one."""
+        rows = np.flatnonzero(chosen)
+        cell = self.cell[rows]
+        starts = np.flatnonzero(np.diff(cell, prepend=-1))
+        smallest = np.minimum.reduceat(values[rows], starts) if len(rows) else values[rows]
+        return _Days(cell[starts], smallest, self.cells)
 
-    def sum_of_day(self, values: Floats, chosen: NDArray[np.bool_]) -> Floats:
-        """(days, athletes): the sum over the chosen runs of each day; 0 without one."""
-        cell = self.row[chosen] * self.shape[1] + self.athlete[chosen]
-        sums = np.bincount(cell, values[chosen], minlength=self.shape[0] * self.shape[1])
-        return sums.astype(np.float64).reshape(self.shape)
+    def evenings(self, chosen: NDArray[np.bool_], asked: Integers) -> tuple[_Evenings, _Evenings]:
+        """The best equivalents of the chosen runs' days, and those of whole runs alone."""
+        every = self.best_of_day(self.equivalent, chosen).on_evenings(asked)
+        if self.is_whole.all():
+            return every, every
+        return every, self.best_of_day(self.equivalent, chosen & self.is_whole).on_evenings(asked)
 
-    def count_of_day(self, chosen: NDArray[np.bool_]) -> Floats:
-        return self.sum_of_day(np.ones(len(self.row)), chosen)
-
-    def window(self, combine: Any, values: Floats, days: int, before: int = 0) -> Floats:
-        """(length, athletes): the values combined over the last `days` days, ending `before` days before each day."""
-        end = len(values) - before
-        combined: Floats = sequences.sliding(combine, values[end - self.length - days + 1 : end], days)
-        return combined
-
-    def best(self, best_of_day: Floats, days: int, before: int = 0) -> Floats:
-        """Smallest value of the window; NaN without one."""
-        best = self.window(np.minimum, best_of_day, days, before)
-        return np.where(np.isfinite(best), best, np.nan)
-
-    def days_with(self, best_of_day: Floats, days: int) -> Floats:
-        return self.window(np.add, np.isfinite(best_of_day).astype(np.float64), days)
-
-    def quantile(self, of_day: Floats, days: int, quantile: float) -> Floats:
-        """Quantile of the finite values of the window's days, interpolated; NaN without one."""
-        return self.whole_quantile(of_day[-(self.length + days - 1) :], days, quantile)[-self.length :]
-
-    def whole_quantile(self, of_day: Floats, days: int, quantile: float, at_least: int = 1) -> Floats:
-        """The same for every row given; those with less than `days` rows before them take what there is."""
-        import pandas as pd
-        from pandas.api.indexers import BaseIndexer
-
-        class OfEachAthlete(BaseIndexer):  # type: ignore[misc]
-            """The last `days` values of the athlete whose column, one below the other, a value is in."""
-
-            def get_window_bounds(  # type: ignore[override]  # NumPy 2.2 has shapes in its types
-                self,
-                num_values: int = 0,
-                min_periods: int | None = None,
-                center: bool | None = None,
-                closed: str | None = None,
-                step: int | None = None,
-            ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-                row = np.arange(num_values, dtype=np.int64)
-                return np.maximum(row - days + 1, row // len(of_day) * len(of_day)), row + 1
-
-        # as one column, since pandas takes longer to begin with a column than for its values
-        values = pd.Series(np.where(np.isfinite(of_day), of_day, np.nan).ravel(order="F"))
-        quantiles: Floats = values.rolling(OfEachAthlete(), min_periods=at_least).quantile(quantile).to_numpy()
-        return quantiles.reshape(of_day.shape, order="F")
+    def hardest_of_day(self, chosen: NDArray[np.bool_]) -> _Days:
+        return self.best_of_day(-self.bpm, chosen).map(np.negative)
 
 
-def _recent_effort(runs: _Runs) -> dict[str, Floats]:
+@dataclass
+class _Days:
+    """A value of some days, sorted by cell."""
+
+    cell: Integers
+    value: Floats
+    cells: _Cells
+    _smallest: Smallest | None = None
+    _ranked: Ranked | None = None
+    """Made when they are first asked for (a `cached_property` holds a lock, and would not travel to a worker)."""
+
+    def map(self, change: Callable[[Floats], Floats]) -> _Days:
+        return _Days(self.cell, change(self.value), self.cells)
+
+    @property
+    def smallest(self) -> Smallest:
+        if self._smallest is None:
+            self._smallest = Smallest(self.value, HISTORY_DAYS)
+        return self._smallest
+
+    @property
+    def ranked(self) -> Ranked:
+        if self._ranked is None:
+            self._ranked = Ranked(self.cell // self.cells.days, self.value)
+        return self._ranked
+
+    def on_evenings(self, asked: Integers) -> _Evenings:
+        """What is known of these days on the evenings of the asked cells."""
+        return _Evenings(self, asked, Windows(self.cell, asked))
+
+
+@dataclass(frozen=True)
+class _Evenings:
+    """What windows of days hold, by asked cell; with `before` they end so many days before it."""
+
+    of: _Days
+    asked: Integers
+    windows: Windows
+
+    def count(self, days: int) -> Floats:
+        low, high = self.windows.of(days)
+        return (high - low).astype(np.float64)
+
+    def best(self, days: int, before: int = 0) -> Floats:
+        """The smallest value; NaN without one."""
+        return self.of.smallest.of(self.windows.of(days, before))
+
+    def quantile(self, days: int, quantile: float, at_least: int = 1, before: int = 0) -> Floats:
+        """Interpolated; NaN where fewer than `at_least` days have a value."""
+        return self.of.ranked.quantile(self.windows.of(days, before), quantile, at_least)
+
+    def newest(self, days: int) -> tuple[Floats, Floats]:
+        """The value of the newest day that has one, and its age (days); NaN without one."""
+        low, high = self.windows.of(days)
+        return self._at(high - 1, low < high)
+
+    def oldest(self, days: int) -> tuple[Floats, Floats]:
+        low, high = self.windows.of(days)
+        return self._at(low, low < high)
+
+    def _at(self, row: Integers, exists: NDArray[np.bool_]) -> tuple[Floats, Floats]:
+        row = np.where(exists, row, -1)
+        value, cell = np.append(self.of.value, np.nan)[row], np.append(self.of.cell, 0)[row]
+        return value, np.where(exists, self.asked - cell, np.nan)
+
+
+def _recent_effort(runs: _Runs, asked: Integers) -> dict[str, Floats]:
     """The run behind the baseline: recent form where there is some, older bests where there is not."""
-    order = np.argsort(-runs.equivalent, kind="stable")  # of a day's runs the best is written last, and stays
-    order = order[runs.is_effort[order]]
-    cells = runs.row[order], runs.athlete[order]
-    best_of_day, metres, seconds = np.full(runs.shape, np.inf), np.full(runs.shape, np.nan), np.full(runs.shape, np.nan)
-    best_of_day[cells], metres[cells], seconds[cells] = (
-        runs.equivalent[order],
-        runs.metres[order],
-        runs.seconds[order],
-    )
-    chosen: NDArray[np.int64] = np.full((runs.length, runs.shape[1]), -1)
+    # of equals the newest, and of a day's the last
+    order = np.flatnonzero(runs.is_effort)[::-1]
+    order = order[np.argsort(runs.equivalent[order], kind="stable")]
+    place = np.empty(len(runs.cell))
+    place[order] = np.arange(len(order))
+    evenings = runs.best_of_day(place, runs.is_effort).on_evenings(asked)
+    chosen = np.full(len(asked), np.nan)
     for days in RECENT_EFFORT_DAYS:
-        offset = len(best_of_day) - (runs.length + days - 1)
-        tail = best_of_day[offset:]
-        best = sequences.sliding_argmin(tail, days) + offset
-        exists = np.isfinite(np.take_along_axis(best_of_day, best, axis=0))
-        chosen = np.where((chosen < 0) & exists, best, chosen)
-    exists = chosen >= 0
-    at = np.maximum(chosen, 0)
-    today = LOOKBACK_DAYS + np.arange(runs.length)[:, None]
+        chosen = np.where(np.isnan(chosen), evenings.best(days), chosen)
+    exists = np.isfinite(chosen)
+    row = np.append(order, -1)[np.where(exists, chosen, -1).astype(np.int64)]
     return {
-        "recent_effort_distance_m": np.where(exists, np.take_along_axis(metres, at, axis=0), np.nan),
-        "recent_effort_time_s": np.where(exists, np.take_along_axis(seconds, at, axis=0), np.nan),
-        "recent_effort_age_days": np.where(exists, today - at, np.nan),
+        "recent_effort_distance_m": np.append(runs.metres, np.nan)[row],
+        "recent_effort_time_s": np.append(runs.seconds, np.nan)[row],
+        "recent_effort_age_days": np.where(exists, asked - np.append(runs.cell, 0)[row], np.nan),
     }
 
 
-def _levels(runs: _Runs) -> dict[str, Floats]:
+def _levels(runs: _Runs, asked: Integers) -> dict[str, Floats]:
     """Best and typical equivalents over windows."""
-    bests = runs.best_of_day(runs.equivalent, runs.is_effort)
-    of_day = runs.best_of_day(runs.equivalent, runs.is_effort & runs.is_whole)
+    bests, of_whole = runs.evenings(runs.is_effort, asked)
     return {
-        **{f"best_{days}d_10k_s": np.exp(runs.best(bests, days)) for days in BEST_DAYS},
-        "quarter_60d_10k_s": np.exp(runs.quantile(of_day, 60, 0.25)),
-        "median_60d_10k_s": np.exp(runs.quantile(of_day, 60, 0.5)),
-        "tenth_180d_10k_s": np.exp(runs.quantile(of_day, 180, 0.1)),
-        "median_180d_10k_s": np.exp(runs.quantile(of_day, 180, 0.5)),
-        "run_days_60d": runs.days_with(of_day, 60),
+        **{f"best_{days}d_10k_s": np.exp(bests.best(days)) for days in BEST_DAYS},
+        "quarter_60d_10k_s": np.exp(of_whole.quantile(60, 0.25)),
+        "median_60d_10k_s": np.exp(of_whole.quantile(60, 0.5)),
+        "tenth_180d_10k_s": np.exp(of_whole.quantile(180, 0.1)),
+        "median_180d_10k_s": np.exp(of_whole.quantile(180, 0.5)),
+        "run_days_60d": of_whole.count(60),
     }
 
 
-def _distance_history(runs: _Runs) -> dict[str, Floats]:
+def _distance_history(runs: _Runs, asked: Integers) -> dict[str, Floats]:
     """Times at each distance of EFFORT_DISTANCES_M, scaled to it."""
     columns: dict[str, Floats] = {}
-    rows = np.arange(runs.shape[0])[:, None]
+    may_count = runs.is_plausible & runs.is_continuous
     for name, target in tables.EFFORT_DISTANCES_M.items():
         share = runs.metres / target
-        near = runs.is_plausible & runs.is_continuous & (share >= NEAR_DISTANCE[0]) & (share <= NEAR_DISTANCE[1])
-        bests = runs.best_of_day(runs.equivalent, near)
-        of_day = runs.best_of_day(runs.equivalent, near & runs.is_whole)
+        near = may_count & (share >= NEAR_DISTANCE[0]) & (share <= NEAR_DISTANCE[1])
+        bests, of_whole = runs.evenings(near, asked)
         scale = (target / REFERENCE_M) ** RIEGEL_EXPONENT
-        newest = runs.window(np.maximum, np.where(np.isfinite(of_day), rows, -1), HISTORY_DAYS)
-        exists = newest >= 0
-        latest = np.take_along_axis(of_day, np.maximum(newest, 0), axis=0)
+        latest, age = of_whole.newest(HISTORY_DAYS)
         columns |= {
-            f"best_{name}_60d_s": np.exp(runs.best(bests, BLOCK_DAYS)) * scale,
-            f"best_{name}_before_s": np.exp(runs.best(bests, BLOCK_DAYS, before=BLOCK_DAYS)) * scale,
-            f"best_{name}_365d_s": np.exp(runs.best(bests, HISTORY_DAYS)) * scale,
-            f"median_{name}_365d_s": np.exp(runs.quantile(of_day, HISTORY_DAYS, 0.5)) * scale,
-            f"latest_{name}_s": np.where(exists, np.exp(latest) * scale, np.nan),
-            f"latest_{name}_age_days": np.where(
-                exists, LOOKBACK_DAYS + np.arange(runs.length)[:, None] - newest, np.nan
-            ),
-            f"days_with_{name}_60d": runs.days_with(of_day, BLOCK_DAYS),
-            f"days_with_{name}_365d": runs.days_with(of_day, HISTORY_DAYS),
+            f"best_{name}_60d_s": np.exp(bests.best(BLOCK_DAYS)) * scale,
+            f"best_{name}_before_s": np.exp(bests.best(BLOCK_DAYS, before=BLOCK_DAYS)) * scale,
+            f"best_{name}_365d_s": np.exp(bests.best(HISTORY_DAYS)) * scale,
+            f"median_{name}_365d_s": np.exp(of_whole.quantile(HISTORY_DAYS, 0.5)) * scale,
+            f"latest_{name}_s": np.exp(latest) * scale,
+            f"latest_{name}_age_days": age,
+            f"days_with_{name}_60d": of_whole.count(BLOCK_DAYS),
+            f"days_with_{name}_365d": of_whole.count(HISTORY_DAYS),
         }
     return columns
 
 
-def _volume(runs: _Runs) -> dict[str, Floats]:
-    every = runs.is_whole
-    distance = runs.sum_of_day(runs.metres / 1000, every)
-    is_active = runs.count_of_day(every) > 0
-    longest = -runs.best_of_day(-runs.metres / 1000, every)
-    rows = np.arange(runs.shape[0])[:, None]
-    today = LOOKBACK_DAYS + np.arange(runs.length)[:, None]
-    newest = runs.window(np.maximum, np.where(is_active, rows, -1), HISTORY_DAYS)
-    oldest = runs.window(np.minimum, np.where(is_active, rows, runs.shape[0]), HISTORY_DAYS)
-    exists = newest >= 0
-
-    def longest_of(days: int) -> Floats:
-        value = runs.window(np.maximum, longest, days)
-        return np.where(np.isfinite(value), value, np.nan)
-
+def _volume(runs: _Runs, asked: Integers) -> dict[str, Floats]:
+    longest = runs.best_of_day(-runs.metres / 1000, runs.is_whole).on_evenings(asked)
+    rows = np.flatnonzero(runs.is_whole)
+    windows, distance = Windows(runs.cell[rows], asked), Sums(runs.metres[rows] / 1000, below=2.0**20)
     return {
-        **{f"run_distance_{days}d_km": runs.window(np.add, distance, days) for days in (7, 28, 90, 365)},
-        **{f"run_days_{days}d": runs.window(np.add, is_active.astype(np.float64), days) for days in (14, 28, 90)},
-        "longest_run_28d_km": longest_of(28),
-        "longest_run_90d_km": longest_of(90),
-        "days_since_run": np.where(exists, today - newest, np.nan),
-        "run_history_days": np.where(exists, today - oldest, np.nan),
+        **{f"run_distance_{days}d_km": distance.of(windows.of(days)) for days in (7, 28, 90, 365)},
+        **{f"run_days_{days}d": longest.count(days) for days in (14, 28, 90)},
+        **{f"longest_run_{days}d_km": -longest.best(days) for days in (28, 90)},
+        "days_since_run": longest.newest(HISTORY_DAYS)[1],
+        "run_history_days": longest.oldest(HISTORY_DAYS)[1],
     }
 
 
-def _heart_rate(runs: _Runs) -> dict[str, Floats]:
+def _heart_rate(runs: _Runs, asked: Integers) -> dict[str, Floats]:
     """How hard the athlete runs, and what speed the hardest heart rate would give.
 
     Speed is that of equal effort on the flat where split elevation is known. Least squares of log speed on heart rate,
     both about fixed centres so that the sums keep their digits, with a prior on the slope.
     """
     has_hr = runs.is_plausible & np.isfinite(runs.bpm) & (runs.metres >= HR_FROM_M)
-    hardest = -runs.best_of_day(-np.where(has_hr, runs.bpm, 0.0), has_hr)
-    hard = runs.whole_quantile(hardest, HARD_HR_DAYS, HARD_HR_QUANTILE, HARD_HR_MIN_DAYS)
-    hard_today = hard[-runs.length :]
-    speed = -runs.graded + np.log(3_000.0)
-    effort = (np.where(has_hr, runs.bpm, HR_CENTRE_BPM) - HR_CENTRE_BPM) / HR_SCALE_BPM
-    of_day = {
-        "n": runs.count_of_day(has_hr),
-        "x": runs.sum_of_day(effort, has_hr),
-        "v": runs.sum_of_day(speed, has_hr),
-        "xx": runs.sum_of_day(effort**2, has_hr),
-        "xv": runs.sum_of_day(effort * speed, has_hr),
-    }
-    n, x, v, xx, xv = (runs.window(np.add, values, HR_LINE_DAYS) for values in of_day.values())
-    recent_n, recent_x, recent_v = (runs.window(np.add, of_day[name], HR_RECENT_DAYS) for name in ("n", "x", "v"))
+    hardest = runs.hardest_of_day(has_hr)
+    hard = hardest.on_evenings(asked).quantile(HARD_HR_DAYS, HARD_HR_QUANTILE, HARD_HR_MIN_DAYS)
+    with_hr = runs.where(has_hr)
+    windows = Windows(with_hr.cell, asked)
+    speed = -with_hr.graded + np.log(3_000.0)
+    effort = (with_hr.bpm - HR_CENTRE_BPM) / HR_SCALE_BPM
+    line, recent_days = windows.of(HR_LINE_DAYS), windows.of(HR_RECENT_DAYS)
+    sum_x, sum_v, sum_xx, sum_xv = (Sums(of, below=2.0**15) for of in (effort, speed, effort**2, effort * speed))
+    n, recent_n = line[1] - line[0], recent_days[1] - recent_days[0]
     with np.errstate(divide="ignore", invalid="ignore"):
-        mean_x, mean_v = x / n, v / n
-        slope = (xv - n * mean_x * mean_v + HR_SLOPE_PRIOR * HR_SLOPE_PRIOR_WEIGHT) / (
-            xx - n * mean_x**2 + HR_SLOPE_PRIOR_WEIGHT
+        mean_x, mean_v = sum_x.of(line) / n, sum_v.of(line) / n
+        slope = (sum_xv.of(line) - n * mean_x * mean_v + HR_SLOPE_PRIOR * HR_SLOPE_PRIOR_WEIGHT) / (
+            sum_xx.of(line) - n * mean_x**2 + HR_SLOPE_PRIOR_WEIGHT
         )
-        at_hard = mean_v + slope * ((hard_today - HR_CENTRE_BPM) / HR_SCALE_BPM - mean_x)
-        recent = recent_v / recent_n - slope * (recent_x / recent_n - mean_x)
-        share = (mean_x * HR_SCALE_BPM + HR_CENTRE_BPM) / hard_today
+        at_hard = mean_v + slope * ((hard - HR_CENTRE_BPM) / HR_SCALE_BPM - mean_x)
+        recent = sum_v.of(recent_days) / recent_n - slope * (sum_x.of(recent_days) / recent_n - mean_x)
+        share = (mean_x * HR_SCALE_BPM + HR_CENTRE_BPM) / hard
     has_line = n >= HR_LINE_MIN_RUNS
 
     def seconds(log_speed: Floats, is_known: NDArray[np.bool_]) -> Floats:
         return np.where(is_known, 3_000.0 * np.exp(-log_speed), np.nan)
 
     # against the hardest heart rate as known on the evening before the run
-    before = np.vstack([np.full((1, runs.shape[1]), np.nan), hard[:-1]])
-    with np.errstate(invalid="ignore"):
-        is_hard = has_hr & runs.is_continuous & (runs.bpm >= before[runs.row, runs.athlete] - HARD_HR_MARGIN_BPM)
-    hard_runs = runs.best_of_day(runs.equivalent, is_hard)
+    usual = hardest.on_evenings(with_hr.cell).quantile(HARD_HR_DAYS, HARD_HR_QUANTILE, HARD_HR_MIN_DAYS, before=1)
+    is_hard = with_hr.is_continuous & (with_hr.bpm >= usual - HARD_HR_MARGIN_BPM)
+    hard_runs = with_hr.best_of_day(with_hr.equivalent, is_hard).on_evenings(asked)
     return {
-        "hard_hr_bpm": hard_today,
+        "hard_hr_bpm": hard,
         "usual_hr_share": np.where(has_line, share, np.nan),
         "hr_slope": np.where(has_line, slope, np.nan),
-        "hr_predicted_10k_s": seconds(at_hard, has_line & np.isfinite(hard_today)),
+        "hr_predicted_10k_s": seconds(at_hard, has_line & np.isfinite(hard)),
         "usual_120d_10k_s": seconds(mean_v, has_line),
         "usual_30d_10k_s": seconds(recent, has_line & (recent_n >= HR_RECENT_MIN_RUNS)),
-        "hard_best_180d_10k_s": np.exp(runs.best(hard_runs, HARD_HR_DAYS)),
-        "hard_median_180d_10k_s": np.exp(runs.quantile(hard_runs, HARD_HR_DAYS, 0.5)),
-        "hard_days_180d": runs.days_with(hard_runs, HARD_HR_DAYS),
+        "hard_best_180d_10k_s": np.exp(hard_runs.best(HARD_HR_DAYS)),
+        "hard_median_180d_10k_s": np.exp(hard_runs.quantile(HARD_HR_DAYS, 0.5)),
+        "hard_days_180d": hard_runs.count(HARD_HR_DAYS),
     }

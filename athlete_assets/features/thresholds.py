@@ -32,6 +32,7 @@ from numpy.typing import NDArray
 
 from athlete_assets.features.efforts import CLOCKLESS_LEAD
 from athlete_assets.formulas.race_times import HIGHEST_VDOT, held_share, speed_at_oxygen_cost, vdot
+from athlete_assets.formulas.slices import Ranked, Slices
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
@@ -80,8 +81,8 @@ def is_effort(
     speed = distance_m / duration_s
     measured = np.flatnonzero(distance_m >= EFFORT_FROM_M)
     of, asked = usual[0], key[measured]
-    low, high = np.searchsorted(of, asked - window_days, side="right"), np.searchsorted(of, asked, side="right")
-    median = rank_in_slices(usual[1], low, high, lambda n: (n + 1) // 2, least=RUNS_FOR_A_MEDIAN)
+    slices = np.searchsorted(of, asked - window_days, side="right"), np.searchsorted(of, asked, side="right")
+    median = _rank_in_slices(of, usual[1], slices, lambda n: (n + 1) // 2, least=RUNS_FOR_A_MEDIAN)
     plausible = np.zeros(len(key), dtype=bool)
     lead = np.where(has_clock[measured], MEDIANS_OF_A_RIDE, CLOCKLESS_LEAD)
     plausible[measured] = ~(speed[measured] > lead * median)
@@ -160,12 +161,11 @@ def observed_hr_max(key: Integers, heart_rate: Floats, asked: Integers, window_d
     if not len(first_of_day):
         return np.full(len(asked), np.nan)
     daily, key = np.maximum.reduceat(heart_rate, first_of_day), key[first_of_day]
-    low, high = _window(key, asked, window_days)
 
     def rank(n: Integers) -> Integers:
         return np.maximum(HR_MAX_RANK, np.ceil(HR_MAX_SHARE * n).astype(np.int64))
 
-    return rank_in_slices(daily, low, high, rank, least=DAYS_FOR_HR_MAX)
+    return _rank_in_slices(key, daily, _window(key, asked, window_days), rank, least=DAYS_FOR_HR_MAX)
 
 
 def _window(key: Integers, asked: Integers, days: int) -> tuple[Integers, Integers]:
@@ -182,33 +182,13 @@ def best_in_slices(score: Floats, low: Integers, high: Integers) -> Integers:
     return np.where(low < high, np.append(order, -1)[highest], -1)
 
 
-def rank_in_slices(
-    values: Floats, low: Integers, high: Integers, rank: Callable[[Integers], Integers], least: int = 1
+def _rank_in_slices(
+    key: Integers, values: Floats, slices: Slices, rank: Callable[[Integers], Integers], least: int
 ) -> Floats:
-    """In each slice [low, high) of n values the rank(n)-th highest, no NaN among them; NaN where n < least.
-
-    By a wavelet matrix (Claude & Navarro, SPIRE 2012), which finds the order statistics of all slices together, a bit
-    of their place among all values at a time: those with a 0 go first, those with a 1 behind them, each in their order.
-    """
+    """In each slice of n values the rank(n)-th highest, no NaN among them; NaN where n < least."""
+    low, high = slices
     result = np.full(len(low), np.nan)
     chosen = np.flatnonzero(high - low >= least)
-    if not len(chosen):
-        return result
-    low, high = low[chosen].astype(np.int32), high[chosen].astype(np.int32)
-    left = high - low - rank(high - low).astype(np.int32)  # how many of the slice are smaller than what is asked for
-    order = np.argsort(values, kind="stable")
-    place = np.empty(len(values), dtype=np.int32)
-    place[order] = np.arange(len(values), dtype=np.int32)
-    found = np.zeros(len(chosen), dtype=np.int32)
-    for bit in reversed(range(len(values).bit_length())):
-        is_one = (place >> bit & 1).astype(bool)
-        zeros = np.concatenate([[0], np.cumsum(~is_one, dtype=np.int32)])
-        zeros_low, zeros_high = zeros[low], zeros[high]
-        goes_on = left >= zeros_high - zeros_low
-        found |= goes_on.astype(np.int32) << bit
-        left = np.where(goes_on, left - (zeros_high - zeros_low), left)
-        low = np.where(goes_on, zeros[-1] + low - zeros_low, zeros_low)
-        high = np.where(goes_on, zeros[-1] + high - zeros_high, zeros_high)
-        place = np.concatenate([place[~is_one], place[is_one]])
-    result[chosen] = values[order[found]]
+    low, high = low[chosen], high[chosen]
+    result[chosen] = Ranked(key // ATHLETE_STEP, values).rank((low, high), high - low - rank(high - low))
     return result

@@ -21,7 +21,7 @@ from pyspark.sql import DataFrame, SparkSession
 import athlete_assets
 from athlete_assets import tables
 from athlete_assets.days import Days, midnight
-from athlete_assets.features import rolling
+from athlete_assets.features import performance, rolling
 from athlete_assets.features.daily import daily_features
 from athlete_assets.settings import Settings
 from athlete_assets.store.by_athlete import send_kernels_whole
@@ -405,21 +405,26 @@ def frame_of(spark: SparkSession, rows: pd.DataFrame, on: date) -> DataFrame:
 
 
 @pytest.mark.slow
-def test_the_kernels_travel_with_the_function(tmp_path: Path) -> None:
+@pytest.mark.parametrize("table", [tables.ROLLING, tables.PERFORMANCE], ids=lambda table: table.name)
+def test_the_kernels_travel_with_the_function(tmp_path: Path, table: tables.Table) -> None:
     """A cluster's workers have NumPy and Arrow, but not this package: the function must hold all that it calls."""
-    bucket = rolling_bucket()
-    expected = rolling.bucket_states(bucket, 19_723, 3, rolling.Limits(4.0, 1.5, 2.0))
+    kernel, arguments = {
+        tables.ROLLING: (rolling.bucket_states, (rolling_bucket(), 19_723, 3, rolling.Limits(4.0, 1.5, 2.0))),
+        tables.PERFORMANCE: (performance.bucket_states, (performance_bucket(), 19_723, 3)),
+    }[table]
+    names = ["athlete_id", {tables.ROLLING: "ctl_42d", tables.PERFORMANCE: "median_60d_10k_s"}[table], "month"]
+    expected = kernel(*arguments).select(names).to_pylist()
     send_kernels_whole()
     try:
-        payload = cloudpickle.dumps((rolling.bucket_states, (bucket, 19_723, 3, rolling.Limits(4.0, 1.5, 2.0))))
+        payload = cloudpickle.dumps((kernel, arguments, names))
     finally:
         cloudpickle.unregister_pickle_by_value(athlete_assets)
     (tmp_path / "payload").write_bytes(payload)
     program = (
         "import sys; sys.modules['athlete_assets'] = None\n"
         "from pyspark import cloudpickle\n"
-        "states, arguments = cloudpickle.loads(open('payload', 'rb').read())\n"
-        "print(states(*arguments).select(['athlete_id', 'ctl_42d', 'month']).to_pylist())\n"
+        "states, arguments, names = cloudpickle.loads(open('payload', 'rb').read())\n"
+        "print(states(*arguments).select(names).to_pylist())\n"
     )
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     answer = subprocess.run(
@@ -430,26 +435,30 @@ def test_the_kernels_travel_with_the_function(tmp_path: Path) -> None:
         check=False,
     )
     assert answer.returncode == 0, answer.stderr
-    assert answer.stdout.strip() == str(expected.select(["athlete_id", "ctl_42d", "month"]).to_pylist())
+    assert answer.stdout.strip() == str(expected)
     assert len(payload) < 300_000
 
 
 def rolling_bucket() -> dict[str, pa.Table]:
     """Three days of one athlete as a bucket's inputs, without a state or runs."""
-
-    def rows(columns: Sequence[str], days: Sequence[dict[str, float]]) -> pa.Table:
-        schema = pa.schema(
-            [("athlete_id", pa.string()), ("day", pa.int32()), *((name, pa.float64()) for name in columns)]
-        )
-        given = [{"athlete_id": "a", "day": 19_723 + offset, **values} for offset, values in enumerate(days)]
-        return pa.Table.from_pylist(given, schema=schema)
-
     days = [{"daily_tss": load, "activities": float(load > 0)} for load in (100.0, 0.0, 50.0)]
     return {
-        "state": rows(rolling._STATE_COLUMNS, []),
-        "days": rows(rolling._DAY_COLUMNS, days),
-        "runs": rows(rolling._RUN_COLUMNS, []),
+        "state": input_rows(rolling._STATE_COLUMNS, []),
+        "days": input_rows(rolling._DAY_COLUMNS, days),
+        "runs": input_rows(rolling._RUN_COLUMNS, []),
     }
+
+
+def performance_bucket() -> dict[str, pa.Table]:
+    """Three days of one athlete, with a run of 10 km on each."""
+    runs = [{"metres": 10_000.0, "seconds": time, "effort_seconds": time} for time in (3_000.0, 2_900.0, 2_800.0)]
+    return {"days": input_rows([], [{}] * 3), "runs": input_rows(performance.VALUES, runs)}
+
+
+def input_rows(columns: Sequence[str], days: Sequence[dict[str, float]]) -> pa.Table:
+    schema = pa.schema([("athlete_id", pa.string()), ("day", pa.int32()), *((name, pa.float64()) for name in columns)])
+    given = [{"athlete_id": "a", "day": 19_723 + offset, **values} for offset, values in enumerate(days)]
+    return pa.Table.from_pylist(given, schema=schema)
 
 
 # ------------------------------------------------------------------------------------------------- a stated start

@@ -151,17 +151,6 @@ def test_the_best_in_a_slice_is_its_highest(scores: list[float], bounds: list[in
         assert not part or first <= position < last
 
 
-@given(st.lists(st.floats(0, 5), max_size=30), slices)
-@examples(max_examples=60, deadline=None)
-def test_the_rank_in_a_sliding_slice_is_that_of_the_sorted_slice(values: list[float], bounds: list[int]) -> None:
-    low = np.sort([min(bound, len(values)) for bound in bounds])
-    high = np.minimum(low + np.sort(bounds), len(values))
-    found = thresholds.rank_in_slices(np.array(values, dtype=float), low, high, lambda n: (n + 1) // 2, least=2)
-    for value, first, last in zip(found, low, high, strict=True):
-        part = sorted(values[first:last], reverse=True)
-        assert np.isnan(value) if len(part) < 2 else value == part[(len(part) + 1) // 2 - 1]
-
-
 def test_athletes_are_islands() -> None:
     """The second athlete's efforts, on the days before the first athlete's and after, enter no window of the first."""
     time, metres = (np.array(values) for values in zip(*LINE, strict=True))
