@@ -36,7 +36,6 @@ from athlete_assets import tables
 from athlete_assets.days import Days, monday_of
 from athlete_assets.features import activity, performance, rolling
 from athlete_assets.settings import Settings
-from athlete_assets.silver import quality
 from athlete_assets.store.base import Size
 from athlete_assets.store.local import LocalStore
 
@@ -52,7 +51,6 @@ NEXT_DAY: dict[str, list[tables.Table]] = {
     "its gold": [tables.METRICS_SUMMARY, tables.PROJECTION, tables.LOAD_ROOM],
 }
 KERNELS = (
-    (quality, "judged"),
     (activity, "activity_rows"),
     (rolling, "bucket_states"),
     (performance, "bucket_states"),

@@ -23,7 +23,7 @@ from athlete_assets.monitoring import anomalies, charts, checks, reconciliation
 from athlete_assets.partitions import days_of
 from athlete_assets.settings import Settings
 from athlete_assets.silver import quality
-from athlete_assets.store.base import Written
+from athlete_assets.store.base import Store, Written
 from athlete_assets.tables import Table
 
 NEWEST_STATE = ("ctl_42d", "atl_7d", "tsb", "ramp_rate_7d", "acwr", "total_distance_30d_km", "is_overtraining_risk")
@@ -67,10 +67,7 @@ def activity_asset(settings: Settings) -> dg.AssetsDefinition:
         for piece in in_pieces(context, store, window):
             silver = piece.read(tables.STRAVA_ACTIVITIES)
             recordings, efforts = (piece.read_if_there(table) for table in tables.OPTIONAL)
-            # the verdicts on some days rest on few others: no need to judge the thresholds' year for them
-            verdicts = quality.verdicts(silver, window, settings)
-            rejected.append(piece.replace(tables.REJECTS, quality.rejects(verdicts, window), window))
-            features = activity.activity_features(
+            rows = activity.judged_activities(
                 silver,
                 activity.of_activities(piece.read(tables.STRAVA_SUB_ACTIVITY), silver, window),
                 piece.read(tables.STRAVA_ATHLETE),
@@ -78,8 +75,10 @@ def activity_asset(settings: Settings) -> dg.AssetsDefinition:
                 settings,
                 None if recordings is None else activity.of_activities(recordings, silver, window),
                 None if efforts is None else activity.of_activities(efforts, silver, history),
+                _stored_past(piece, silver, history, window, settings),
             )
-            written.append(piece.replace(tables.ACTIVITY, features, window))
+            rejected.append(piece.replace(tables.REJECTS, rows[tables.REJECTS], window))
+            written.append(piece.replace(tables.ACTIVITY, rows[tables.ACTIVITY], window))
         silver = store.read(tables.STRAVA_ACTIVITIES)
         whole = store_of(context)
         accepted = store.read(tables.ACTIVITY, window)
@@ -264,6 +263,24 @@ def performance_asset(settings: Settings) -> dg.AssetsDefinition:
         yield materialize_result(store, tables.PERFORMANCE, window, written=written, outcomes=[stable])
 
     return athlete_performance_features
+
+
+def _stored_past(store: Store, silver: DataFrame, history: Days, window: Days, settings: Settings) -> DataFrame | None:
+    """ACTIVITY rows of the history before the window, where all of silver's days there are stored: then nobody needs
+    to judge them once more. None where they are not, as in a range that begins in the middle of an empty table.
+
+    Whether they are is told by their number, of both what was accepted and what was rejected. What they say is
+    trusted, as the state of an evening is by rolling features: a change of an earlier day is followed by the days
+    that rest on it (orchestration.affected_days).
+    """
+    first = max(history.first, settings.start_date)
+    if first >= window.first:
+        return None
+    before = Days(first, window.first - ONE_DAY)
+    stored = sum(store.count(table, before) for table in (tables.ACTIVITY, tables.REJECTS))
+    if stored != quality.on_days(silver, before).count():
+        return None
+    return store.read(tables.ACTIVITY, before)
 
 
 def _up_to(rows: DataFrame, table: Table, days: Days) -> DataFrame:

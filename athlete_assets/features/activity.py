@@ -23,7 +23,7 @@ from athlete_assets.days import Days
 from athlete_assets.features import recordings as recorded
 from athlete_assets.features import splits as split
 from athlete_assets.features import thresholds
-from athlete_assets.features.cells import MICROSECONDS_A_DAY, first_epoch_day, months_of
+from athlete_assets.features.cells import MICROSECONDS_A_DAY, first_epoch_day
 from athlete_assets.features.efforts import effort_time, has_clock, is_steady
 from athlete_assets.features.recordings import RECORDED_SECONDS, banister_weights, recording_totals
 from athlete_assets.features.splits import ZONE_SECONDS, Floats, Integers, Mask, is_null, split_totals
@@ -45,10 +45,10 @@ from athlete_assets.formulas.training_load import (
 )
 from athlete_assets.settings import Settings
 from athlete_assets.silver.quality import Limits as QualityLimits
-from athlete_assets.silver.quality import judged, needed_to_judge
-from athlete_assets.store.arrow import arrow_schema, nullable
-from athlete_assets.store.by_athlete import apply_together
-from athlete_assets.tables import RIDE_SPORTS, RUN_SPORTS
+from athlete_assets.silver.quality import judged, needed_to_judge, rejects
+from athlete_assets.store.arrow import arrow_schema, months_of, nullable
+from athlete_assets.store.by_athlete import apply_for_several
+from athlete_assets.tables import RIDE_SPORTS, RUN_SPORTS, Table
 
 PACED_SPORTS = (*RUN_SPORTS, "Walk", "Hike")
 RACE = 1
@@ -90,26 +90,48 @@ def activity_features(
     recordings: DataFrame | None = None,
     efforts: DataFrame | None = None,
 ) -> DataFrame:
-    """ACTIVITY rows of the days.
+    """ACTIVITY rows of the days, as in `judged_activities`."""
+    return judged_activities(silver, splits, athletes, days, settings, recordings, efforts)[tables.ACTIVITY]
+
+
+def judged_activities(
+    silver: DataFrame,
+    splits: DataFrame,
+    athletes: DataFrame,
+    days: Days,
+    settings: Settings,
+    recordings: DataFrame | None = None,
+    efforts: DataFrame | None = None,
+    past: DataFrame | None = None,
+) -> dict[Table, DataFrame]:
+    """The silver activities of the days, each a row of ACTIVITY or of REJECTS: the rows of both, by table.
 
     silver: strava_activities; splits, athletes, recordings and (best) efforts: silver, whole or the part that matters
     (`of_activities`); None where there is no such table. Thresholds are those known on the evening before: nothing of
     an activity's own day, or of a later one, enters them.
+
+    past: ACTIVITY rows of all accepted activities of the `history_days` before the days, where those are stored; then
+    of silver only the days are judged. None: the days before are judged, too.
     """
-    history = days.starting_earlier(history_days(settings))
-    # nobody else gets a row; in a long range hardly anybody is left out, and to find who costs more
-    rows = needed_to_judge(of_the_active(silver, days) if 2 * len(days) < len(history) else silver, history, settings)
+    judged_days = days if past is not None else days.starting_earlier(history_days(settings))
     inputs = {
-        "activities": (rows, tables.STRAVA_ACTIVITIES.types(*_JUDGED)),
+        "activities": (
+            needed_to_judge(silver, judged_days, settings),
+            tables.STRAVA_ACTIVITIES.types(*_JUDGED),
+        ),
         "splits": (splits, tables.STRAVA_SUB_ACTIVITY.types(*split.READ)),
         "athletes": (athletes, tables.STRAVA_ATHLETE.types(*STATED)),
     }
+    if past is not None:
+        inputs["past"] = (of_the_active(past, silver, days), tables.ACTIVITY.types(*PAST))
     if recordings is not None:
         inputs["recordings"] = (recordings, tables.STRAVA_RECORDING.types(*recorded.READ))
     if efforts is not None:
         inputs["efforts"] = (efforts, tables.STRAVA_BEST_EFFORT.types(*PART))
     kernel = partial(activity_rows, limits=Limits.of(settings, days))
-    return apply_together(inputs, kernel, tables.ACTIVITY.ddl)
+    of = {table.name: table for table in (tables.ACTIVITY, tables.REJECTS)}
+    made = apply_for_several(inputs, kernel, {name: table.ddl for name, table in of.items()})
+    return {of[name]: rows for name, rows in made.items()}
 
 
 def of_activities(rows: DataFrame, silver: DataFrame, days: Days) -> DataFrame:
@@ -118,9 +140,9 @@ def of_activities(rows: DataFrame, silver: DataFrame, days: Days) -> DataFrame:
     return rows.join(keys, on=["athlete_id", "activity_id"], how="left_semi")
 
 
-def of_the_active(silver: DataFrame, days: Days) -> DataFrame:
-    """All silver rows of the athletes with an activity on one of the days: nobody else gets a row for them."""
-    return silver.join(_on(days, silver).select("athlete_id").distinct(), on="athlete_id", how="left_semi")
+def of_the_active(rows: DataFrame, silver: DataFrame, days: Days) -> DataFrame:
+    """The rows of the athletes with an activity on one of the days: nobody else gets a row for them."""
+    return rows.join(_on(days, silver).select("athlete_id").distinct(), on="athlete_id", how="left_semi")
 
 
 def _on(days: Days, silver: DataFrame) -> DataFrame:
@@ -176,6 +198,7 @@ def _measured(activities: pa.Table) -> pa.Table:
         "month": months_of(day),
         "has_clock": pa.array(is_race | clock),
         "effort_s": nullable(effort_time(duration, elapsed, is_race)),
+        "day": pa.array(day),
         "flat_m": activities["grade_adjusted_distance"],
         "power_w": activities["weighted_power_w"],
         "exertion": activities["perceived_exertion"],
@@ -220,6 +243,22 @@ STATED = (
 """The columns of silver.strava_athlete that count here, beside the athlete's."""
 PART = ("activity_id", "distance", "elapsed_time", "average_power_w")
 """The columns of silver.strava_best_effort that count here, beside the athlete's."""
+PAST = (
+    "activity_id",
+    "activity_date",
+    "sport_type",
+    "is_race",
+    "distance_km",
+    "moving_time_min",
+    "elapsed_time_min",
+    "max_hr",
+)
+"""The columns of ACTIVITY from which `_remembered` makes an activity of an earlier day, beside the athlete's."""
+REMEMBERED = ("athlete_id", "activity_id", "day", "is_run", "is_ride", "distance", "effort_s", "has_clock", "max_hr")
+"""What thresholds rest on, of each activity."""
+DECIMALS = 7
+"""To which metres and seconds are read back from kilometres and minutes: division leaves them off by a last bit, and
+then 651 s are no longer 5 % over 620."""
 
 
 @dataclass(frozen=True)
@@ -257,21 +296,53 @@ class Limits:
         )
 
 
-def activity_rows(inputs: Mapping[str, pa.Table], limits: Limits) -> pa.Table:
-    """ACTIVITY rows of the days from limits.first_day on, of all inputs of some athletes, each in any order."""
+def activity_rows(inputs: Mapping[str, pa.Table], limits: Limits) -> dict[str, pa.Table]:
+    """Rows of ACTIVITY and of REJECTS, by table's name, of the days from limits.first_day on, of all inputs of some
+    athletes, each in any order."""
     judgement = judged(inputs["activities"], limits.rules)
+    made = {tables.REJECTS.name: rejects(judgement, limits.first_day, limits.last_day)}
     day = _integers(judgement["activity_date"]) // MICROSECONDS_A_DAY
     is_right = pc.equal(pc.list_value_length(judgement["reject_reasons"]), 0).to_numpy(zero_copy_only=False)
-    is_known = is_right & (day >= limits.first_day - limits.history_days) & (day <= limits.last_day)
+    known_from = limits.first_day - (0 if "past" in inputs else limits.history_days)
+    is_known = is_right & (day >= known_from) & (day <= limits.last_day)
     chosen = np.flatnonzero(is_known & judgement["activity_date"].is_valid().to_numpy())
-    history, day = _measured(judgement.take(pa.array(chosen))), day[chosen]
-    asked = np.flatnonzero(day >= limits.first_day)
+    measured = _measured(judgement.take(pa.array(chosen)))
+    asked = np.flatnonzero(day[chosen] >= limits.first_day)
+    rows = measured.take(pa.array(asked)) if len(asked) < measured.num_rows else measured
+    history = measured.select(REMEMBERED)
+    if "past" in inputs:
+        history = pa.concat_tables([history, _remembered(inputs["past"])])
+    return made | {tables.ACTIVITY.name: _features(rows, history, asked, inputs, limits)}
+
+
+def _remembered(past: pa.Table) -> pa.Table:
+    """REMEMBERED of the activities of earlier days, of their PAST columns."""
+    metres, moving, elapsed = (
+        np.round(_floats(past, name) * unit, DECIMALS)
+        for name, unit in (("distance_km", 1000), ("moving_time_min", 60), ("elapsed_time_min", 60))
+    )
+    is_race = _booleans(past, "is_race")
+    is_run, is_ride = (pc.is_in(past["sport_type"], pa.array(sports)) for sports in (RUN_SPORTS, RIDE_SPORTS))
+    made = {
+        "day": pa.array(_integers(past["activity_date"]) // MICROSECONDS_A_DAY),
+        "is_run": is_run,
+        "is_ride": is_ride,
+        "distance": nullable(metres),
+        "effort_s": nullable(effort_time(moving, elapsed, is_race)),
+        "has_clock": pa.array(is_race | has_clock(moving, elapsed)),
+    }
+    return pa.table({name: made[name] if name in made else past[name] for name in REMEMBERED})
+
+
+def _features(
+    rows: pa.Table, history: pa.Table, asked: Integers, inputs: Mapping[str, pa.Table], limits: Limits
+) -> pa.Table:
+    """ACTIVITY rows of what is measured of them. history: REMEMBERED of these, at `asked`, and of those before."""
     if not len(asked):
         return arrow_schema(tables.ACTIVITY).empty_table()
     find = _Finder(history)
-    key = find.athlete * thresholds.ATHLETE_STEP + day
+    key = find.athlete * thresholds.ATHLETE_STEP + history["day"].to_numpy()
     observed = _observed_thresholds(history, key, key[asked], _parts(inputs.get("efforts"), find, history, key), limits)
-    rows = history.take(pa.array(asked)) if len(asked) < history.num_rows else history
     power = _observed_power(inputs.get("efforts"), find, history, key, key[asked], limits)
     known = _Thresholds.of(rows, observed, power, _stated(inputs["athletes"], find, limits, key[asked]), limits)
 
@@ -308,11 +379,7 @@ class _Finder:
         self.athletes: pa.Array = encoded.dictionary
         self.athlete: Integers = encoded.indices.to_numpy().astype(np.int64)
         """By activity, the position of its athlete in `athletes`."""
-        number = activities["activity_id"].to_numpy()
-        self._numbers = np.unique(number)
-        key = self.athlete * len(self._numbers) + np.searchsorted(self._numbers, number)
-        self._order = np.argsort(key)
-        self._keys = key[self._order]
+        self._number: Integers = activities["activity_id"].to_numpy()
 
     def athlete_of(self, rows: pa.Table) -> Integers:
         """The position of each row's athlete, -1 where it has no activity here."""
@@ -320,15 +387,21 @@ class _Finder:
 
     def rows_of(self, rows: pa.Table, position: Integers) -> tuple[pa.Table, Integers]:
         """Those of the rows whose activity has a position (0 and above; one for each activity), and that position."""
+        wanted = np.flatnonzero(position >= 0)
+        if not rows.num_rows or not len(wanted):
+            return rows.slice(0, 0), np.empty(0, dtype=np.int64)
+        numbers = np.unique(self._number[wanted])
+        keys = self.athlete[wanted] * len(numbers) + np.searchsorted(numbers, self._number[wanted])
+        order = np.argsort(keys)
+        keys = keys[order]
         athlete, number = self.athlete_of(rows), pc.fill_null(rows["activity_id"], 0).to_numpy()
-        place = np.minimum(np.searchsorted(self._numbers, number), len(self._numbers) - 1)
-        key = athlete * len(self._numbers) + place
-        found = np.minimum(np.searchsorted(self._keys, key), len(self._keys) - 1)
-        is_known = (athlete >= 0) & (self._numbers[place] == number) & (self._keys[found] == key)
+        place = np.minimum(np.searchsorted(numbers, number), len(numbers) - 1)
+        key = athlete * len(numbers) + place
+        found = np.minimum(np.searchsorted(keys, key), len(keys) - 1)
+        is_known = (athlete >= 0) & (numbers[place] == number) & (keys[found] == key)
         is_known &= ~is_null(rows["activity_id"])
-        of = np.where(is_known, position[self._order[found]], -1)
-        chosen = np.flatnonzero(of >= 0)
-        return rows.take(pa.array(chosen)), of[chosen]
+        chosen = np.flatnonzero(is_known)
+        return rows.take(pa.array(chosen)), position[wanted[order[found[chosen]]]]
 
 
 def _first_known(values: Mapping[str, Floats]) -> tuple[Floats, pa.Array]:
@@ -366,19 +439,22 @@ def _observed_thresholds(
     NaN where the days before tell too little. parts: `_parts`.
     """
     distance, duration, heart_rate = (_floats(history, name) for name in ("distance", "effort_s", "max_hr"))
-    is_run, clock = _booleans(history, "is_run"), _booleans(history, "has_clock")
+    is_run, clock, day_of = _booleans(history, "is_run"), _booleans(history, "has_clock"), history["day"].to_numpy()
     asked, position = np.unique(of, return_inverse=True)
+    # no day asks for an effort of before threshold_days, and none is judged by runs of twice as long ago
+    runs = np.flatnonzero(is_run & ~np.isnan(duration) & (day_of >= limits.first_day - 2 * limits.threshold_days))
     # equal keys in an order that the values alone decide: so do the results
-    order = np.lexsort((distance, duration, key))
-    runs = order[(is_run & ~np.isnan(duration))[order]]
+    runs = runs[np.lexsort((distance[runs], duration[runs], key[runs]))]
+    usual = thresholds.usual_speeds(key[runs], distance[runs], duration[runs])
+    runs = runs[day_of[runs] >= limits.first_day - limits.threshold_days]
     run = key[runs], distance[runs], duration[runs]
-    usual = thresholds.usual_speeds(*run)
     is_chosen = thresholds.is_effort(*run, clock[runs], usual, limits.threshold_days)
     is_chosen_part = thresholds.is_effort(*parts, np.ones(len(parts[0]), dtype=bool), usual, limits.threshold_days)
     day, metres, seconds = (np.concatenate([a[is_chosen], b[is_chosen_part]]) for a, b in zip(run, parts, strict=True))
     in_order = np.lexsort((metres, seconds, day))
     effort = (day[in_order], metres[in_order], seconds[in_order], asked, limits.threshold_days)
-    beats = order[~np.isnan(heart_rate[order])]
+    beats = np.flatnonzero(~np.isnan(heart_rate))
+    beats = beats[np.argsort(key[beats], kind="stable")]
     return (
         thresholds.critical_speed(*effort)[position],
         thresholds.best_effort_speed(*effort)[position],

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from athlete_assets import tables
 from athlete_assets.days import Days, midnight
-from athlete_assets.store.arrow import nullable
+from athlete_assets.store.arrow import months_of, nullable
 from athlete_assets.tables import Table
 
 SECONDS_A_DAY = 86_400
@@ -21,15 +21,6 @@ MICROSECONDS_A_DAY = 86_400_000_000
 def first_epoch_day(days: Days) -> int:
     """Days from 1970-01-01 to the first of the days."""
     return int(midnight(days.first).timestamp()) // SECONDS_A_DAY
-
-
-def months_of(epoch_day: NDArray[np.int64]) -> pa.Array:
-    """The month (yyyy-MM) of each day, spelled once for each month."""
-    months = epoch_day.astype("datetime64[D]").astype("datetime64[M]").astype(np.int64)  # since 1970-01
-    first = int(months.min()) if len(months) else 0
-    last = int(months.max()) if len(months) else 0
-    names = np.arange(first, last + 1).astype("datetime64[M]").astype(str)
-    return pa.array(names, pa.string()).take(pa.array(months - first))
 
 
 def athletes_of(inputs: Mapping[str, pa.Table]) -> tuple[pa.Array, dict[str, NDArray[np.intp]]]:

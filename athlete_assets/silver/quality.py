@@ -32,7 +32,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date, timedelta
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -43,12 +42,11 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from athlete_assets import tables
-from athlete_assets.days import Days, midnight
+from athlete_assets.days import Days
 from athlete_assets.settings import Settings
 from athlete_assets.silver.plausible import RESULTS
 from athlete_assets.silver.sports import ANY_SPORT, family, strava_sport
-from athlete_assets.store.arrow import nullable
-from athlete_assets.store.by_athlete import apply_by_athlete
+from athlete_assets.store.arrow import months_of, nullable
 
 CONTEXT_DAYS = 2
 """Days before a window on which its verdicts rest."""
@@ -145,14 +143,12 @@ def in_window(activities: DataFrame, days: Days, settings: Settings) -> DataFram
 
     Outside the calendar are rows without a date, or with one before settings.start_date or after settings.today.
     """
-    return activities.where(_outside(settings) | _local_day().between(F.lit(days.first), F.lit(days.last)))
+    return activities.where(_outside(settings) | _is_on(days))
 
 
-def verdicts(activities: DataFrame, days: Days, settings: Settings) -> DataFrame:
-    """`classified` for `in_window`, row for row, given all of silver: the verdicts that the whole would get."""
-    day = F.col("activity_date")
-    asked = day.isNull() | day.between(F.lit(midnight(days.first)), F.lit(midnight(days.last)))
-    return classified(needed_to_judge(activities, days, settings), settings).where(asked)
+def on_days(activities: DataFrame, days: Days) -> DataFrame:
+    """The silver activities of the days, which lie in the calendar."""
+    return activities.where(_is_on(days))
 
 
 def needed_to_judge(activities: DataFrame, days: Days, settings: Settings) -> DataFrame:
@@ -161,11 +157,18 @@ def needed_to_judge(activities: DataFrame, days: Days, settings: Settings) -> Da
     They are the rows of the days, of CONTEXT_DAYS before them, and all earlier rows that hold one of the keys.
     """
     context = in_window(activities, days.starting_earlier(CONTEXT_DAYS), settings)
-    before = activities.where(~_outside(settings) & (_local_day() < F.lit(days.first - timedelta(days=CONTEXT_DAYS))))
-    if days.first - timedelta(days=CONTEXT_DAYS) > settings.start_date:
-        same_key = before.join(context.select("athlete_id", "id").distinct(), on=["athlete_id", "id"], how="left_semi")
-        context = context.unionByName(same_key)
-    return context
+    first = days.first - timedelta(days=CONTEXT_DAYS)
+    if first <= settings.start_date:
+        return context
+    keys = context.select("athlete_id", "id").distinct()
+    before = activities.where(~_outside(settings) & (_local_day() < F.lit(first)))
+    same_key = before.join(keys, on=["athlete_id", "id"], how="left_semi")
+    # Asked before the plan is made: to find that there is none takes two columns of silver, to read them all of it.
+    return context if same_key.select("id").isEmpty() else context.unionByName(same_key)
+
+
+def _is_on(days: Days) -> Column:
+    return _local_day().between(F.lit(days.first), F.lit(days.last))
 
 
 def _local_day() -> Column:
@@ -177,39 +180,13 @@ def _outside(settings: Settings) -> Column:
     return day.isNull() | (day < F.lit(settings.start_date)) | (day > F.lit(settings.today))
 
 
-def classified(activities: DataFrame, settings: Settings) -> DataFrame:
-    """Each silver activity once, with activity_date (null outside the calendar) and reject_reasons (empty: accepted).
-
-    sport_type is in Strava's spelling; heart rates outside the settings' limits, and numbers that are NaN or infinite,
-    are null. What is not among the given rows makes none of them a duplicate: for a window, ask `verdicts`.
-    """
-    judge = partial(judged, limits=Limits.of(settings))
-    return apply_by_athlete(activities.select(*tables.STRAVA_ACTIVITIES.column_names), judge, _VERDICT_DDL)
-
-
-def accepted(judgement: DataFrame) -> DataFrame:
-    """The classified activities that break no rule."""
-    return judgement.where(F.size("reject_reasons") == 0)
-
-
-def rejects(judgement: DataFrame, days: Days) -> DataFrame:
-    """REJECTS rows: the rejected activities of the days, and all that lie outside the calendar."""
-    in_days = F.col("activity_date").between(F.lit(midnight(days.first)), F.lit(midnight(days.last)))
-    month = F.coalesce(F.date_format("activity_date", "yyyy-MM"), F.lit(tables.OUTSIDE_CALENDAR))
-    return (
-        judgement.where(F.size("reject_reasons") > 0)
-        .where(F.col("activity_date").isNull() | in_days)
-        .select(*[F.col(name) for name in tables.REJECTS.column_names if name != "month"], month.alias("month"))
-    )
-
-
-_VERDICT_DDL = ", ".join(
-    f"`{column.name}` {column.type}" for column in tables.REJECTS.columns if column.name != "month"
-)
-
-
 def judged(rows: pa.Table, limits: Limits) -> pa.Table:
-    """`classified` for one table that holds all rows of its athletes; rows stay in their order."""
+    """Each silver activity with activity_date (null outside the calendar) and reject_reasons (empty: accepted).
+
+    rows: all columns of silver, and all rows of their athletes on which the verdicts asked for rest
+    (`needed_to_judge`): what is not among them makes none of them a duplicate. They stay in their order. sport_type is
+    in Strava's spelling; heart rates outside the limits, and numbers that are NaN or infinite, are null.
+    """
     rows = _cleaned(rows, limits)
     activities = _activities(rows)
     broken = np.column_stack([rule(activities, limits) for rule in ROW_RULES.values()])
@@ -221,6 +198,17 @@ def judged(rows: pa.Table, limits: Limits) -> pa.Table:
     return rows.append_column("activity_date", dates).append_column(
         "reject_reasons", _names(np.column_stack([broken, again]))
     )
+
+
+def rejects(judgement: pa.Table, first_day: int, last_day: int) -> pa.Table:
+    """REJECTS rows: the rejected activities of the days (since 1970), and all that lie outside the calendar."""
+    day = _integers(judgement["activity_date"]) // DAY_US
+    outside = _mask(pc.is_null(judgement["activity_date"]))
+    is_wrong = _mask(pc.greater(pc.list_value_length(judgement["reject_reasons"]), 0))
+    chosen = np.flatnonzero(is_wrong & (outside | ((day >= first_day) & (day <= last_day))))
+    rows = judgement.take(pa.array(chosen))
+    month = pc.if_else(pa.array(outside[chosen]), tables.OUTSIDE_CALENDAR, months_of(day[chosen]))
+    return rows.append_column("month", month).select(tables.REJECTS.column_names)
 
 
 def _cleaned(rows: pa.Table, limits: Limits) -> pa.Table:

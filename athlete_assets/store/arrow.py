@@ -186,6 +186,15 @@ def nullable(values: NDArray[Any], is_null: NDArray[np.bool_] | None = None) -> 
     return pa.Array.from_buffers(pa.from_numpy_dtype(values.dtype), len(values), [known, pa.py_buffer(data)])
 
 
+def months_of(epoch_day: NDArray[np.int64]) -> pa.Array:
+    """The month (yyyy-MM) of each day, spelled once for each month."""
+    months = epoch_day.astype("datetime64[D]").astype("datetime64[M]").astype(np.int64)  # since 1970-01
+    first = int(months.min()) if len(months) else 0
+    last = int(months.max()) if len(months) else 0
+    names = np.arange(first, last + 1).astype("datetime64[M]").astype(str)
+    return pa.array(names, pa.string()).take(pa.array(months - first))
+
+
 # --------------------------------------------------------------------------------------------------------- digest
 
 _STEP = 0x9E3779B97F4A7C15

@@ -32,6 +32,7 @@ ROWS_A_CALL = 50_000
 _buckets = BUCKETS
 
 Kernel = Callable[[Mapping[str, pa.Table]], pa.Table]
+KernelOfSeveral = Callable[[Mapping[str, pa.Table]], Mapping[str, pa.Table]]
 
 
 def use_buckets(count: int) -> None:
@@ -59,9 +60,8 @@ def apply_by_athlete(rows: DataFrame, kernel: Callable[[pa.Table], pa.Table], sc
     `schema` is the DDL of what the kernel returns. A kernel must sort for itself (Sail drops a sort that comes before
     it) and must not mix athletes; the rows without an athlete_id come in one table, together with those of some.
     """
-    bucket = F.pmod(F.hash("athlete_id"), F.lit(_buckets))
-    made = rows.groupBy(bucket).applyInArrow(kernel, schema)
-    _works[made] = _Work({_ROWS: rows}, lambda tables: kernel(tables[_ROWS]))
+    made = _grouped(rows, kernel, schema)
+    _works[made] = _Work({_ROWS: rows}, lambda tables: {_ROWS: kernel(tables[_ROWS])}, _ROWS, {})
     return made
 
 
@@ -70,7 +70,16 @@ Input = tuple[DataFrame, Mapping[str, str]]
 
 
 def apply_together(inputs: Mapping[str, Input], kernel: Kernel, schema: str) -> DataFrame:
-    """`apply_by_athlete` for a kernel over several tables: it gets them by name, each with all rows of the athletes.
+    """`apply_by_athlete` for a kernel over several tables: it gets them by name, each with all rows of the athletes."""
+    return apply_for_several(inputs, partial(_alone, kernel=kernel), {_ROWS: schema})[_ROWS]
+
+
+def apply_for_several(
+    inputs: Mapping[str, Input], kernel: KernelOfSeveral, schemas: Mapping[str, str]
+) -> dict[str, DataFrame]:
+    """`apply_together` for a kernel that makes several tables at once: a frame of each, by the names in `schemas`.
+
+    In this process the kernel runs once for all of them; a cluster runs it for each that is written.
 
     The rows travel as one union, in which a column that two inputs have is one column, of one type. So every input is
     computed once: Sail has no cogroup, and joins would compute again whatever feeds both of their sides. The types
@@ -92,22 +101,34 @@ def apply_together(inputs: Mapping[str, Input], kernel: Kernel, schema: str) -> 
         ],
     )
     names = {name: ["athlete_id", *columns] for name, (_, columns) in inputs.items()}
-    made = apply_by_athlete(united, partial(_separated, kernel=kernel, names=names), schema)
-    _works[made] = _Work({name: rows.select(*names[name]) for name, (rows, _) in inputs.items()}, kernel)
+    selected = {name: rows.select(*names[name]) for name, (rows, _) in inputs.items()}
+    made, waiting = dict[str, DataFrame](), dict[str, list[pa.Table]]()
+    for output, schema in schemas.items():
+        made[output] = _grouped(united, partial(_separated, kernel=kernel, names=names, output=output), schema)
+        _works[made[output]] = _Work(selected, kernel, output, waiting)
     return made
+
+
+def _grouped(rows: DataFrame, kernel: Callable[[pa.Table], pa.Table], schema: str) -> DataFrame:
+    return rows.groupBy(F.pmod(F.hash("athlete_id"), F.lit(_buckets))).applyInArrow(kernel, schema)
+
+
+def _alone(inputs: Mapping[str, pa.Table], kernel: Kernel) -> dict[str, pa.Table]:
+    return {_ROWS: kernel(inputs)}
 
 
 _INPUT = "__input"
 
 
-def _separated(rows: pa.Table, kernel: Kernel, names: Mapping[str, list[str]]) -> pa.Table:
+def _separated(rows: pa.Table, kernel: KernelOfSeveral, names: Mapping[str, list[str]], output: str) -> pa.Table:
     number = rows[_INPUT].to_numpy()
-    return kernel(
+    made = kernel(
         {
             name: rows.select(columns).take(pa.array(np.flatnonzero(number == of_input)))
             for of_input, (name, columns) in enumerate(names.items())
         }
     )
+    return made[output]
 
 
 # ------------------------------------------------------------------------------------------------- in this process
@@ -115,10 +136,13 @@ def _separated(rows: pa.Table, kernel: Kernel, names: Mapping[str, list[str]]) -
 
 @dataclass(frozen=True)
 class _Work:
-    """What makes a frame: the kernel, and its inputs by name."""
+    """What makes a frame: the kernel, its inputs by name, and which of its outputs the frame is."""
 
     inputs: Mapping[str, DataFrame]
-    kernel: Kernel
+    kernel: KernelOfSeveral
+    output: str
+    waiting: dict[str, list[pa.Table]]
+    """What the kernel made for the other frames, until those are asked for."""
 
 
 _ROWS = "rows"
@@ -126,20 +150,24 @@ _works: WeakKeyDictionary[DataFrame, _Work] = WeakKeyDictionary()
 
 
 def computed_here(frame: DataFrame) -> list[pa.Table] | None:
-    """The rows of a frame as `apply_by_athlete` or `apply_together` made it, in no order, a table each call of the
-    kernel: the engine makes the inputs, this process the rest. None for another frame.
+    """The rows of a frame as the functions above made it, in no order, a table each call of the kernel: the engine
+    makes the inputs, this process the rest. None for another frame.
 
-    The inputs lie in memory, and then what was made of them.
+    The inputs lie in memory, and then what was made of them; of a kernel of several tables, each until it is asked for.
     """
     work = _works.get(frame)
     if work is None:
         return None
-    inputs = {name: rows.toArrow() for name, rows in work.inputs.items()}
-    calls = _in_buckets(inputs)
-    if len(calls) == 1:
-        return [work.kernel(calls[0])]
-    with ThreadPoolExecutor(os.cpu_count()) as threads:
-        return list(threads.map(work.kernel, calls))
+    if work.output not in work.waiting:
+        calls = _in_buckets({name: rows.toArrow() for name, rows in work.inputs.items()})
+        if len(calls) == 1:
+            made = [work.kernel(calls[0])]
+        else:
+            with ThreadPoolExecutor(os.cpu_count()) as threads:
+                made = list(threads.map(work.kernel, calls))
+        names = {name for tables in made for name in tables} or {work.output}
+        work.waiting.update({name: [tables[name] for tables in made] for name in names})
+    return work.waiting.pop(work.output)
 
 
 def _in_buckets(inputs: dict[str, pa.Table]) -> list[dict[str, pa.Table]]:

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 from hypothesis import given
 from hypothesis import settings as examples
@@ -20,11 +21,23 @@ from pyspark.sql import SparkSession
 
 from athlete_assets import tables
 from athlete_assets.days import Days, midnight
-from athlete_assets.features.activity import activity_features, of_the_active
+from athlete_assets.features.activity import (
+    REMEMBERED,
+    _measured,
+    _remembered,
+    activity_features,
+    history_days,
+    judged_activities,
+    of_the_active,
+)
 from athlete_assets.settings import Settings
+from athlete_assets.silver.quality import Limits, judged
 from athlete_assets.silver.sessions import activity_rows
 from athlete_assets.store.arrow import fitted
+from athlete_assets.store.by_athlete import computed_here
+from athlete_assets.store.columns import within
 from athlete_assets_tests.conftest import shared_file
+from athlete_assets_tests.features.rows import assert_same, collected
 from athlete_assets_tests.formulas.test_race_times import oracle
 from athlete_assets_tests.rows import frame
 from athlete_assets_tests.silver.rows import REAL_RUNS_AS_OF, activity, arrow, athlete, real_runs, split
@@ -829,10 +842,67 @@ def test_for_some_days_all_rows_of_those_who_ran_on_them_are_read(sail: SparkSes
         for number, (name, (day, hour)) in enumerate(at.items())
     ]
     rows += [activity(athlete_id=name, id=9, start_date_local=datetime(2023, 1, 1)) for name in at]
-    found = of_the_active(frame(sail, arrow(rows)), days).select("athlete_id", "id").toArrow().to_pylist()
+    silver = frame(sail, arrow(rows))
+    found = of_the_active(silver, silver, days).select("athlete_id", "id").toArrow().to_pylist()
     assert sorted((row["athlete_id"], row["id"]) for row in found) == [
         ("first", 1),
         ("first", 9),
         ("last", 2),
         ("last", 9),
     ]
+
+
+# ------------------------------------------------------------------------------------ days before that are stored
+
+
+@given(
+    moving=st.lists(st.integers(1, 90_000), min_size=1, max_size=40),
+    pauses=st.lists(st.sampled_from([0, 0.001, 0.02, 0.05, 0.0500001, 0.3]), min_size=40, max_size=40),
+    metres=st.lists(st.one_of(st.none(), st.integers(1, 9_000_000)), min_size=40, max_size=40),
+)
+@examples(max_examples=60, deadline=None)
+def test_a_stored_activity_tells_thresholds_to_the_bit_what_silver_told(
+    moving: list[int], pauses: list[float], metres: list[int | None]
+) -> None:
+    """Seconds and centimetres, as sources have them, come back from minutes and kilometres as they were."""
+    rows = [
+        activity(
+            id=n,
+            sport_type=["Run", "Ride", "TrailRun", "Walk"][n % 4],
+            workout_type=n % 3,
+            moving_time=float(seconds),
+            elapsed_time=None if pauses[n] == 0.001 else round(seconds * (1 + pauses[n]), 1),
+            distance=None if metres[n] is None else metres[n] / 100,
+        )
+        for n, seconds in enumerate(moving)
+    ]
+    measured = _measured(judged(arrow(rows), Limits.of(SETTINGS)))
+    assert _remembered(measured).equals(measured.select(REMEMBERED))
+
+
+def test_a_day_after_stored_days_is_as_it_is_of_silver_alone(sail: SparkSession) -> None:
+    """Of real runners: the history of some days is read from what the whole history stored, the verdicts on it too."""
+    settings = Settings(as_of=REAL_RUNS_AS_OF)
+    runs = real_runs(shared_file("data/real_runs.parquet"))
+    silver, nothing = frame(sail, runs, tables.STRAVA_ACTIVITIES), frame(sail, arrow([], SPLITS), SPLITS)
+    stated = frame(
+        sail, arrow([athlete(athlete_id=runs["athlete_id"][0].as_py(), max_hr_bpm=191.0)], ATHLETES), ATHLETES
+    )
+    everything = Days(settings.start_date, settings.today)
+    made = computed_here(activity_features(silver, nothing, stated, everything, settings))
+    assert made is not None
+    whole = fitted(pa.concat_tables(made), tables.ACTIVITY)
+    stored = frame(sail, whole, tables.ACTIVITY)
+    found = 0
+    for day, length in ((date(2019, 5, 1), 1), (date(2024, 3, 9), 1), (date(2025, 8, 25), 7)):
+        days = Days(day, day + timedelta(days=length - 1))
+        history = days.starting_earlier(history_days(settings))
+        before = stored.where(within(tables.ACTIVITY, Days(history.first, day - timedelta(days=1))))
+        rows = judged_activities(silver, nothing, stated, days, settings, past=before)[tables.ACTIVITY]
+        of_days = whole.filter(
+            (pc.field("activity_date") >= pa.scalar(midnight(days.first), pa.timestamp("us", "UTC")))
+            & (pc.field("activity_date") <= pa.scalar(midnight(days.last), pa.timestamp("us", "UTC")))
+        )
+        assert_same(collected(rows, tables.ACTIVITY), collected(of_days, tables.ACTIVITY))
+        found += of_days.num_rows
+    assert found > 100

@@ -13,13 +13,13 @@ import pytest
 from hypothesis import given
 from hypothesis import settings as examples
 from hypothesis import strategies as st
-from pyspark.sql import SparkSession
+from pyspark.sql import DataFrame, SparkSession
 
 from athlete_assets import tables
 from athlete_assets.days import Days, midnight
 from athlete_assets.settings import Settings
 from athlete_assets.silver import quality
-from athlete_assets.silver.quality import Limits, accepted, in_window, judged, rejects
+from athlete_assets.silver.quality import Limits, in_window, judged, needed_to_judge, rejects
 from athlete_assets.silver.sports import ANY_SPORT, family, strava_sport
 from athlete_assets_tests.conftest import shared_file
 from athlete_assets_tests.rows import frame
@@ -377,6 +377,21 @@ def key(row: dict[str, Any]) -> tuple[str, int]:
     return row["athlete_id"], row["id"]
 
 
+def judged_in(silver: DataFrame, days: Days, settings: Settings = SETTINGS) -> pa.Table:
+    """The verdicts on the days, and on what lies outside the calendar, of the silver rows that they rest on."""
+    judgement = judged(needed_to_judge(silver, days, settings).toArrow(), Limits.of(settings))
+    outside = judgement.filter(pc.field("activity_date").is_null())
+    return pa.concat_tables([window_of(judgement, days), outside])
+
+
+def accepted_and_rejected(silver: DataFrame, days: Days, settings: Settings = SETTINGS) -> tuple[pa.Table, pa.Table]:
+    """The accepted rows of the days, and the REJECTS rows."""
+    judgement = judged(needed_to_judge(silver, days, settings).toArrow(), Limits.of(settings))
+    is_good = pc.equal(pc.list_value_length(judgement["reject_reasons"]), 0)
+    numbers = ((day - date(1970, 1, 1)).days for day in (days.first, days.last))
+    return window_of(judgement.filter(is_good), days), rejects(judgement, *numbers)
+
+
 def window_of(table: pa.Table, days: Days) -> pa.Table:
     first, last = (pa.scalar(midnight(day), pa.timestamp("us", "UTC")) for day in (days.first, days.last))
     return table.filter((pc.field("activity_date") >= first) & (pc.field("activity_date") <= last))
@@ -389,7 +404,7 @@ def test_a_window_gets_the_verdicts_of_the_whole(
 ) -> None:
     days = Days(date(2024, 3, 4) + timedelta(days=first), date(2024, 3, 4) + timedelta(days=first + length))
     silver = frame(sail, arrow(rows), tables.STRAVA_ACTIVITIES)
-    window = quality.verdicts(silver, days, SETTINGS).toArrow()
+    window = judged_in(silver, days)
     whole = judged(arrow(rows), LIMITS)
     assert told(window) == told(window_of(whole, days))
     assert window.num_rows == in_window(silver, days, SETTINGS).count()
@@ -405,8 +420,7 @@ def test_accepted_and_rejected_add_up_to_what_was_read(sail: SparkSession, rows:
     ]
     silver = frame(sail, arrow([*rows, *outside]), tables.STRAVA_ACTIVITIES)
     days = Days(date(2024, 3, 4), date(2024, 3, 10))
-    judgement = quality.verdicts(silver, days, SETTINGS)
-    good, bad = accepted(judgement).toArrow(), rejects(judgement, days).toArrow()
+    good, bad = accepted_and_rejected(silver, days)
     assert good.num_rows + bad.num_rows == len(rows) + len(outside)
     assert bad.column_names == list(tables.REJECTS.column_names)
     months = {row["id"]: row["month"] for row in bad.to_pylist()}
@@ -428,10 +442,7 @@ def test_a_rejected_row_comes_with_its_own_day_only(sail: SparkSession) -> None:
         tables.STRAVA_ACTIVITIES,
     )
     monday, tuesday = (Days(date(2024, 3, day), date(2024, 3, day)) for day in (4, 5))
-    found = {
-        days: sorted(row.id for row in rejects(quality.verdicts(silver, days, SETTINGS), days).collect())
-        for days in (monday, tuesday)
-    }
+    found = {days: sorted(accepted_and_rejected(silver, days)[1]["id"].to_pylist()) for days in (monday, tuesday)}
     assert found == {monday: [1, 4], tuesday: [2, 4]}
 
 
@@ -440,16 +451,16 @@ def test_an_earlier_day_with_the_same_key_is_found_however_long_ago(spark: Spark
         spark, arrow([activity("2019-03-04 12:00:00"), activity("2024-03-04 12:00:00")]), tables.STRAVA_ACTIVITIES
     )
     days = Days(date(2024, 3, 4), date(2024, 3, 5))
-    (row,) = quality.verdicts(silver, days, SETTINGS).collect()
-    assert (row.activity_date.year, row.reject_reasons) == (2024, ["duplicate"])
+    (row,) = judged_in(silver, days).to_pylist()
+    assert (row["activity_date"].year, row["reject_reasons"]) == (2024, ["duplicate"])
 
 
 def test_no_rows_have_no_verdicts(spark: SparkSession) -> None:
     silver = frame(spark, arrow([]), tables.STRAVA_ACTIVITIES)
     days = Days(date(2024, 3, 4), date(2024, 3, 4))
-    judgement = quality.verdicts(silver, days, SETTINGS)
-    assert accepted(judgement).count() == 0
-    assert rejects(judgement, days).toArrow().column_names == list(tables.REJECTS.column_names)
+    good, bad = accepted_and_rejected(silver, days)
+    assert (good.num_rows, bad.num_rows) == (0, 0)
+    assert bad.column_names == list(tables.REJECTS.column_names)
 
 
 # ------------------------------------------------------------------------------------------------------- real runs
@@ -464,8 +475,7 @@ def test_real_runs_are_accepted_or_rejected_by_name(spark: SparkSession, shared_
     """On both engines alike, and 2-5 % of them twice: one athlete's from two sources (his 1,544 hold 600 pairs)."""
     settings = Settings(as_of=REAL_RUNS_AS_OF)
     days = Days(settings.start_date, settings.today)
-    judgement = quality.verdicts(frame(spark, shared_runs, tables.STRAVA_ACTIVITIES), days, settings)
-    good, bad = accepted(judgement).toArrow(), rejects(judgement, days).toArrow()
+    good, bad = accepted_and_rejected(frame(spark, shared_runs, tables.STRAVA_ACTIVITIES), days, settings)
     assert good.num_rows + bad.num_rows == shared_runs.num_rows == 22_265
     named = Counter(name for names in bad["reject_reasons"].to_pylist() for name in names)
     assert set(named) == {"non_positive_duration", "non_positive_distance", "implausible_speed", "duplicate"}
@@ -482,7 +492,7 @@ def test_real_runs_hold_no_activity_twice_when_judged_day_by_day(sail: SparkSess
     silver = frame(sail, shared_runs, tables.STRAVA_ACTIVITIES)
     for day in (date(2019, 5, 1), date(2024, 3, 9), date(2025, 8, 30)):
         days = Days(day, day + timedelta(days=6))
-        window = quality.verdicts(silver, days, settings).toArrow()
+        window = judged_in(silver, days, settings)
         assert told(window) == told(window_of(whole, days))
 
 

@@ -11,7 +11,14 @@ import pytest
 from pyspark.sql import SparkSession
 
 from athlete_assets.store import by_athlete
-from athlete_assets.store.by_athlete import BUCKETS, apply_by_athlete, apply_together, computed_here, use_buckets
+from athlete_assets.store.by_athlete import (
+    BUCKETS,
+    apply_by_athlete,
+    apply_for_several,
+    apply_together,
+    computed_here,
+    use_buckets,
+)
 from athlete_assets_tests.rows import frame
 
 NOON = datetime(2024, 3, 1, 12, tzinfo=timezone.utc)
@@ -106,3 +113,33 @@ def test_nothing_to_compute(sail: SparkSession) -> None:
     nobody = frame(sail, [], "athlete_id string, id bigint")
     assert computed_here(apply_by_athlete(nobody, lambda rows: rows, "athlete_id string, id bigint")) == []
     assert computed_here(nobody) is None, "no frame of a kernel"
+
+
+def counted_and_named(inputs: Mapping[str, pa.Table]) -> dict[str, pa.Table]:
+    """How many rows of the athletes there are, and who they are."""
+    athletes = inputs["runs"]["athlete_id"].unique()
+    return {"counts": pa.table({"rows": [inputs["runs"].num_rows]}), "names": pa.table({"athlete_id": athletes})}
+
+
+def test_a_kernel_of_several_tables_runs_once_for_all_of_them_in_this_process(spark: SparkSession) -> None:
+    runs = frame(spark, [("a", 1), ("a", 2), ("b", 1)], "athlete_id string, id bigint")
+    calls = []
+
+    def kernel(inputs: Mapping[str, pa.Table]) -> dict[str, pa.Table]:
+        calls.append(1)
+        return counted_and_named(inputs)
+
+    made = apply_for_several(
+        {"runs": (runs, {"id": "bigint"})}, kernel, {"counts": "rows bigint", "names": "athlete_id string"}
+    )
+    by_engine = {name: sorted(rows.toArrow().to_pylist(), key=str) for name, rows in made.items()}
+    assert sum(row["rows"] for row in by_engine["counts"]) == 3
+    assert by_engine["names"] == [{"athlete_id": "a"}, {"athlete_id": "b"}]
+    calls.clear()
+    for name in ("names", "counts"):
+        found = computed_here(made[name])
+        assert found is not None
+        assert found[0].to_pylist() == counted_and_named({"runs": runs.toArrow()})[name].to_pylist()
+    assert len(calls) == 1
+    assert computed_here(made["names"]) is not None, "asked again, it is made again"
+    assert len(calls) == 2
