@@ -153,6 +153,9 @@ def _on(days: Days, silver: DataFrame) -> DataFrame:
 
 
 _JUDGED = tuple(name for name in tables.STRAVA_ACTIVITIES.column_names if name != "athlete_id")
+_UNUSED = ("timezone", "manual", "trainer", tables.INGESTED)
+_MEASURED = [*(name for name in ("athlete_id", *_JUDGED) if name not in _UNUSED), "activity_date"]
+"""The judged columns from which features are made."""
 
 
 def _measured(activities: pa.Table) -> pa.Table:
@@ -306,7 +309,7 @@ def activity_rows(inputs: Mapping[str, pa.Table], limits: Limits) -> dict[str, p
     known_from = limits.first_day - (0 if "past" in inputs else limits.history_days)
     is_known = is_right & (day >= known_from) & (day <= limits.last_day)
     chosen = np.flatnonzero(is_known & judgement["activity_date"].is_valid().to_numpy())
-    measured = _measured(judgement.take(pa.array(chosen)))
+    measured = _measured(judgement.select(_MEASURED).take(pa.array(chosen)))
     asked = np.flatnonzero(day[chosen] >= limits.first_day)
     rows = measured.take(pa.array(asked)) if len(asked) < measured.num_rows else measured
     history = measured.select(REMEMBERED)

@@ -275,27 +275,78 @@ def _names(broken: Mask) -> pa.ListArray:
 # ------------------------------------------------------------------------------------------------------ duplicates
 
 
+@dataclass(frozen=True)
+class _Records:
+    """What tells two rows of one activity, as arrays; NaN is null."""
+
+    athlete: Integers
+    number: Integers
+    sport: NDArray[np.str_]
+    """Family of the sport (`silver.sports`)."""
+    utc: Integers
+    """Start, microseconds since 1970."""
+    has_utc: Mask
+    local: Integers
+    """The same on the athlete's own clock."""
+    distance: Floats
+    moving: Floats
+    elapsed: Floats
+    climb: Floats
+    beats: Floats
+    most_beats: Floats
+
+    @classmethod
+    def of(cls, rows: pa.Table) -> _Records:
+        utc = _integers(rows["start_date"])
+        return cls(
+            athlete=_codes(rows["athlete_id"]),
+            number=_integers(rows["id"]),
+            sport=_families(rows),
+            utc=utc,
+            # a DATE upstream arrives as its midnight and says nothing of the hour
+            has_utc=_mask(pc.is_valid(rows["start_date"])) & (utc % DAY_US != 0),
+            local=_integers(rows["start_date_local"]),
+            distance=_floats(rows, "distance"),
+            moving=_floats(rows, "moving_time"),
+            elapsed=_floats(rows, "elapsed_time"),
+            climb=_floats(rows, "total_elevation_gain"),
+            beats=_floats(rows, "average_heartrate"),
+            most_beats=_floats(rows, "max_heartrate"),
+        )
+
+    def take(self, chosen: Integers) -> _Records:
+        return _Records(**{name: values[chosen] for name, values in vars(self).items()})
+
+    @property
+    def day(self) -> Integers:
+        return self.local // DAY_US
+
+    @property
+    def duration(self) -> Floats:
+        return np.where(np.isnan(self.moving), self.elapsed, self.moving)
+
+
 def duplicates(rows: pa.Table, judged_rows: Integers, limits: Limits) -> Integers:
     """Positions of the duplicates among the rows at the given positions, which break no other rule."""
-    again = _repeated_keys(rows, judged_rows)
-    first = judged_rows[~np.isin(judged_rows, again)]
-    rows = rows.select(_READ_FOR_DUPLICATES).take(pa.array(first))
-    day = _integers(rows["start_date_local"]) // DAY_US
-    one, other = _same_activity(rows, day, limits)
-    shifted_one, shifted_other = _shifted_copies(rows, day)
-    one, other = np.append(one, shifted_one), np.append(other, shifted_other)
-    dropped = _dropped(one, other, day, _preference(rows))
-    kept = np.setdiff1d(np.arange(rows.num_rows), dropped)
-    in_parts = kept[_of_parts_and_whole(rows.take(pa.array(kept)), day[kept], limits)]
+    records = _Records.of(rows)
+    again = _repeated_keys(rows, records, judged_rows)
+    is_again = np.zeros(rows.num_rows, dtype=bool)
+    is_again[again] = True
+    first = judged_rows[~is_again[judged_rows]]
+    records = records.take(first)
+    pairs = [_same_activity(records, limits), _shifted_copies(records)]
+    one, other = (np.concatenate(ends) for ends in zip(*pairs, strict=True))
+    dropped = _dropped(one, other, records.day, _preference(records))
+    stays = np.ones(len(first), dtype=bool)
+    stays[dropped] = False
+    kept = np.flatnonzero(stays)
+    in_parts = kept[_of_parts_and_whole(records.take(kept), limits)]
     return np.concatenate([again, first[dropped], first[in_parts]])
 
 
-_READ_FOR_DUPLICATES = ["athlete_id", "id", "start_date", "start_date_local", "sport_type", *NUMBERS]
-
-
-def _repeated_keys(rows: pa.Table, judged_rows: Integers) -> Integers:
+def _repeated_keys(rows: pa.Table, records: _Records, judged_rows: Integers) -> Integers:
     """Positions of the rows whose key an earlier day, or in the same day a newer ingestion, also holds."""
-    athlete, number = _codes(rows["athlete_id"]), _integers(rows["id"])
+    athlete, number = records.athlete, records.number
     order = judged_rows[np.lexsort((number[judged_rows], athlete[judged_rows]))]
     same = (athlete[order][1:] == athlete[order][:-1]) & (number[order][1:] == number[order][:-1])
     repeated = np.zeros(rows.num_rows, dtype=bool)
@@ -303,9 +354,8 @@ def _repeated_keys(rows: pa.Table, judged_rows: Integers) -> Integers:
     among = np.flatnonzero(repeated)
     if not len(among):
         return among
-    copies = rows.take(pa.array(among))
-    copies = copies.append_column("day", pa.array(_integers(copies["start_date_local"]) // DAY_US))
-    copies = copies.append_column("preference", pa.array(_preference(copies)))
+    copies, told = rows.take(pa.array(among)), records.take(among)
+    copies = copies.append_column("day", pa.array(told.day)).append_column("preference", pa.array(_preference(told)))
     # then by every column, so that the row that stays does not depend on the order in which the rows are read
     ranked = pc.sort_indices(
         copies.set_column(copies.column_names.index("manual"), "manual", copies["manual"].cast(pa.int8())).set_column(
@@ -325,33 +375,28 @@ def _repeated_keys(rows: pa.Table, judged_rows: Integers) -> Integers:
     return ranked[1:][again]
 
 
-def _preference(rows: pa.Table) -> Integers:
+def _preference(records: _Records) -> Integers:
     """Each row's rank by how much it tells, 0 the most; of equals the smaller id. Equal ranks only for equal rows."""
-    elevation, distance = _floats(rows, "total_elevation_gain"), _floats(rows, "distance")
     keys = (
-        _integers(rows["id"]),
-        -np.where(distance > 0, distance, 0.0),
-        ~(elevation > 0),  # 0 is what services write for "unknown"
-        np.isnan(_floats(rows, "average_heartrate")) & np.isnan(_floats(rows, "max_heartrate")),
-        _families(rows) == ANY_SPORT,
+        records.number,
+        -np.where(records.distance > 0, records.distance, 0.0),
+        ~(records.climb > 0),  # 0 is what services write for "unknown"
+        np.isnan(records.beats) & np.isnan(records.most_beats),
+        records.sport == ANY_SPORT,
     )
     order = np.lexsort(keys)
-    differs = np.zeros(rows.num_rows, dtype=bool)
+    differs = np.zeros(len(order), dtype=bool)
     for key in keys:
         differs[1:] |= key[order][1:] != key[order][:-1]
-    rank = np.empty(rows.num_rows, dtype=np.int64)
+    rank = np.empty(len(order), dtype=np.int64)
     rank[order] = np.cumsum(differs)
     return rank
 
 
-def _same_activity(rows: pa.Table, day: Integers, limits: Limits) -> tuple[Integers, Integers]:
+def _same_activity(records: _Records, limits: Limits) -> tuple[Integers, Integers]:
     """Pairs of rows that are one activity recorded twice, as two arrays of positions."""
-    athlete, sport = _codes(rows["athlete_id"]), _families(rows)
-    duration, distance = _duration(rows), _floats(rows, "distance")
-    distance = np.where(distance > 0, distance, np.nan)
-    local, utc = _integers(rows["start_date_local"]), _integers(rows["start_date"])
-    # a DATE upstream arrives as its midnight and says nothing of the hour
-    has_utc = _mask(pc.is_valid(rows["start_date"])) & (utc % DAY_US != 0)
+    athlete, sport, day, duration = records.athlete, records.sport, records.day, records.duration
+    distance, has_utc = np.where(records.distance > 0, records.distance, np.nan), records.has_utc
 
     def pairs_by(clock: Integers, among: Integers) -> tuple[Integers, Integers]:
         start = clock[among]
@@ -369,49 +414,57 @@ def _same_activity(rows: pa.Table, day: Integers, limits: Limits) -> tuple[Integ
         same &= np.abs(day[first] - day[second]) <= 1
         return first[same], second[same]
 
-    first, second = pairs_by(utc, np.flatnonzero(has_utc))
+    first, second = pairs_by(records.utc, np.flatnonzero(has_utc))
     if not has_utc.all():  # where one of two rows has no UTC start, both are read off the athlete's own clock
-        more_first, more_second = pairs_by(local, np.arange(rows.num_rows))
+        more_first, more_second = pairs_by(records.local, np.arange(len(day)))
         mixed = ~(has_utc[more_first] & has_utc[more_second])
         first, second = np.append(first, more_first[mixed]), np.append(second, more_second[mixed])
     return first, second
 
 
-def _shifted_copies(rows: pa.Table, day: Integers) -> tuple[Integers, Integers]:
+def _shifted_copies(records: _Records) -> tuple[Integers, Integers]:
     """Pairs of rows of one athlete that agree in all numbers and whose starts differ by whole quarters of an hour.
 
     Rows that may be a routine, or typed in, do not count: the heart rate has decimals, or
     neither the distance round (to 10 m) nor the time (to the minute).
     """
-    names = ("distance", "moving_time", "elapsed_time", "average_heartrate", "max_heartrate")
-    values = np.column_stack([_floats(rows, name) for name in names])
-    start = _integers(rows["start_date_local"]) // MICROSECONDS
-    distance, time, beats = values[:, 0], _duration(rows), values[:, 3]
+    distance, time, beats = records.distance, records.duration, records.beats
     is_exact = (distance > 0) & ((np.nan_to_num(beats) % 1 != 0) | ((distance % 10 != 0) & (time % 60 != 0)))
     chosen = np.flatnonzero(is_exact)
+    # few have the distance and the time of another: by distance, and only those by athlete and time, too
+    chosen = chosen[_has_equal(distance[chosen])]
     if len(chosen) < 2:
         return np.empty(0, dtype=np.int64), np.empty(0, dtype=np.int64)
-    group, _ = _groups(_codes(rows["athlete_id"])[chosen], distance[chosen], time[chosen])
-    when = start[chosen]
+    group, _ = _groups(records.athlete[chosen], distance[chosen], time[chosen])
+    when = records.local[chosen] // MICROSECONDS
     # as if each lasted so long: what overlaps is no further apart
     first, second = _overlapping(group, when, when + int(LONGEST_SHIFT_S) + 2 * SHIFT_TOLERANCE_S)
     gap = np.abs(when[second] - when[first])
     off = np.minimum(gap % SHIFT_S, SHIFT_S - gap % SHIFT_S)
     alike = (gap >= SHIFT_S - SHIFT_TOLERANCE_S) & (off <= SHIFT_TOLERANCE_S)
     first, second = chosen[first[alike]], chosen[second[alike]]
-    one, other = values[first], values[second]
-    agree = ((one == other) | np.isnan(one) | np.isnan(other)).all(axis=1)
-    near = np.abs(day[first] - day[second]) <= 1
-    return first[agree & near], second[agree & near]
+    agree = np.abs(records.day[first] - records.day[second]) <= 1
+    for values in (distance, records.moving, records.elapsed, beats, records.most_beats):
+        one, other = values[first], values[second]
+        agree &= (one == other) | np.isnan(one) | np.isnan(other)
+    return first[agree], second[agree]
 
 
-def _of_parts_and_whole(rows: pa.Table, day: Integers, limits: Limits) -> Integers:
+def _has_equal(values: Floats) -> Mask:
+    """Whether another one of the values is equal."""
+    order = np.argsort(values)
+    same = values[order][1:] == values[order][:-1]
+    found = np.zeros(len(values), dtype=bool)
+    found[order[1:][same]] = found[order[:-1][same]] = True
+    return found
+
+
+def _of_parts_and_whole(records: _Records, limits: Limits) -> Integers:
     """Positions of the rows that others of their day tell already: parts of a whole, or a whole told by its parts."""
-    distance, moving, elapsed = (_floats(rows, name) for name in ("distance", "moving_time", "elapsed_time"))
-    begins = _integers(rows["start_date_local"]) / MICROSECONDS
-    ends = begins + np.fmax(moving, elapsed)
-    sport, has_beats = _families(rows), ~np.isnan(_floats(rows, "average_heartrate"))
-    group, sizes = _groups(_codes(rows["athlete_id"]), day)
+    distance, sport, has_beats = records.distance, records.sport, ~np.isnan(records.beats)
+    begins = records.local / MICROSECONDS
+    ends = begins + np.fmax(records.moving, records.elapsed)
+    group, sizes = _groups(records.athlete, records.day)
     order = np.argsort(group, kind="stable")
     bounds = np.cumsum(sizes)
     told: set[int] = set()
@@ -468,11 +521,21 @@ def _dropped(one: Integers, other: Integers, day: Integers, preference: Integers
     Greedy by day, then preference. Only a chain of records that nothing of the day before touches may drop records of
     the day after: else the verdict on a day could rest on the whole history through a chain across many midnights.
     """
+    if not len(one):
+        return np.empty(0, dtype=np.int64)
+    # most records have one copy, and which of the two stays hangs on nothing else
+    copies = np.bincount(np.concatenate([one, other]))
+    is_alone = (copies[one] == 1) & (copies[other] == 1)
+    by_choice = np.lexsort((preference, day))
+    rank = np.empty(len(day), dtype=np.int64)
+    rank[by_choice] = np.arange(len(day))
+    of_two = np.where(rank[one] > rank[other], one, other)[is_alone]
+    one, other = one[~is_alone], other[~is_alone]
+    if not len(one):
+        return of_two
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
 
-    if not len(one):
-        return np.empty(0, dtype=np.int64)
     involved, ends = np.unique(np.concatenate([one, other]), return_inverse=True)
     one, other = ends[: len(one)], ends[len(one) :]
     day, preference = day[involved], preference[involved]
@@ -495,7 +558,7 @@ def _dropped(one: Integers, other: Integers, day: Integers, preference: Integers
             kept[neighbour] and (day[neighbour] == day[row] or (day[neighbour] < day[row] and settled[neighbour]))
             for neighbour in neighbours[row]
         )
-    return involved[~kept]
+    return np.concatenate([of_two, involved[~kept]])
 
 
 # ---------------------------------------------------------------------------------------------------------- arrays

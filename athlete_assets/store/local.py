@@ -16,7 +16,6 @@ from athlete_assets.days import Days, midnight
 from athlete_assets.settings import Settings
 from athlete_assets.store.arrow import (
     arrow_schema,
-    content_digest,
     fitted,
     plain,
     refuse_others,
@@ -37,6 +36,7 @@ from athlete_assets.store.base import (
     window_sql,
 )
 from athlete_assets.store.delta_folder import CHANGE_FEED_PROPERTY, DeltaFolder
+from athlete_assets.store.digest import content_digest
 from athlete_assets.store.findings import Findings, findings_in, findings_of, keys_tell_their_window, required
 from athlete_assets.store.maintenance import maintain_delta
 from athlete_assets.store.session import engine_path, spark_session

@@ -17,8 +17,9 @@ from athlete_assets import tables
 from athlete_assets.days import Days, midnight
 from athlete_assets.settings import Settings
 from athlete_assets.store import columns
-from athlete_assets.store.arrow import arrow_schema, content_digest, row_hashes
+from athlete_assets.store.arrow import arrow_schema
 from athlete_assets.store.base import Written
+from athlete_assets.store.digest import content_digest, row_hashes
 from athlete_assets.store.local import LocalStore
 from athlete_assets_tests.rows import rows
 from athlete_assets_tests.store.rows import daily, rejects, span

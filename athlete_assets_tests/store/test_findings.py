@@ -8,6 +8,8 @@ from datetime import date
 
 import pyarrow as pa
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from pyspark.sql import SparkSession
 
 from athlete_assets import tables
@@ -15,7 +17,7 @@ from athlete_assets.assets import builder
 from athlete_assets.days import Days, midnight
 from athlete_assets.errors import ContractError
 from athlete_assets.store.base import Written
-from athlete_assets.store.findings import Findings, findings_in, findings_of, findings_of_frame
+from athlete_assets.store.findings import Findings, findings_in, findings_of, findings_of_frame, repeated_keys
 from athlete_assets.store.local import LocalStore
 from athlete_assets.tables import Table
 from athlete_assets_tests import rows as made
@@ -126,3 +128,26 @@ def test_findings_of_nothing_known_stay_unknown() -> None:
     known = Written(1, 1, findings=findings_of(daily("a", [date(2024, 1, 1)]), tables.DAILY))
     assert (known + known).findings == replace(known.findings + known.findings, rows=2)  # type: ignore[operator,type-var]
     assert (known + Written(1, 1)).findings is None
+
+
+@given(
+    keys=st.lists(
+        st.tuples(
+            st.sampled_from(["a", "b", None]),
+            st.integers(-1, 1),
+            st.sampled_from([date(1970, 1, 1), date(2024, 1, 5), None]),
+        ),
+        max_size=30,
+    )
+)
+def test_rows_beyond_the_first_of_a_key_are_counted(
+    keys: list[tuple[str | None, int, date | None]],
+) -> None:
+    columns = list(zip(*keys, strict=True)) or [[], [], []]
+    rows = pa.table(
+        [pa.array(columns[0], pa.string()), pa.array(columns[1], pa.int64()), pa.array(columns[2], pa.date32())],
+        names=["name", "number", "day"],
+    )
+    assert repeated_keys(rows, ["name", "number", "day"]) == len(keys) - len(set(keys))
+    assert repeated_keys(rows, ["day"]) == len(keys) - len({day for _, _, day in keys})
+    assert repeated_keys(rows, []) == 0
