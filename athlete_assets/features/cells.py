@@ -1,4 +1,4 @@
-"""What the kernels over a hash bucket of athletes share: they compute arrays (days, athletes), and tables hold rows."""
+"""What the kernels over a hash bucket of athletes share: they compute arrays, and tables hold rows."""
 
 from __future__ import annotations
 
@@ -30,24 +30,6 @@ def athletes_of(inputs: Mapping[str, pa.Table]) -> tuple[pa.Array, dict[str, NDA
     of_rows = coded.indices.to_numpy().astype(np.intp)
     ends = np.cumsum([rows.num_rows for rows in inputs.values()])[:-1]
     return coded.dictionary, dict(zip(inputs, np.split(of_rows, ends), strict=True))
-
-
-def rows_of_cells(
-    table: Table,
-    columns: Mapping[str, NDArray[Any]],
-    is_row: NDArray[np.bool_],
-    athletes: pa.Array,
-    first: int,
-    choices: Mapping[str, pa.Array] | None = None,
-) -> pa.Table:
-    """`rows_of` the cells (day, athlete) that are rows, athlete by athlete.
-
-    columns: by name, each (days, athletes) from epoch day `first`.
-    """
-    athlete, day = np.nonzero(is_row.T)
-    cell = day * len(athletes) + athlete
-    of_rows = {name: value.ravel().take(cell) for name, value in columns.items()}
-    return rows_of(table, of_rows, athletes.take(pa.array(athlete)), first + day, choices)
 
 
 def rows_of(

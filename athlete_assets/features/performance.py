@@ -24,7 +24,7 @@ from athlete_assets.days import Days
 from athlete_assets.features.cells import athletes_of, first_epoch_day, rows_of
 from athlete_assets.features.efforts import CLOCKLESS_LEAD, effort_time, has_clock
 from athlete_assets.formulas.race_times import HIGHEST_VDOT, RECENT_EFFORT_DAYS, RIEGEL_EXPONENT, vdot
-from athlete_assets.formulas.slices import Ranked, Smallest, Sums, Windows
+from athlete_assets.formulas.slices import Ranked, RowOfSmallest, Smallest, Sums, Windows
 from athlete_assets.store.by_athlete import apply_together
 from athlete_assets.store.columns import known, within
 
@@ -316,21 +316,17 @@ class _Evenings:
 
 def _recent_effort(runs: _Runs, asked: Integers) -> dict[str, Floats]:
     """The run behind the baseline: recent form where there is some, older bests where there is not."""
-    # of equals the newest, and of a day's the last
-    order = np.flatnonzero(runs.is_effort)[::-1]
-    order = order[np.argsort(runs.equivalent[order], kind="stable")]
-    place = np.empty(len(runs.cell))
-    place[order] = np.arange(len(order))
-    evenings = runs.best_of_day(place, runs.is_effort).on_evenings(asked)
-    chosen = np.full(len(asked), np.nan)
+    efforts = runs.where(runs.is_effort)
+    windows = Windows(efforts.cell, asked)
+    low, high = windows.of(max(RECENT_EFFORT_DAYS))
+    best = RowOfSmallest(efforts.equivalent, int((high - low).max(initial=0)))  # of equals the newest
+    row = np.full(len(asked), -1)
     for days in RECENT_EFFORT_DAYS:
-        chosen = np.where(np.isnan(chosen), evenings.best(days), chosen)
-    exists = np.isfinite(chosen)
-    row = np.append(order, -1)[np.where(exists, chosen, -1).astype(np.int64)]
+        row = np.where(row < 0, best.of(windows.of(days)), row)
     return {
-        "recent_effort_distance_m": np.append(runs.metres, np.nan)[row],
-        "recent_effort_time_s": np.append(runs.seconds, np.nan)[row],
-        "recent_effort_age_days": np.where(exists, asked - np.append(runs.cell, 0)[row], np.nan),
+        "recent_effort_distance_m": np.append(efforts.metres, np.nan)[row],
+        "recent_effort_time_s": np.append(efforts.seconds, np.nan)[row],
+        "recent_effort_age_days": np.where(row >= 0, asked - np.append(efforts.cell, 0)[row], np.nan),
     }
 
 

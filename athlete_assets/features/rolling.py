@@ -1,7 +1,8 @@
 """athlete_rolling_features: the athlete's state at the end of each day.
 
-One NumPy pass over a hash bucket of athletes. The engine only unites the rows that a bucket needs; inside it they are
-scattered into arrays (days, athletes), so their order does not matter, and the kernels do the rest.
+One NumPy pass over a hash bucket of athletes. The engine only unites the rows that a bucket needs; inside it those of
+days are scattered into arrays (days, athletes), so their order does not matter, and the kernels do the rest. What rests
+on single runs is found over them (`formulas.slices`): they reach a year back, and one day is to cost a day.
 """
 
 from __future__ import annotations
@@ -19,15 +20,17 @@ from pyspark.sql import functions as F
 
 from athlete_assets import tables
 from athlete_assets.days import ONE_DAY, Days, midnight
-from athlete_assets.features.cells import athletes_of, first_epoch_day, rows_of_cells
+from athlete_assets.features.cells import athletes_of, first_epoch_day, rows_of
 from athlete_assets.features.efforts import CLOCKLESS_LEAD, effort_time, has_clock
 from athlete_assets.formulas import sequences
 from athlete_assets.formulas.race_times import HIGHEST_VDOT, riegel, vdot
+from athlete_assets.formulas.slices import RowOfSmallest, Sums, Windows
 from athlete_assets.settings import Settings
 from athlete_assets.store.by_athlete import apply_together
 from athlete_assets.store.columns import known, within
 
 Floats = NDArray[np.float64]
+Integers = NDArray[np.int64]
 
 FITNESS_WEIGHT = sequences.exponential_weight(42)
 FATIGUE_WEIGHT = sequences.exponential_weight(7)
@@ -205,6 +208,9 @@ def bucket_states(inputs: Mapping[str, pa.Table], first: int, length: int, limit
     )
     base = first - LOOKBACK_DAYS
     recent, past = of_day.where(of_day.day >= base), of_day.where(of_day.day < base)
+    asked = np.sort((recent.athlete * length + (recent.day - first))[recent.day >= first])
+    athlete, day = np.divmod(asked, length)
+    day += first
 
     def of_recent(name: str, nothing: float) -> Floats:
         return recent.scattered(name, base, LOOKBACK_DAYS + length, nothing)
@@ -264,15 +270,16 @@ def bucket_states(inputs: Mapping[str, pa.Table], first: int, length: int, limit
     columns["training_strain_7d"] = window(load, MONOTONY_DAYS) * monotony
 
     columns["pace_trend_30d"] = _pace_trend(runs, first, length)
-    columns |= _best_efforts(runs, first, length)
 
-    reasons = pa.array(RISK_REASONS, pa.list_(pa.string()))
-    is_row = recent.scattered("activities", first, length, np.nan)
     over_acwr, over_monotony = acwr > limits.acwr_risk, monotony > limits.monotony_risk
     unknown = np.isnan(acwr)
     columns["is_overtraining_risk"] = np.where(unknown, np.nan, over_acwr | over_monotony)
     columns["risk_reasons"] = np.where(unknown, np.nan, over_acwr + 2 * over_monotony)
-    return rows_of_cells(tables.ROLLING, columns, ~np.isnan(is_row), athletes, first, {"risk_reasons": reasons})
+    # athlete by athlete, as rows are; in two steps, since one that strides through an array takes three times as long
+    of_rows = {name: value.ravel(order="F")[asked] for name, value in columns.items()}
+    of_rows |= _best_efforts(runs, athlete, day, first, length)
+    reasons = pa.array(RISK_REASONS, pa.list_(pa.string()))
+    return rows_of(tables.ROLLING, of_rows, athletes.take(pa.array(athlete)), day, {"risk_reasons": reasons})
 
 
 @dataclass(frozen=True)
@@ -300,19 +307,22 @@ class _Rows:
         return _Rows(self.athlete[chosen], self.athletes, self.day[chosen], values)
 
     def scattered(self, name: str, first: int, days: int, nothing: float) -> Floats:
-        """The column as (days, athletes) from epoch day `first`; `nothing` where no row is or its value is unknown."""
-        result = np.full((days, self.athletes), nothing)
-        inside = (self.day >= first) & (self.day < first + days) & np.isfinite(self.values[name])
-        result[self.day[inside] - first, self.athlete[inside]] = self.values[name][inside]
-        return result
+        """The column as (days, athletes) from epoch day `first`, of rows that all lie in them; `nothing` where no row
+        is or its value is unknown."""
+        value = self.values[name]
+        result = np.full(days * self.athletes, nothing)
+        result[self._cells(first)] = np.where(np.isfinite(value), value, nothing)
+        return result.reshape(days, self.athletes)
 
     def day_sums(self, value: Floats, first: int, days: int) -> tuple[Floats, Floats]:
         """Count and sum of one value a row as (days, athletes), all rows lying in the days from epoch day `first`."""
-        order = np.lexsort((value, self.athlete, self.day))  # so that a day's sum has one order, and the same bits
-        cell = ((self.day - first) * self.athletes + self.athlete)[order]
-        shape, cells = (days, self.athletes), days * self.athletes
+        order = np.argsort(value)  # so that a day's sum has one order, and the same bits
+        cell, shape, cells = self._cells(first)[order], (days, self.athletes), days * self.athletes
         counts = np.bincount(cell, minlength=cells).reshape(shape).astype(np.float64)
         return counts, np.bincount(cell, value[order], minlength=cells).reshape(shape).astype(np.float64)
+
+    def _cells(self, first: int) -> Integers:
+        return (self.day - first) * self.athletes + self.athlete
 
 
 @dataclass(frozen=True)
@@ -452,18 +462,7 @@ def _pace_trend(runs: _Rows, first: int, length: int) -> Floats:
     return np.where(enough, sequences.slope(counts, sums, TREND_DAYS) * TREND_DAYS, np.nan)
 
 
-def _usual_effort(efforts: _Rows, first: int, length: int) -> Floats:
-    """For each effort the geometric mean of the equivalents "e" (s) of the days before its own; 0 where too few."""
-    base, days = first - RUN_DAYS + 1, RUN_DAYS - 1 + length
-    counts, sums = efforts.day_sums(np.log(efforts.values["e"]), base, days)
-    counts = sequences.sliding(np.add, counts, USUAL_EFFORT_DAYS)
-    means = _ratio(sequences.sliding(np.add, sums, USUAL_EFFORT_DAYS), counts, counts >= USUAL_EFFORT_POINTS)
-    row = efforts.day - base - USUAL_EFFORT_DAYS  # of the window that ends on the day before
-    usual = np.exp(means[np.maximum(row, 0), efforts.athlete])
-    return np.where((row >= 0) & np.isfinite(usual), usual, 0.0)
-
-
-def _best_efforts(runs: _Rows, first: int, length: int) -> dict[str, Floats]:
+def _best_efforts(runs: _Rows, athlete: Integers, day: Integers, first: int, length: int) -> dict[str, Floats]:
     """The effort with the smallest Riegel 10 km equivalent (exponent 1.06) of the last BEST_EFFORT_DAYS.
 
     Continuous runs (features.efforts) of at least 3 km. Left out: a VDOT above every world record's, and an equivalent
@@ -472,26 +471,32 @@ def _best_efforts(runs: _Rows, first: int, length: int) -> dict[str, Floats]:
     Of equals the newest.
     """
     metres, seconds = runs.values["run_distance_km"] * 1000, runs.values["effort_min"] * 60
-    plausible = (metres >= BEST_EFFORT_FROM_KM * 1000) & (seconds > 0)
-    plausible[plausible] = vdot(metres[plausible], seconds[plausible]) <= HIGHEST_VDOT
-    share = np.where(runs.values["has_clock"] == 1, IMPLAUSIBLE_SHARE, 1 / CLOCKLESS_LEAD)
-    efforts = _Rows(runs.athlete, runs.athletes, runs.day, {"m": metres, "s": seconds, "share": share})
-    efforts = efforts.where(plausible)
-    efforts.values["e"] = riegel(efforts.values["m"], efforts.values["s"], 10_000.0)
-    efforts = efforts.where(efforts.values["e"] >= efforts.values["share"] * _usual_effort(efforts, first, length))
-    # slowest first, so that the day's best is the one that stays where several fall on one day
-    efforts = efforts.where(np.lexsort((efforts.values["m"], -efforts.values["e"])))
-    base, days = first - BEST_EFFORT_DAYS + 1, BEST_EFFORT_DAYS - 1 + length
-    equivalents = efforts.scattered("e", base, days, np.inf)
-    best = sequences.sliding_argmin(equivalents, BEST_EFFORT_DAYS)
-    exists = np.isfinite(np.take_along_axis(equivalents, best, axis=0))
+    with np.errstate(invalid="ignore"):
+        plausible = (metres >= BEST_EFFORT_FROM_KM * 1000) & (seconds > 0) & (vdot(metres, seconds) <= HIGHEST_VDOT)
+    base, days = first - RUN_DAYS, RUN_DAYS + length
+    chosen = np.flatnonzero(plausible)
+    cell = runs.athlete[chosen] * days + (runs.day[chosen] - base)
+    order = np.lexsort((metres[chosen], cell))
+    cell, chosen = cell[order], chosen[order]
+    metres, seconds, has_clock = metres[chosen], seconds[chosen], runs.values["has_clock"][chosen]
+    equivalent = riegel(metres, seconds, 10_000.0)
 
-    def of_best(name: str) -> Floats:
-        return np.take_along_axis(efforts.scattered(name, base, days, np.nan), best, axis=0)
+    log, judged = (
+        Sums(np.log(equivalent), below=2.0**20),
+        np.flatnonzero(cell % days > days - length - BEST_EFFORT_DAYS),
+    )
+    before = Windows(cell, cell[judged]).of(USUAL_EFFORT_DAYS, before=1)
+    counts = before[1] - before[0]
+    usual = np.exp(_ratio(log.of(before), counts.astype(np.float64), counts >= USUAL_EFFORT_POINTS))
+    share = np.where(has_clock[judged] == 1, IMPLAUSIBLE_SHARE, 1 / CLOCKLESS_LEAD)
+    judged = judged[~(equivalent[judged] < share * usual)]
+    cell, metres, seconds, equivalent = cell[judged], metres[judged], seconds[judged], equivalent[judged]
 
-    age = np.arange(BEST_EFFORT_DAYS - 1, days)[:, None] - best
+    today = athlete * days + (day - base)
+    window = Windows(cell, today).of(BEST_EFFORT_DAYS)
+    best = RowOfSmallest(equivalent, int((window[1] - window[0]).max(initial=0))).of(window)
     return {
-        "best_effort_distance_m": of_best("m"),
-        "best_effort_time_s": of_best("s"),
-        "best_effort_age_days": np.where(exists, age, np.nan),
+        "best_effort_distance_m": np.append(metres, np.nan)[best],
+        "best_effort_time_s": np.append(seconds, np.nan)[best],
+        "best_effort_age_days": np.where(best >= 0, today - np.append(cell, 0)[best], np.nan),
     }

@@ -67,35 +67,34 @@ def sliding(combine: Callable[[Array, Array], Array], values: Array, days: int) 
     are put together from windows of 1, 2, 4, 8 ... days, so the work grows with the logarithm of `days`.
     Shape (days_given, athletes) -> (days_given - days + 1, athletes).
     """
-    if not 1 <= days <= len(values):
-        raise ValueError(f"a window of {days} days does not fit into {len(values)} days")
-    result, covered = None, 0
-    block, span = values, 1
+
+    def one(older: list[Array], newer: list[Array], days_older: int) -> list[Array]:
+        return [combine(older[0], newer[0])]
+
+    return _slid(one, [values], days)[0]
+
+
+def _slid(
+    combine: Callable[[list[Array], list[Array], int], list[Array]], values: list[Array], days: int
+) -> list[Array]:
+    """`sliding` for an operation on several arrays, which is told how many days the older ones are of."""
+    if not 1 <= days <= len(values[0]):
+        raise ValueError(f"a window of {days} days does not fit into {len(values[0])} days")
+    result: list[Array] = []
+    covered, blocks, span = 0, values, 1
     while True:
         if days & span:
-            if result is None:
-                result = block
+            if not covered:
+                result = blocks
             else:
-                count = len(values) - covered - span + 1
-                result = combine(result[:count], block[covered : covered + count])
+                count = len(values[0]) - covered - span + 1
+                newer = [block[covered : covered + count] for block in blocks]
+                result = combine([older[:count] for older in result], newer, covered)
             covered += span
         if covered == days:
-            assert result is not None
             return result
-        block = combine(block[:-span], block[span:])
+        blocks = combine([block[:-span] for block in blocks], [block[span:] for block in blocks], span)
         span *= 2
-
-
-def sliding_argmin(values: Floats, days: int) -> NDArray[np.intp]:
-    """Row (into `values`) of the smallest value of each window; of equals the newest. Shapes as in `sliding`."""
-    rows = np.broadcast_to(np.arange(len(values))[:, None], values.shape)
-
-    def smaller(older: Array, newer: Array) -> Array:
-        return np.where(
-            np.take_along_axis(values, newer, axis=0) <= np.take_along_axis(values, older, axis=0), newer, older
-        )
-
-    return sliding(smaller, rows, days)
 
 
 def monotony(loads: Floats, days: int = 7) -> Floats:
@@ -121,17 +120,21 @@ def slope(counts: Array, sums: Array, days: int) -> Floats:
     counts: points on each day; sums: the sum of their values. NaN where fewer than two days hold a point.
     Shapes as in `sliding`.
     """
-    points = sliding(np.add, counts, days)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        mean = sliding(np.add, sums, days) / points
-    first, second, cross = np.zeros_like(mean), np.zeros_like(mean), np.zeros_like(mean)
-    for offset in range(days):
-        position = offset - (days - 1) / 2
-        count = counts[offset : offset + len(mean)]
-        first += position * count
-        second += position**2 * count
-        # values less their mean first: a difference of two large products would lose the digits of a small slope
-        cross += position * (sums[offset : offset + len(mean)] - count * mean)
+    # days are counted from each window's own first, so that products stay small and keep the digits of a small slope
+    points, total, first, second, cross = _slid(_moments, [counts, sums, *np.zeros((3, *counts.shape))], days)
     spread = points * second - first**2
     with np.errstate(divide="ignore", invalid="ignore"):
-        return np.where(spread > 0, points * cross / spread, np.nan)
+        return np.where(spread > 0, (points * cross - first * total) / spread, np.nan)
+
+
+def _moments(older: list[Array], newer: list[Array], days: int) -> list[Array]:
+    """Of two windows as one: points, their values, and the sums over points of day, day squared and day times value."""
+    points, total, first, second, cross = newer
+    moved = points * days
+    return [
+        older[0] + points,
+        older[1] + total,
+        older[2] + (first + moved),
+        older[3] + (second + days * (2 * first + moved)),
+        older[4] + (cross + days * total),
+    ]

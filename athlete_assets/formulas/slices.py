@@ -23,7 +23,7 @@ CELLS_A_SEARCH = 8
 class Windows:
     """The slices of rows (sorted cells) that lie in windows of days up to asked cells.
 
-    A window must not begin before its group's first day.
+    The day before a window must be one of its group's, too.
     """
 
     def __init__(self, cells: Integers, asked: Integers) -> None:
@@ -85,7 +85,7 @@ class Smallest:
 
     def __init__(self, values: Floats, longest: int) -> None:
         """longest: the most rows that a slice will have."""
-        depth = longest.bit_length()
+        depth = max(longest, 1).bit_length()
         blocks = np.empty((depth + 1, len(values) + 1))
         blocks[0], blocks[1:, -1], blocks[1, :-1] = np.nan, np.nan, values
         for number in range(2, depth + 1):
@@ -102,6 +102,20 @@ class Smallest:
         rows = high - low
         first = self._first[rows]
         return np.minimum(self._blocks[first + low], self._blocks[first + (high - self._width[rows])])
+
+
+class RowOfSmallest:
+    """The row that holds the smallest value of slices, of equals the last, no NaN among them; -1 where it is empty."""
+
+    def __init__(self, values: Floats, longest: int) -> None:
+        """longest: the most rows that a slice will have."""
+        order = len(values) - 1 - np.argsort(values[::-1], kind="stable")
+        place = np.empty(len(values))
+        place[order] = np.arange(len(values))
+        self._order, self._smallest = np.append(order, -1), Smallest(place, longest)
+
+    def of(self, slices: Slices) -> Integers:
+        return self._order[np.nan_to_num(self._smallest.of(slices), nan=-1).astype(np.int64)]
 
 
 class Ranked:

@@ -196,15 +196,6 @@ def test_a_window_longer_than_the_days_is_refused() -> None:
         sequences.sliding(np.add, column([1.0] * 7), 8)
 
 
-@given(values=matrices(st.integers(1, 40), high=5.0), days=st.integers(1, 40))
-def test_the_smallest_of_a_window_is_the_newest_of_equals(values: sequences.Floats, days: int) -> None:
-    days = min(days, len(values))
-    rows = sequences.sliding_argmin(values, days)
-    for row, athlete in np.ndindex(*rows.shape):
-        window = values[row : row + days, athlete].tolist()
-        assert rows[row, athlete] == row + max(i for i, value in enumerate(window) if value == min(window))
-
-
 # ------------------------------------------------------------------------------------- monotony and slope
 
 

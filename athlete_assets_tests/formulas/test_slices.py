@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from athlete_assets.formulas.slices import Floats, Integers, Ranked, Smallest, Sums, Windows
+from athlete_assets.formulas.slices import Floats, Integers, Ranked, RowOfSmallest, Smallest, Sums, Windows
 
 DAYS, LOOKBACK = 60, 25
 """Days of a group, and how many of them lie before the first that is asked for."""
@@ -50,10 +50,21 @@ def test_a_window_holds_exactly_its_own_rows(
     def expected(of: Callable[[Any], float]) -> list[float]:
         return by_hand(cells, values, asked, days, before, of)
 
-    assert np.array_equal(Smallest(values, 70).of(slices), expected(min), equal_nan=True)
+    longest = int((slices[1] - slices[0]).max())
+    assert np.array_equal(Smallest(values, longest).of(slices), expected(min), equal_nan=True)
     sums = Sums(values, below=2.0**10).of(slices)
     assert np.allclose(sums, np.nan_to_num(expected(math.fsum)), rtol=0, atol=1e-13)
     assert np.nan_to_num(expected(len)).tolist() == (slices[1] - slices[0]).tolist()
+
+
+@given(rows=rows_of_groups(), asked=asked_cells(), days=st.integers(1, 25))
+def test_of_equals_the_last_is_the_smallest(rows: tuple[Integers, Floats], asked: Integers, days: int) -> None:
+    cells, values = rows
+    low, high = Windows(cells, asked).of(days)
+    found = RowOfSmallest(values, int((high - low).max())).of((low, high))
+    for row, first, last in zip(found, low, high, strict=True):
+        window = values[first:last].tolist()
+        assert row == (first + max(i for i, value in enumerate(window) if value == min(window)) if window else -1)
 
 
 @given(
@@ -117,5 +128,6 @@ def test_no_rows_are_empty_windows() -> None:
     cells, values, asked = np.empty(0, dtype=np.int64), np.empty(0), np.array([40, 45])
     slices = Windows(cells, asked).of(20)
     assert np.isnan(Smallest(values, 20).of(slices)).all()
+    assert RowOfSmallest(values, 0).of(slices).tolist() == [-1, -1]
     assert np.isnan(Ranked(cells // DAYS, values).quantile(slices, 0.5)).all()
     assert Sums(values, below=1.0).of(slices).tolist() == [0.0, 0.0]
