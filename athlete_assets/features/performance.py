@@ -21,7 +21,7 @@ from pyspark.sql import functions as F
 
 from athlete_assets import tables
 from athlete_assets.days import Days
-from athlete_assets.features.cells import athletes_of, first_epoch_day, rows_of
+from athlete_assets.features.cells import ROWS_A_CALL, athletes_of, first_epoch_day, rows_of
 from athlete_assets.features.efforts import CLOCKLESS_LEAD, effort_time, has_clock
 from athlete_assets.formulas.race_times import HIGHEST_VDOT, RECENT_EFFORT_DAYS, RIEGEL_EXPONENT, vdot
 from athlete_assets.formulas.slices import Ranked, RowOfSmallest, Smallest, Sums, Windows
@@ -98,7 +98,7 @@ def performance_features(
     if efforts is not None:
         inputs["parts"] = (_parts(efforts, activities, days), INPUTS)
     kernel = partial(bucket_states, first=first_epoch_day(days), length=len(days))
-    return apply_together(inputs, kernel, tables.PERFORMANCE.ddl)
+    return apply_together(inputs, kernel, tables.PERFORMANCE.ddl, ROWS_A_CALL)
 
 
 def _parts(efforts: DataFrame, activities: DataFrame, days: Days) -> DataFrame:

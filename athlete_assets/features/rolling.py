@@ -20,7 +20,7 @@ from pyspark.sql import functions as F
 
 from athlete_assets import tables
 from athlete_assets.days import ONE_DAY, Days, midnight
-from athlete_assets.features.cells import athletes_of, first_epoch_day, rows_of
+from athlete_assets.features.cells import ROWS_A_CALL, athletes_of, first_epoch_day, rows_of
 from athlete_assets.features.efforts import CLOCKLESS_LEAD, effort_time, has_clock
 from athlete_assets.formulas import sequences
 from athlete_assets.formulas.race_times import HIGHEST_VDOT, riegel, vdot
@@ -118,7 +118,7 @@ def rolling_features(
         inputs["starts"] = (_start_rows(athletes, days), _types(_START_COLUMNS))
     limits = Limits(settings.expected_active_days_per_week, settings.acwr_risk, settings.monotony_risk)
     kernel = partial(bucket_states, first=first_epoch_day(days), length=len(days), limits=limits)
-    return apply_together(inputs, kernel, tables.ROLLING.ddl)
+    return apply_together(inputs, kernel, tables.ROLLING.ddl, ROWS_A_CALL)
 
 
 # ------------------------------------------------------------------------------------------- rows for a bucket

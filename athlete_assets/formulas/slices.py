@@ -163,11 +163,12 @@ class Ranked:
         chosen = np.flatnonzero(high - low >= least)
         low, high = low[chosen], high[chosen]
         place = quantile * (high - low - 1)
-        whole = place.astype(np.int64)
-        part = place - whole
-        value = self.rank((low, high), whole)
-        between = np.flatnonzero(part)
-        upper = self.rank((low[between], high[between]), whole[between] + 1)
-        value[between] += (upper - value[between]) * part[between]
+        below = place.astype(np.int64)
+        part = place - below
+        between = np.flatnonzero(part)  # where the value after it counts, too
+        both = np.concatenate([low, low[between]]), np.concatenate([high, high[between]])
+        values = self.rank(both, np.concatenate([below, below[between] + 1]))
+        value, after = values[: len(chosen)], values[len(chosen) :]
+        value[between] += (after - value[between]) * part[between]
         result[chosen] = value
         return np.repeat(result, times)

@@ -70,13 +70,21 @@ Input = tuple[DataFrame, Mapping[str, str]]
 """Rows of athletes, and the Spark types by name of the columns that a kernel needs of them beside athlete_id."""
 
 
-def apply_together(inputs: Mapping[str, Input], kernel: Kernel, schema: str) -> DataFrame:
-    """`apply_by_athlete` for a kernel over several tables: it gets them by name, each with all rows of the athletes."""
-    return apply_for_several(inputs, partial(_alone, kernel=kernel), {_ROWS: schema})[_ROWS]
+def apply_together(
+    inputs: Mapping[str, Input], kernel: Kernel, schema: str, rows_a_call: int | None = None
+) -> DataFrame:
+    """`apply_by_athlete` for a kernel over several tables: it gets them by name, each with all rows of the athletes.
+
+    rows_a_call: about how many, in this process, where that is not ROWS_A_CALL.
+    """
+    return apply_for_several(inputs, partial(_alone, kernel=kernel), {_ROWS: schema}, rows_a_call)[_ROWS]
 
 
 def apply_for_several(
-    inputs: Mapping[str, Input], kernel: KernelOfSeveral, schemas: Mapping[str, str]
+    inputs: Mapping[str, Input],
+    kernel: KernelOfSeveral,
+    schemas: Mapping[str, str],
+    rows_a_call: int | None = None,
 ) -> dict[str, DataFrame]:
     """`apply_together` for a kernel that makes several tables at once: a frame of each, by the names in `schemas`.
 
@@ -106,7 +114,7 @@ def apply_for_several(
     made, waiting = dict[str, DataFrame](), dict[str, list[pa.Table]]()
     for output, schema in schemas.items():
         made[output] = _grouped(united, partial(_separated, kernel=kernel, names=names, output=output), schema)
-        _works[made[output]] = _Work(selected, kernel, output, waiting)
+        _works[made[output]] = _Work(selected, kernel, output, waiting, rows_a_call)
     return made
 
 
@@ -144,6 +152,7 @@ class _Work:
     output: str
     waiting: dict[str, list[pa.Table]]
     """What the kernel made for the other frames, until those are asked for."""
+    rows_a_call: int | None = None
 
 
 _ROWS = "rows"
@@ -160,7 +169,8 @@ def computed_here(frame: DataFrame) -> list[pa.Table] | None:
     if work is None:
         return None
     if work.output not in work.waiting:
-        calls = _in_buckets({name: rows.toArrow() for name, rows in work.inputs.items()})
+        inputs = {name: rows.toArrow() for name, rows in work.inputs.items()}
+        calls = _in_buckets(inputs, work.rows_a_call or ROWS_A_CALL)
         if len(calls) == 1:
             made = [work.kernel(calls[0])]
         else:
@@ -171,10 +181,10 @@ def computed_here(frame: DataFrame) -> list[pa.Table] | None:
     return work.waiting.pop(work.output)
 
 
-def _in_buckets(inputs: dict[str, pa.Table]) -> list[dict[str, pa.Table]]:
+def _in_buckets(inputs: dict[str, pa.Table], rows_a_call: int) -> list[dict[str, pa.Table]]:
     """The inputs of each call: whole athletes, those without an id together."""
     rows = sum(table.num_rows for table in inputs.values())
-    buckets = -(-rows // ROWS_A_CALL)
+    buckets = -(-rows // rows_a_call)
     if buckets <= 1:
         return [inputs] if rows else []
     ids = pa.chunked_array([chunk for table in inputs.values() for chunk in table["athlete_id"].chunks], pa.string())

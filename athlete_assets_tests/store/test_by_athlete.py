@@ -99,6 +99,13 @@ def test_this_process_computes_what_the_engine_would(
     assert len(told) == 62
 
 
+def test_a_kernel_may_say_how_many_rows_it_wants(sail: SparkSession) -> None:
+    runs = frame(sail, [(f"athlete-{number}", 1, NOON, True, "run", 7) for number in range(30)], ddl(RUNS))
+    here = computed_here(apply_together({"runs": (runs, RUNS)}, lambda inputs: inputs["runs"], ddl(RUNS), 5))
+    assert here is not None
+    assert [rows.num_rows for rows in here] == [5] * 6
+
+
 def test_an_athletes_rows_come_in_one_call(sail: SparkSession, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(by_athlete, "ROWS_A_CALL", 10)
     runs = frame(sail, [(f"athlete-{number % 5}", number) for number in range(100)], "athlete_id string, id bigint")
