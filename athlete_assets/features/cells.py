@@ -17,8 +17,8 @@ from athlete_assets.tables import Table
 SECONDS_A_DAY = 86_400
 MICROSECONDS_A_DAY = 86_400_000_000
 ROWS_A_CALL = 50_000
-"""Of the kernels of rolling and performance features, which have some thousand steps a call: with half as many rows they
-take 15 to 25 % more CPU seconds, and twice as many leave the caches."""
+"""Of the kernels of rolling and performance features, which have some thousand steps a call: with half as many rows
+they take 15 to 25 % more CPU seconds, and twice as many leave the caches."""
 
 
 def first_epoch_day(days: Days) -> int:
