@@ -79,6 +79,16 @@ def silver(athletes: int, days: Days, seed: int = 5) -> pa.Table:
     return pa.table(arrays, schema=schema)
 
 
+def land_day(store: LocalStore, athletes: int, day: date, seed: int = 7) -> None:
+    """The activities of one more day, of the cohort's athletes, as a new import appends them."""
+    rows = silver(athletes, Days(day, day), seed)
+    ids = pa.array(np.arange(rows.num_rows) + 1_000_000_000)
+    rows = rows.set_column(rows.column_names.index("id"), "id", ids).filter(
+        pa.array(np.random.default_rng(seed).random(rows.num_rows) < 0.57)
+    )
+    store.folder(tables.STRAVA_ACTIVITIES).append(rows)
+
+
 def home(path: Path, athletes: int, years: float, seed: int = 5, **settings: object) -> Settings:
     """A new home that holds the cohort's silver and nothing else; its today is the day after the last activity."""
     first = monday_of(LAST - timedelta(days=round(years * 365.25) - 1))

@@ -4,10 +4,10 @@
 
 Each step runs in a process of its own: ours through its asset, checks included, with the engine (Sail) in the process;
 then each peer that is installed (the extra `bench`) on the same rows: activity on the same silver, the others on what
-our step before wrote. What both compute is compared value by value, to 1e-9. Then the newest day again, through all
-tables of features (`next day`), and through summary and projection (`its gold`; predictions want a model first). Prints
-CPU and wall seconds, of ours the CPU seconds inside the NumPy kernels, the most memory that
-the process had during the step, and the size of the tables' files.
+our step before wrote. What both compute is compared value by value, to 1e-9. Then one more day lands in silver, and
+goes through all tables of features (`next day`), and through summary and projection (`its gold`; predictions want a
+model first). Prints CPU and wall seconds, of ours the CPU seconds inside the NumPy kernels, the most memory that the
+process had during the step, and the size of the tables' files.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.dataset as ds
-from cohort import LAST, Assets, home
+from cohort import LAST, Assets, home, land_day
 from usage import cpu_seconds, forget_peak, options, peak_mb
 
 from athlete_assets import tables
@@ -38,6 +38,7 @@ from athlete_assets.features import activity, performance, rolling
 from athlete_assets.settings import Settings
 from athlete_assets.store.base import Size
 from athlete_assets.store.local import LocalStore
+from athlete_assets.store.pieces import athletes_with_activities
 
 STEPS: dict[str, list[tables.Table]] = {
     "activity": [tables.ACTIVITY, tables.REJECTS],
@@ -167,13 +168,15 @@ def measured(who: str, step: str, settings: Settings) -> dict[str, Any]:
 def measured_ours(step: str, settings: Settings) -> dict[str, Any]:
     assets = Assets(settings)
     assets.store.spark.range(1).toArrow()  # the session's start is no step's cost
-    clock = Clock()
+    clock, today = Clock(), settings.today
     selected = STEPS[step] if step in STEPS else NEXT_DAY[step]
+    if step == "next day":
+        land_day(assets.store, len(athletes_with_activities(assets.store)), today)
     forget_peak()
     cpu, wall = cpu_seconds(), time.monotonic()
     if step == "next day":
-        assets.run([table for table in selected if table is not tables.WEEKLY], Days(LAST, LAST))
-        assets.run([tables.WEEKLY], Days(monday_of(LAST), monday_of(LAST)))
+        assets.run([table for table in selected if table is not tables.WEEKLY], Days(today, today))
+        assets.run([tables.WEEKLY], Days(monday_of(today), monday_of(today)))
     elif step in NEXT_DAY:
         assets.run(selected)
     else:

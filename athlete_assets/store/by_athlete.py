@@ -21,6 +21,7 @@ from weakref import WeakKeyDictionary
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
@@ -189,7 +190,10 @@ def _in_buckets(inputs: dict[str, pa.Table], rows_a_call: int) -> list[dict[str,
         return [inputs] if rows else []
     ids = pa.chunked_array([chunk for table in inputs.values() for chunk in table["athlete_id"].chunks], pa.string())
     coded = ids.combine_chunks().dictionary_encode()
-    bucket = coded.indices.fill_null(0).to_numpy() % buckets
+    # neighbours by id together: a page of a file then holds few of all athletes, and a reader of one skips most pages
+    place = np.empty(len(coded.dictionary), dtype=np.int64)
+    place[pc.sort_indices(coded.dictionary).to_numpy()] = np.arange(len(place))
+    bucket = (place * buckets // max(1, len(place)))[coded.indices.fill_null(0).to_numpy()]
     parts = {}
     for name in inputs:
         table = inputs[name]

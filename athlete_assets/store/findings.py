@@ -6,6 +6,7 @@ windows add up, but for keys that could stand in two of them.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -122,7 +123,7 @@ def _beyond(values: pa.Array | pa.ChunkedArray, column: Column) -> int:
     inside = (
         (low is None or column.low is None or low >= column.low)
         and (high is None or column.high is None or high <= column.high)
-        and not (is_double and pc.any(pc.is_nan(values)).as_py())
+        and not (is_double and _holds_nan(values))
     )
     if inside:
         return 0
@@ -132,6 +133,12 @@ def _beyond(values: pa.Array | pa.ChunkedArray, column: Column) -> int:
     if column.high is not None:
         wrong = pc.or_(wrong, pc.greater(values, column.high))
     return pc.sum(wrong).as_py() or 0
+
+
+def _holds_nan(values: pa.Array | pa.ChunkedArray) -> bool:
+    """Whether any of the numbers is NaN: then their sum is, which is the cheaper question."""
+    total = pc.sum(values).as_py()
+    return total is not None and math.isnan(total) and bool(pc.any(pc.is_nan(values)).as_py())
 
 
 # ------------------------------------------------------------------------------------------------------ Spark rows
