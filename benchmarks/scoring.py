@@ -26,18 +26,21 @@ from usage import peak_mb
 from athlete_assets import tables
 from athlete_assets.days import midnight
 from athlete_assets.gold.interval_calibration import calibrated
-from athlete_assets.gold.predictions import log_entries, predictions
+from athlete_assets.gold.predictions import Beside, log_entries, predictions
 from athlete_assets.gold.scoring import Scored
 from athlete_assets.models import reasons, time_estimator
 from athlete_assets.models.conformal import Outcomes
 from athlete_assets.models.distributions import distribution
-from athlete_assets.models.registry import Serving
 from athlete_assets.models.specs import MODELS
 from athlete_assets.models.training_set import INPUTS, design_matrix
 from athlete_assets.store.arrow import ARROW_TYPES
 
 TODAY = date(2025, 6, 29)
-OTHERS = [spec.name for spec in MODELS.values() if spec.in_gold and spec.name != "time_estimator"]
+OTHERS = [
+    Beside({name: spec.unserved.get(name) for name in spec.outputs}, None)
+    for spec in MODELS.values()
+    if spec.in_gold and spec.name != "time_estimator"
+]
 
 
 def main() -> None:
@@ -46,7 +49,7 @@ def main() -> None:
     parser.add_argument("--labels", type=int, default=5_000)
     parser.add_argument("--repeats", type=int, default=3)
     options = parser.parse_args()
-    estimator, wide, serving = fitted(options.labels), asked(options.rows), Serving("m", "1", "r", None, list(INPUTS))
+    estimator, wide = fitted(options.labels), asked(options.rows)
     estimator.predict(wide.head(1))  # reads the trees once
     print(f"{options.rows:,} rows{'CPU s':>41}{'rows/CPU-s':>14}{'peak MB':>10}")
 
@@ -76,11 +79,9 @@ def main() -> None:
     outcomes, seen = recorded(), {name: distribution(wide[name].to_numpy()) for name in INPUTS}
     times = Scored(states(options.rows), wide, outputs)
     moved = measured("intervals by the home's outcomes", lambda: calibrated(times, outcomes, seen))
-    rows = measured(
-        "rows of gold.athlete_predictions", lambda: predictions(moved, serving, dict.fromkeys(OTHERS), TODAY)
-    )
+    rows = measured("rows of gold.athlete_predictions", lambda: predictions(moved, "1", OTHERS, TODAY))
     now = datetime(2025, 6, 29, tzinfo=timezone.utc)
-    measured("rows of monitoring.inference_log", lambda: log_entries(rows, wide, serving, now, TODAY, "a-run"))
+    measured("rows of monitoring.inference_log", lambda: log_entries(rows, wide, "1", now, TODAY, "a-run"))
     say("all of these, without reasons", sum(spent.values()), options.rows)
     reasons.lines_of(estimator, wide.head(time_estimator.MANY_ROWS))  # reads the SHAP values once
     measured("reasons", lambda: reasons.lines_of(estimator, wide.head(few)), few)

@@ -2,9 +2,10 @@
 
 from collections.abc import Iterator
 from datetime import datetime, timezone
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import dagster as dg
+from pyspark.sql import DataFrame
 
 from athlete_assets import partitions, tables
 from athlete_assets.assets.builder import (
@@ -22,23 +23,19 @@ from athlete_assets.assets.builder import (
 )
 from athlete_assets.assets.models import model_key
 from athlete_assets.days import Days
-from athlete_assets.gold import interval_calibration, scoring
+from athlete_assets.gold import interval_calibration, serving
 from athlete_assets.gold.metrics_summary import metrics_summary
-from athlete_assets.gold.predictions import log_entries, predictions, unserved, with_history, without_strangers
 from athlete_assets.gold.projection import load_room, projection
-from athlete_assets.models import distributions, population, promotion, registry
+from athlete_assets.models import distributions, promotion, registry
 from athlete_assets.models.specs import MODELS
 from athlete_assets.monitoring import anomalies, charts, checks, drift, reconciliation
 from athlete_assets.partitions import days_of
 from athlete_assets.settings import Settings
 from athlete_assets.silver.rights import refuse_api_data
 from athlete_assets.store.base import Written
-from athlete_assets.store.feature_store import FeatureStore
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 SERVING = [spec for spec in MODELS.values() if spec.in_gold]
+BESIDE = [spec for spec in SERVING if spec.name != "time_estimator"]
 SCORED_FROM = [
     *dict.fromkeys(asset_key(table) for spec in SERVING for table in spec.features),
     *(model_key(spec) for spec in SERVING),
@@ -89,48 +86,32 @@ def predictions_asset(settings: Settings) -> dg.AssetsDefinition:
                 "materialise models/time_estimator first",
                 allow_retries=False,
             )
-        kind = promotion.fitted_on("time_estimator", champion.version, settings)
-        strangers = population.strangers(store.read(tables.ACTIVITY), kind) if kind else set()
-        others = {spec.name: registry.serving(spec.name, settings) for spec in SERVING if spec.name != "time_estimator"}
-        features: FeatureStore = context.resources.feature_store
-        window = days_of(context)
-        known = interval_calibration.known_outcomes(store)
         seen = distributions.of_version(champion, settings)
-        inputs: pd.DataFrame | None = None
-        said: pd.DataFrame | None = None
+        models = serving.Models(
+            times=champion,
+            others={spec.name: registry.serving(spec.name, settings) for spec in BESIDE},
+            fitted_on=promotion.fitted_on("time_estimator", champion.version, settings),
+            seen=seen.columns,
+            known=interval_calibration.known_outcomes(store),
+        )
+        window = days_of(context)
+
+        def made(days: Days) -> dict[str, DataFrame]:
+            now, run = datetime.now(timezone.utc), context.run.run_id
+            return serving.made(context.resources.feature_store, store, models, days, settings.today, now, run)
+
+        tally: distributions.Tally | None = None
         written, logged = list[Written](), list[Written]()
         for days in commit_windows(context, store, window):
-            asked = scoring.evenings(store.read(tables.ROLLING, days))
-            times = scoring.scored(features, champion, asked, MODELS["time_estimator"])
-            times = without_strangers(times, strangers, kind)
-            # as the model says it, as in its training: intervals that the home moved are no drift
-            inputs, said = times.features, times.outputs
-            times = interval_calibration.calibrated(times, known, seen.columns)
-            scored = {
-                name: scoring.scored(features, serving, asked, MODELS[name]) if serving else None
-                for name, serving in others.items()
-            }
-            times = scoring.explained(times, champion, settings.today)
-            rows = predictions(times, champion, scored, settings.today)
-            stored = store.read(tables.PREDICTIONS, days).toArrow()
-            is_new = unserved(rows, stored)
-            log = log_entries(
-                rows.filter(is_new),
-                times.features[is_new.to_numpy(zero_copy_only=False)],
-                champion,
-                datetime.now(timezone.utc),
-                settings.today,
-                context.run.run_id,
-            )
-            rows = with_history(rows, stored, is_new)
-            written.append(store.replace(tables.PREDICTIONS, store.frame(tables.PREDICTIONS, rows), days))
-            logged.append(store.append(tables.INFERENCE_LOG, store.frame(tables.INFERENCE_LOG, log)))
-        if inputs is None or said is None:  # a run of checks alone
-            last_day = scoring.evenings(store.read(tables.ROLLING, Days(window.last, window.last)))
-            times = scoring.scored(features, champion, last_day, MODELS["time_estimator"])
-            inputs, said = times.features, times.outputs
+            rows = made(days)
+            tally = serving.tally(store, rows)
+            written.append(store.replace(tables.PREDICTIONS, rows[serving.PREDICTED], days))
+            logged.append(store.append(tables.INFERENCE_LOG, rows[serving.LOGGED]))
+            del rows  # two windows' would be in memory otherwise
+        if tally is None:  # a run of checks alone
+            tally = serving.tally(store, made(Days(window.last, window.last)))
         stands = store.read(tables.PREDICTIONS, window)
-        drifted, histograms = drift.drift(inputs, said, seen, window.last, settings)
+        drifted, histograms = drift.drift(tally, seen, window.last, settings)
         outcomes = [
             checks.times_ordered(stands),
             reconciliation.one_row_an_athlete(store.read(tables.ROLLING, window), stands),

@@ -77,7 +77,8 @@ def _reasons(row: dict[str, Any], settings: Settings) -> list[str] | None:
     serving = registry.of_version("time_estimator", row["model_version"], settings)
     if serving is None:
         return None
-    said = serving.reasons(pd.DataFrame(given[-1:]).reindex(columns=list(INPUTS)).astype(float))
+    asked = pd.DataFrame(given[-1:]).reindex(columns=list(INPUTS)).astype(float)
+    said = serving.say(asked) if serving.say else None
     return said.iloc[0].splitlines() if said is not None and said.iloc[0] else None
 
 

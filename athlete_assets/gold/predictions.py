@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from dataclasses import replace
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from datetime import date, datetime
 from typing import TYPE_CHECKING
 
@@ -16,19 +16,32 @@ from numpy.typing import NDArray
 from athlete_assets import tables
 from athlete_assets.days import midnight
 from athlete_assets.gold.scoring import Scored
-from athlete_assets.models import baseline, population
-from athlete_assets.models.model_spec import ModelSpec
-from athlete_assets.models.registry import Serving
-from athlete_assets.models.specs import MODELS
-from athlete_assets.models.specs.time_estimator import SPEC
-from athlete_assets.store.arrow import ARROW_TYPES, arrow_schema, fitted
+from athlete_assets.models.baseline import served as served_by_formula
+from athlete_assets.models.population import Correction
+from athlete_assets.store.arrow import ARROW_TYPES, fitted
 
 if TYPE_CHECKING:
     import pandas as pd
 
 
-def predictions(times: Scored, time_estimator: Serving, others: Mapping[str, Scored | None], today: date) -> pa.Table:
-    """PREDICTIONS rows, one a row of `times`; `others`: the same evenings by further model, None where none serves.
+@dataclass(frozen=True)
+class Beside:
+    """What a further model says of the same evenings."""
+
+    unserved: Mapping[str, str | None]
+    """By output, what it is where no version serves."""
+    said: pd.DataFrame | None
+    """Its outputs; None where no version serves."""
+
+    def columns(self, rows: int) -> dict[str, pa.Array]:
+        """Its outputs as columns of PREDICTIONS."""
+        if self.said is None:
+            return {name: pa.repeat(pa.scalar(value, _kind(name)), rows) for name, value in self.unserved.items()}
+        return {name: _column(self.said, name) for name in self.unserved}
+
+
+def predictions(times: Scored, version: str, others: Iterable[Beside], today: date) -> pa.Table:
+    """PREDICTIONS rows, one a row of `times`, which this version of the time estimator said.
 
     today: the home's last day; what is predicted for an earlier one is backfilled.
     Times are null, and served_by with them, for an athlete without an effort to predict from. The outputs of a model
@@ -39,23 +52,19 @@ def predictions(times: Scored, time_estimator: Serving, others: Mapping[str, Sco
     columns = {
         "athlete_id": states["athlete_id"],
         "prediction_date": states["as_of_date"],
-        "model_version": pc.if_else(is_served, time_estimator.version, pa.scalar(None, pa.string())),
+        "model_version": pc.if_else(is_served, version, pa.scalar(None, pa.string())),
         "is_overtraining_risk": states["is_overtraining_risk"],
         "risk_reasons": states["risk_reasons"],
         "untracked_share_42d": states["untracked_share_42d"],
         "features_as_of": states["as_of_date"],
         "is_backfilled": pc.less(states["as_of_date"], pa.scalar(midnight(today), states["as_of_date"].type)),
         "month": states["month"],
-        **_outputs(SPEC, times.outputs),
-        **{name: _column(times.outputs, name) for name in (*tables.INTERVAL_FACTORS.values(), "unlikeness")},
     }
-    for name, scored in others.items():
-        spec = MODELS[name]
-        said = {output: pa.scalar(spec.unserved.get(output), _kind(output)) for output in spec.outputs}
-        unserved = {output: pa.repeat(value, states.num_rows) for output, value in said.items()}
-        columns |= _outputs(spec, scored.outputs) if scored else unserved
-    schema = arrow_schema(tables.PREDICTIONS)
-    return fitted(pa.table({field.name: columns[field.name] for field in schema}), tables.PREDICTIONS)
+    for other in others:
+        columns |= other.columns(states.num_rows)
+    names = tables.PREDICTIONS.column_names
+    columns |= {name: _column(times.outputs, name) for name in names if name not in columns}
+    return fitted(pa.table({name: columns[name] for name in names}), tables.PREDICTIONS)
 
 
 def unserved(rows: pa.Table, stored: pa.Table) -> pa.Array:
@@ -65,10 +74,10 @@ def unserved(rows: pa.Table, stored: pa.Table) -> pa.Array:
     return pc.invert(pc.and_(rows["is_backfilled"], _is_among(rows, in_time))).combine_chunks()
 
 
-def with_history(rows: pa.Table, stored: pa.Table, is_new: pa.Array) -> pa.Table:
-    """The rows that may be written, and in the place of the others what was served in time."""
+def served_in_time(rows: pa.Table, stored: pa.Table, is_new: pa.Array) -> pa.Table:
+    """What was served in time, in the place of the rows that may not be written."""
     kept = stored.filter(_is_among(stored, rows.filter(pc.invert(is_new))))
-    return pa.concat_tables([rows.filter(is_new), kept.select(rows.column_names).cast(rows.schema)])
+    return kept.select(rows.column_names).cast(rows.schema)
 
 
 def _is_among(rows: pa.Table, others: pa.Table) -> pa.ChunkedArray:
@@ -84,24 +93,19 @@ def _is_among(rows: pa.Table, others: pa.Table) -> pa.ChunkedArray:
     return pc.is_in(keys, value_set=wanted.combine_chunks())
 
 
-def without_strangers(times: Scored, strangers: set[str], kind: str | None) -> Scored:
+def without_strangers(times: Scored, strangers: set[str], formula: Mapping[str, Correction]) -> Scored:
     """The times with the formula's for the athletes whose data is not of the kind that the champion was fitted on."""
     athletes = times.states["athlete_id"].to_pylist()
     at = [number for number, athlete in enumerate(athletes) if athlete in strangers]
     if not at:
         return times
-    served = baseline.served(population.shipped(population.other(kind)).formula, times.features.iloc[at])
+    served = served_by_formula(formula, times.features.iloc[at])
     outputs = times.outputs.copy()
     for name in served.columns:
         values = outputs[name].to_numpy(copy=True)
         values[at] = served[name].to_numpy(values.dtype)
         outputs[name] = values
     return replace(times, outputs=outputs)
-
-
-def _outputs(spec: ModelSpec, rows: pd.DataFrame) -> dict[str, pa.Array]:
-    """A model's outputs as columns of PREDICTIONS."""
-    return {name: _column(rows, name) for name in spec.outputs}
 
 
 def _column(rows: pd.DataFrame, name: str) -> pa.Array:
@@ -133,7 +137,7 @@ def _kind(name: str) -> pa.DataType:
 def log_entries(
     predicted: pa.Table,
     features: pd.DataFrame,
-    time_estimator: Serving,
+    version: str,
     served_at: datetime,
     today: date,
     dagster_run_id: str,
@@ -149,7 +153,7 @@ def log_entries(
         **{name: predicted[name] for name in ("athlete_id", "prediction_date", "month", *tables.LOGGED_OUTPUTS)},
         "served_at": pa.repeat(pa.scalar(served_at, pa.timestamp("us", "UTC")), rows),
         "dagster_run_id": pa.repeat(dagster_run_id, rows),
-        "model_version": pa.repeat(time_estimator.version, rows),
+        "model_version": pa.repeat(version, rows),
         "features": _json_objects(features.drop(columns=held)),
         "outputs": pa.repeat("{}", rows),
         "served_on": pa.repeat(pa.scalar(midnight(today), pa.timestamp("us", "UTC")), rows),

@@ -9,6 +9,7 @@ efforts, and on the population's where they are few.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -40,7 +41,7 @@ def correction_of(log_ratios: NDArray[np.float64], prior: Correction) -> Correct
     return Correction(float(low), float(middle), float(high), len(ratios))
 
 
-def predictions(wide: pd.DataFrame, corrections: dict[str, Correction]) -> dict[str, NDArray[np.float64]]:
+def predictions(wide: pd.DataFrame, corrections: Mapping[str, Correction]) -> dict[str, NDArray[np.float64]]:
     """Columns predicted_, p10_, p90_<distance>_s (s), one row a row of `wide` (INPUTS); NaN without an effort.
 
     A longer distance never gets a shorter time, at any of the three.
@@ -86,7 +87,7 @@ def _metrics(corrections: dict[str, Correction]) -> dict[str, float]:
     return {f"efforts.{name}": float(found.efforts) for name, found in corrections.items()}
 
 
-def served(corrections: dict[str, Correction], rows: pd.DataFrame) -> pd.DataFrame:
+def served(corrections: Mapping[str, Correction], rows: pd.DataFrame) -> pd.DataFrame:
     """The prediction columns and `served_by`, from a frame with the INPUTS."""
     import pandas as pd
 

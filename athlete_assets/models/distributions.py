@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 Floats = NDArray[np.float64]
+Counts = NDArray[np.int64]
 
 ARTIFACT = "drift/training_distributions.json"
 """Of a version's MLflow run."""
@@ -52,30 +53,36 @@ def distribution(values: Floats, bins: int = BINS) -> Distribution:
     """The distribution of training values; NaN is unknown. Equal quantiles fall together into fewer bins."""
     known = values[np.isfinite(values)]
     edges = np.unique(np.quantile(known, np.arange(1, bins) / bins)) if len(known) else np.empty(0)
-    return Distribution(tuple(map(float, edges)), tuple(map(float, _shares(values, edges))))
+    return Distribution(tuple(map(float, edges)), tuple(map(float, shares_of(_counts(values, edges)))))
 
 
-def shares_of(reference: Distribution, values: Floats) -> Floats:
-    """The share of the values in each of the reference's bins, unknown values last."""
-    return _shares(values, np.array(reference.edges))
+def counts_of(reference: Distribution, values: Floats) -> Counts:
+    """How many of the values lie in each of the reference's bins, unknown values last. Counts of parts add up."""
+    return _counts(values, np.array(reference.edges))
 
 
-def stability_index(reference: Distribution, values: Floats) -> float:
-    """PSI of the values against the reference: 0 for the same distribution."""
+def shares_of(counts: Counts) -> Floats:
+    """The share of the values in each bin."""
+    total = counts.sum()
+    return counts / total if total else np.zeros(len(counts))
+
+
+def stability_index(reference: Distribution, counts: Counts) -> float:
+    """PSI of values, counted in the reference's bins, against the reference: 0 for the same distribution."""
     expected = np.maximum(reference.shares, LEAST_SHARE)
-    actual = shares_of(reference, values)
-    actual = np.where(actual > 0, actual, np.minimum(expected, max(LEAST_SHARE, 0.5 / max(1, len(values)))))
+    actual = shares_of(counts)
+    actual = np.where(actual > 0, actual, np.minimum(expected, max(LEAST_SHARE, 0.5 / max(1, counts.sum()))))
     return float(np.sum((actual - expected) * np.log(actual / expected)))
 
 
 def shifted(
-    references: Mapping[str, Distribution], columns: Mapping[str, Floats], least: int = LEAST_VALUES
+    references: Mapping[str, Distribution], counted: Mapping[str, Counts], least: int = LEAST_VALUES
 ) -> dict[str, float]:
     """PSI of each column that has a reference and at least so many values, largest first."""
     found = {
-        name: stability_index(references[name], values)
-        for name, values in columns.items()
-        if name in references and len(values) >= least
+        name: stability_index(references[name], counts)
+        for name, counts in counted.items()
+        if name in references and counts.sum() >= least
     }
     return dict(sorted(found.items(), key=lambda item: -item[1]))
 
@@ -103,6 +110,40 @@ def predicted(said: pd.DataFrame) -> dict[str, Floats]:
     return {f"{PREDICTED}{name}": numbers[name].to_numpy(np.float64) for name in numbers.columns}
 
 
+RAN_LATELY = "longest_run_28d_km"
+"""Known where the athlete ran in the last 28 days, as before every effort that a training learns from."""
+OF_THE_MOMENT = ("run_history_days", "recent_effort_age_days")
+"""Inputs that say when one asks and not who runs: histories grow by themselves, and a training asks before efforts."""
+
+
+@dataclass(frozen=True)
+class Tally:
+    """What was scored, as counts: tallies of parts add up to that of the whole."""
+
+    rows: int
+    columns: Mapping[str, Counts]
+    """By column of the training (an input, or PREDICTED + output), how many values lie in each of its bins."""
+
+    @staticmethod
+    def of(inputs: pd.DataFrame, said: pd.DataFrame, seen: Mapping[str, Distribution]) -> Tally:
+        """Of the model's inputs and outputs, a row an evening.
+
+        Evenings of those who rest for weeks are left out: a training has none, and a home always has some.
+        """
+        if RAN_LATELY in inputs:
+            ran = inputs[RAN_LATELY].notna().to_numpy()
+            inputs, said = inputs[ran], said[ran]
+        names = [name for name in inputs.columns if name in seen and name not in OF_THE_MOMENT]
+        counts = {name: counts_of(seen[name], inputs[name].to_numpy(np.float64)) for name in names}
+        outputs = {name: values for name, values in predicted(said).items() if name in seen}
+        counts |= {name: counts_of(seen[name], values) for name, values in outputs.items()}
+        return Tally(len(inputs), counts)
+
+    def __add__(self, other: Tally) -> Tally:
+        of_both = {name: counts + other.columns[name] for name, counts in self.columns.items()}
+        return Tally(self.rows + other.rows, of_both)
+
+
 def to_json(sample: TrainingSample) -> str:
     columns = {name: asdict(reference) for name, reference in sample.columns.items()}
     return json.dumps({"columns": columns, "athletes": sample.athletes}, indent=1)
@@ -126,9 +167,7 @@ def of_version(serving: Serving, settings: Settings) -> TrainingSample:
         return from_json(Path(client.download_artifacts(serving.run_id, ARTIFACT, scratch)).read_text())
 
 
-def _shares(values: Floats, edges: Floats) -> Floats:
-    if not len(values):
-        return np.zeros(len(edges) + 2)
+def _counts(values: Floats, edges: Floats) -> Counts:
     known = values[np.isfinite(values)]
     counts = np.bincount(np.searchsorted(edges, known, side="right"), minlength=len(edges) + 1)
-    return np.append(counts, len(values) - len(known)) / len(values)
+    return np.append(counts, len(values) - len(known))

@@ -241,10 +241,10 @@ def other(kind: str | None) -> Kind:
     return REAL if kind == SIMULATED else SIMULATED
 
 
-def strangers(activities: DataFrame, kind: str) -> set[str]:
-    """The athletes with an ACTIVITY row that is not of the kind."""
+def strangers(activities: DataFrame, kind: str) -> DataFrame:
+    """The athletes with an ACTIVITY row that is not of the kind, each athlete_id once."""
     from pyspark.sql import functions as F
 
     is_simulated = F.coalesce(F.col("source") == SIMULATED_SOURCE, F.lit(False))
     other = activities.where(~is_simulated if kind == SIMULATED else is_simulated)
-    return {row["athlete_id"] for row in other.select("athlete_id").distinct().collect()}
+    return other.select("athlete_id").distinct()

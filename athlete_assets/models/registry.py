@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 LOOKUP_KEYS = ("athlete_id", "lookup_timestamp", "as_of_date")
 """Whom and when the feature store looks up; the signature names them beside the model's own inputs."""
+Reasons = Callable[["pd.DataFrame"], "pd.Series | None"]
 CHAMPION, CHALLENGER = "champion", "challenger"
 
 
@@ -45,11 +46,11 @@ class Serving:
         """By version: the alias may move while it is scored."""
         return f"models:/{self.name}/{self.version}"
 
-    def reasons(self, features: pd.DataFrame) -> pd.Series | None:
-        """Why it predicts what it does, the lines of one text for each row of its inputs; None where it does not say:
-        a formula has no reasons, and versions from before them gave theirs with every prediction."""
-        say = getattr(self.model.unwrap_python_model(), "reasons", None)
-        return say(features) if say else None
+    @property
+    def say(self) -> Reasons | None:
+        """What says why it predicts what it does: the lines of one text for each row of its inputs, or None. No version
+        from before such reasons has it: those gave theirs with every prediction."""
+        return getattr(self.model.unwrap_python_model(), "reasons", None)
 
 
 @contextmanager

@@ -25,9 +25,8 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
-    from numpy.typing import NDArray
 
-    from athlete_assets.models.distributions import Distribution
+    from athlete_assets.models.distributions import Counts, Distribution
 
 ATHLETES = 3
 """Athletes on one chart, those with the highest fitness."""
@@ -154,18 +153,21 @@ def _table(rows: pd.DataFrame) -> dg.TableMetadataValue:
     return dg.MetadataValue.table([dg.TableRecord(record) for record in records], dg.TableSchema(columns))
 
 
-def drift_histograms(columns: Mapping[str, tuple[Distribution, NDArray[np.float64]]]) -> dg.MarkdownMetadataValue:
-    """Shares of training and of what was scored, by the tenths of the training, unknown values last: side by side."""
+def drift_histograms(columns: Mapping[str, tuple[Distribution, Counts]]) -> dg.MarkdownMetadataValue:
+    """Shares of training and of what was scored, by the tenths of the training, unknown values last: side by side.
+
+    columns: by name, a training's distribution and how many of the scored values lie in each of its bins.
+    """
     from matplotlib.figure import Figure
 
     from athlete_assets.models import distributions
 
     figure = Figure(figsize=(WIDTH, 2.4), dpi=DPI, layout="constrained")
     axes = figure.subplots(1, len(columns), squeeze=False)[0]
-    for axis, (name, (reference, values)) in zip(axes, columns.items(), strict=True):
+    for axis, (name, (reference, counts)) in zip(axes, columns.items(), strict=True):
         place = np.arange(len(reference.shares))
         axis.bar(place - 0.2, reference.shares, width=0.4, color=FORM, label="training")
-        axis.bar(place + 0.2, distributions.shares_of(reference, values), width=0.4, color=FITNESS, label="scored")
+        axis.bar(place + 0.2, distributions.shares_of(counts), width=0.4, color=FITNESS, label="scored")
         upper = [f"< {edge:.3g}" for edge in reference.edges]
         axis.set_xticks(place, [*upper, f">= {reference.edges[-1]:.3g}" if upper else "known", "null"], rotation=70)
         _label(axis, name, "share")

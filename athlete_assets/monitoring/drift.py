@@ -4,32 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import date
-from typing import TYPE_CHECKING, Any
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import Any
 
 from athlete_assets.models import distributions
-from athlete_assets.models.distributions import Distribution, TrainingSample
+from athlete_assets.models.distributions import Counts, Distribution, Tally, TrainingSample
 from athlete_assets.monitoring import charts
 from athlete_assets.monitoring.checks import Check, CheckOutcome
 from athlete_assets.settings import Settings
 from athlete_assets.words import counted, verb
-
-if TYPE_CHECKING:
-    import pandas as pd
-
-Floats = NDArray[np.float64]
 
 FEWEST = 20
 """Athletes below which a day's values are not held against a training's."""
 CONFIDENCE = 0.95
 FEWEST_OF_TRAINING = 0.5
 """Of as many athletes as the training had: with fewer the scored are others than those that it was made for."""
-RAN_LATELY = "longest_run_28d_km"
-"""Known where the athlete ran in the last 28 days, as before every effort that a training learns from."""
-OF_THE_MOMENT = ("run_history_days", "recent_effort_age_days")
-"""Inputs that say when one asks and not who runs: histories grow by themselves, and a training asks before efforts."""
 SHOWN = 2
 """Histograms, of the columns that lie farthest."""
 NULLS_SHIFTED = 0.1
@@ -46,50 +34,36 @@ DRIFT = Check(
 )
 
 
-def drift(
-    inputs: pd.DataFrame,
-    said: pd.DataFrame,
-    seen: TrainingSample,
-    day: date,
-    settings: Settings,
-) -> tuple[CheckOutcome, dict[str, Any]]:
+def drift(tally: Tally, seen: TrainingSample, day: date, settings: Settings) -> tuple[CheckOutcome, dict[str, Any]]:
     """Whether a column is distributed otherwise than in training, and histograms of the farthest as metadata.
 
-    inputs, said: the model's inputs and outputs, a row an evening. Evenings of those who rest for weeks are left out: a
-    training has none, and its home always has some. A column has shifted where its PSI exceeds ATHLETE_DRIFT_PSI by
-    more than a sample of that size does by chance. Passes, and says so, where nothing can be judged.
+    A column has shifted where its PSI exceeds ATHLETE_DRIFT_PSI by more than a sample of that size does by chance.
+    Passes, and says so, where nothing can be judged.
     """
-    if RAN_LATELY in inputs:
-        ran = inputs[RAN_LATELY].notna().to_numpy()
-        inputs, said = inputs[ran], said[ran]
-    columns: dict[str, Floats] = {
-        name: inputs[name].to_numpy(np.float64) for name in inputs.columns if name not in OF_THE_MOMENT
-    }
-    columns |= distributions.predicted(said)
     if not seen.columns:
         return DRIFT.outcome(True, "Not judged: what serves was not trained here.", {DAY: str(day)}), {}
-    if len(inputs) < FEWEST:
+    if tally.rows < FEWEST:
         return DRIFT.outcome(
-            True, f"Not judged: {counted(len(inputs), 'athlete')} who ran lately: too few.", {DAY: str(day)}
+            True, f"Not judged: {counted(tally.rows, 'athlete')} who ran lately: too few.", {DAY: str(day)}
         ), {}
-    found = distributions.shifted(seen.columns, columns, least=FEWEST)
-    excess = {name: index - by_chance(seen.columns[name], len(inputs)) for name, index in found.items()}
+    found = distributions.shifted(seen.columns, tally.columns, least=FEWEST)
+    excess = {name: index - by_chance(seen.columns[name], tally.rows) for name, index in found.items()}
     far = sorted((name for name in excess if excess[name] > settings.drift_psi), key=lambda name: -excess[name])
-    nulls = {name: _nulls_added(seen.columns[name], columns[name]) for name in found}
+    nulls = {name: _nulls_added(seen.columns[name], tally.columns[name]) for name in found}
     emptier = sorted((name for name in nulls if nulls[name] > NULLS_SHIFTED), key=lambda name: -nulls[name])
-    fewer = seen.athletes is not None and len(inputs) < FEWEST_OF_TRAINING * seen.athletes
+    fewer = seen.athletes is not None and tally.rows < FEWEST_OF_TRAINING * seen.athletes
     sentence = f"{len(far)} of {len(found)} features and predictions lie beyond a PSI of {settings.drift_psi:g}"
     sentence += f": {_listed(far, found)}." if far else "."
     if emptier:
         sentence += f" More often unknown than in training: {_listed(emptier, nulls, '+{:.0%}')}."
     if fewer:
-        were = f"{counted(len(inputs), 'evening')} {verb(len(inputs), 'was', 'were')}"
+        were = f"{counted(tally.rows, 'evening')} {verb(tally.rows, 'was', 'were')}"
         sentence += f" {were} scored; the training had {counted(seen.athletes or 0, 'athlete')}."
     numbers: dict[str, float | int | str] = {f"psi {name}": round(index, 4) for name, index in found.items()}
     numbers |= {f"nulls added {name}": round(nulls[name], 4) for name in emptier}
-    numbers |= {DAY: str(day), "rows": len(inputs), "athletes_in_training": seen.athletes or "unknown"}
+    numbers |= {DAY: str(day), "rows": tally.rows, "athletes_in_training": seen.athletes or "unknown"}
     worst = sorted(found, key=lambda name: -excess[name])[:SHOWN]
-    pictured = {name: (seen.columns[name], columns[name]) for name in worst}
+    pictured = {name: (seen.columns[name], tally.columns[name]) for name in worst}
     shown = {"drift": charts.drift_histograms(pictured)} if pictured else {}
     return DRIFT.outcome(not far and not fewer, sentence, numbers), shown
 
@@ -105,8 +79,8 @@ def by_chance(reference: Distribution, count: int) -> float:
     return float(chdtri(max(1, bins - 1), 1 - CONFIDENCE)) / count
 
 
-def _nulls_added(reference: Distribution, values: Floats) -> float:
-    return float(1 - np.isfinite(values).mean()) - reference.shares[-1]
+def _nulls_added(reference: Distribution, counts: Counts) -> float:
+    return float(distributions.shares_of(counts)[-1]) - reference.shares[-1]
 
 
 def _listed(names: Sequence[str], values: Mapping[str, float], form: str = "{:.2f}") -> str:

@@ -193,6 +193,19 @@ class Store(ABC):
             return self.spark.createDataFrame([], table.ddl.replace(" NOT NULL", ""))
         return self.spark.createDataFrame(rows)
 
+    def held(self, rows: DataFrame) -> DataFrame:
+        """The rows of a kernel's frame, computed once however often they are read (`by_athlete.apply_for_several`).
+
+        They lie with the workers, on their disks where memory is short, for as long as the frame lives. A copy of
+        their own, and no cache: a cached frame that read a table is computed again when that table is written. Who
+        loses a worker loses its rows: then the step fails as one whose store is away does, and is tried again.
+        """
+        return rows.localCheckpoint()
+
+    def fetched(self, rows: DataFrame) -> list[pa.Table]:
+        """The rows of a frame, in this process: of few rows, where the store is a cluster's."""
+        return [rows.toArrow()]
+
     @abstractmethod
     def maintain(self, table: Table) -> Maintained:
         """Joins the table's small files, and removes what no version of the last ATHLETE_KEEP_VERSIONS_DAYS needs.

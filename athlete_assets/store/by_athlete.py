@@ -86,10 +86,12 @@ def apply_for_several(
     kernel: KernelOfSeveral,
     schemas: Mapping[str, str],
     rows_a_call: int | None = None,
+    hold: Callable[[DataFrame], DataFrame] | None = None,
 ) -> dict[str, DataFrame]:
     """`apply_together` for a kernel that makes several tables at once: a frame of each, by the names in `schemas`.
 
-    In this process the kernel runs once for all of them; a cluster runs it for each that is written.
+    In this process the kernel runs once for all of them. A cluster runs it whenever one of them is read or written;
+    once, too, where `hold` (`Store.held`) keeps what it made: its rows then travel as one frame with a struct a table.
 
     The rows travel as one union, in which a column that two inputs have is one column, of one type. So every input is
     computed once: Sail has no cogroup, and joins would compute again whatever feeds both of their sides. The types
@@ -113,8 +115,15 @@ def apply_for_several(
     names = {name: ["athlete_id", *columns] for name, (_, columns) in inputs.items()}
     selected = {name: rows.select(*names[name]) for name, (rows, _) in inputs.items()}
     made, waiting = dict[str, DataFrame](), dict[str, list[pa.Table]]()
-    for output, schema in schemas.items():
-        made[output] = _grouped(united, partial(_separated, kernel=kernel, names=names, output=output), schema)
+    if hold is not None:
+        structs = {output: f"struct<{schema}>".replace(" NOT NULL", "") for output, schema in schemas.items()}
+        as_structs = partial(_as_structs, kernel=kernel, names=names, outputs=list(schemas))
+        held = hold(_grouped(united, as_structs, ", ".join(f"{output} {type}" for output, type in structs.items())))
+        made = {output: held.where(F.col(output).isNotNull()).select(f"{output}.*") for output in schemas}
+    else:
+        for output, schema in schemas.items():
+            made[output] = _grouped(united, partial(_separated, kernel=kernel, names=names, output=output), schema)
+    for output in schemas:
         _works[made[output]] = _Work(selected, kernel, output, waiting, rows_a_call)
     return made
 
@@ -131,14 +140,43 @@ _INPUT = "__input"
 
 
 def _separated(rows: pa.Table, kernel: KernelOfSeveral, names: Mapping[str, list[str]], output: str) -> pa.Table:
+    return kernel(_by_input(rows, names))[output]
+
+
+def _by_input(rows: pa.Table, names: Mapping[str, list[str]]) -> dict[str, pa.Table]:
     number = rows[_INPUT].to_numpy()
-    made = kernel(
-        {
-            name: rows.select(columns).take(pa.array(np.flatnonzero(number == of_input)))
-            for of_input, (name, columns) in enumerate(names.items())
-        }
+    return {
+        name: rows.select(columns).take(pa.array(np.flatnonzero(number == of_input)))
+        for of_input, (name, columns) in enumerate(names.items())
+    }
+
+
+def _as_structs(
+    rows: pa.Table, kernel: KernelOfSeveral, names: Mapping[str, list[str]], outputs: list[str]
+) -> pa.Table:
+    """What the kernel makes, a row of one of its tables a row: its struct has a value, and those of the others none."""
+    made = kernel(_by_input(rows, names))
+    structs = {
+        output: pa.StructArray.from_arrays(
+            [column.combine_chunks() for column in made[output].columns], names=made[output].column_names
+        )
+        for output in outputs
+    }
+    return pa.concat_tables(
+        pa.table(
+            {
+                output: structs[kind] if output == kind else pa.nulls(len(structs[kind]), structs[output].type)
+                for output in outputs
+            }
+        )
+        for kind in outputs
     )
-    return made[output]
+
+
+def fields(structs: pa.ChunkedArray) -> pa.Table:
+    """The fields of the structs, none of which is null, a column each."""
+    parts = [pa.Table.from_arrays(chunk.flatten(), [one.name for one in structs.type]) for chunk in structs.chunks]
+    return pa.concat_tables(parts) if parts else pa.schema(list(structs.type)).empty_table()
 
 
 # ------------------------------------------------------------------------------------------------- in this process

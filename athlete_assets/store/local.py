@@ -112,14 +112,15 @@ class LocalStore(Store):
     def replace(self, table: Table, rows: DataFrame, days: Days | None = None) -> Written:
         return self.replace_arrow(table, self._computed(table, rows), days)
 
-    def _computed(self, table: Table, rows: DataFrame) -> pa.Table:
-        """The frame's rows. Apache Spark computes all of them itself, as a cluster does."""
+    def fetched(self, rows: DataFrame) -> list[pa.Table]:
+        """Apache Spark computes all rows itself, as a cluster does."""
         from athlete_assets.store.by_athlete import computed_here
 
         made = computed_here(rows) if self.settings.engine == "sail" else None
-        if made is None:
-            return rows.toArrow()
-        return pa.concat_tables(made) if made else arrow_schema(table).empty_table()
+        return super().fetched(rows) if made is None else made
+
+    def _computed(self, table: Table, rows: DataFrame) -> pa.Table:
+        return pa.concat_tables(self.fetched(rows) or [arrow_schema(table).empty_table()])
 
     def replace_arrow(self, table: Table, rows: pa.Table, days: Days | None = None) -> Written:
         """`replace` for rows that are in memory already."""
@@ -163,8 +164,12 @@ class LocalStore(Store):
                 total += findings_in(rows, table)
         return total
 
+    def held(self, rows: DataFrame) -> DataFrame:
+        # of what is computed in this process nothing is computed twice anyway
+        return rows if self.settings.engine == "sail" else super().held(rows)
+
     def append(self, table: Table, rows: DataFrame) -> Written:
-        fitting = fitted(rows.toArrow(), table)
+        fitting = fitted(self._computed(table, rows), table)
         self.create(table)
         return Written(fitting.num_rows, self.folder(table).append(fitting), 0, content_digest(fitting))
 

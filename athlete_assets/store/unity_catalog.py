@@ -88,6 +88,7 @@ MAY_PASS = (
     "Connection reset",
     "Read timed out",
     "failed after 3 tries",
+    "Checkpoint block",  # a worker is gone with the rows that it held
 )
 """What the engine or the control plane says when trying again may help; the client itself has tried 3 times then."""
 Result = TypeVar("Result")

@@ -12,7 +12,7 @@ from athlete_assets import tables
 from athlete_assets.days import midnight
 from athlete_assets.errors import InputError
 from athlete_assets.gold.history import history, history_text
-from athlete_assets.gold.predictions import unserved, with_history
+from athlete_assets.gold.predictions import served_in_time, unserved
 from athlete_assets.store.local import LocalStore
 from athlete_assets_tests.rows import DAY, rows
 
@@ -48,7 +48,7 @@ def test_a_backfill_leaves_what_was_served_in_time_and_replaces_what_was_backfil
     )
     is_new = unserved(again, stored)
     assert is_new.to_pylist() == [False, True, True, False]
-    found = with_history(again, stored, is_new)
+    found = pa.concat_tables([again.filter(is_new), served_in_time(again, stored, is_new)])
     assert {row["athlete_id"]: (row["predicted_10k_s"], row["is_backfilled"]) for row in found.to_pylist()} == {
         "ann": (2400.0, False),
         "bob": (9.0, True),
@@ -60,8 +60,9 @@ def test_a_backfill_leaves_what_was_served_in_time_and_replaces_what_was_backfil
 def test_todays_prediction_is_made_anew_and_who_is_gone_goes() -> None:
     stored = predicted(("ann", DAY, 2400.0, False), ("gone", YESTERDAY, 2400.0, False))
     again = predicted(("ann", DAY, 2300.0, False))
-    found = with_history(again, stored, unserved(again, stored))
-    assert [(row["athlete_id"], row["predicted_10k_s"]) for row in found.to_pylist()] == [("ann", 2300.0)]
+    is_new = unserved(again, stored)
+    assert is_new.to_pylist() == [True]
+    assert served_in_time(again, stored, is_new).num_rows == 0
 
 
 @pytest.fixture

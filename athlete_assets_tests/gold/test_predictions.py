@@ -12,17 +12,15 @@ import pyarrow as pa
 from athlete_assets import tables
 from athlete_assets.days import midnight
 from athlete_assets.gold.predictions import log_entries
-from athlete_assets.models.registry import Serving
 from athlete_assets.models.training_set import INPUTS
 from athlete_assets.store.arrow import arrow_schema
 from athlete_assets_tests.rows import DAY, rows
 
 NOW = datetime(2024, 5, 15, 6, tzinfo=timezone.utc)
-SERVING = Serving("models.time_estimator", "7", "a-run", None, [])
 
 
 def logged(predicted: pa.Table, features: pd.DataFrame) -> list[dict[str, object]]:
-    found = log_entries(predicted, features, SERVING, NOW, DAY, "a-dagster-run")
+    found = log_entries(predicted, features, "7", NOW, DAY, "a-dagster-run")
     assert found.schema == arrow_schema(tables.INFERENCE_LOG)
     return found.to_pylist()
 

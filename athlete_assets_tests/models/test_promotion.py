@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from datetime import datetime, timedelta, timezone
+from datetime import date, datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 from pyspark.sql import SparkSession
 
@@ -19,9 +20,9 @@ from athlete_assets.days import Days
 from athlete_assets.features.daily import daily_features
 from athlete_assets.features.performance import performance_features
 from athlete_assets.features.rolling import rolling_features
-from athlete_assets.gold import scoring
+from athlete_assets.gold import scoring, serving
 from athlete_assets.gold.history import history
-from athlete_assets.gold.predictions import log_entries, predictions
+from athlete_assets.gold.interval_calibration import outcomes_of
 from athlete_assets.models import (
     baseline,
     detector_evaluation,
@@ -283,16 +284,24 @@ def test_the_plots_hang_on_the_materialisation_too(
         assert drawn(picture((reported.metadata or {})[name])) > 0.02
 
 
+def served(store: LocalStore, champion: registry.Serving, days: Days, today: date) -> list[pa.Table]:
+    """The rows of PREDICTIONS and of INFERENCE_LOG."""
+    what = serving.Models(champion, {"overtraining_detector": None}, None, {}, outcomes_of([]))
+    at = datetime(2026, 1, 1, tzinfo=timezone.utc)
+    made = serving.made(EmbeddedFeatureStore(store), store, what, days, today, at, "a-run")
+    return [pa.concat_tables(store.fetched(made[kind])) for kind in (serving.PREDICTED, serving.LOGGED)]
+
+
+def by_athlete_id(rows: pa.Table) -> list[dict[str, Any]]:
+    return rows.sort_by("athlete_id").to_pylist()
+
+
 def test_the_champion_serves_gold_with_reasons_in_words(trained: tuple[LocalStore, Any, Any]) -> None:
     store, result, _ = trained
     last = Days(day(7 * WEEKS - 1), day(7 * WEEKS - 1))
     champion = registry.serving("time_estimator", store.settings)
     assert champion is not None
-    evenings = scoring.evenings(store.read(tables.ROLLING, last))
-    scored = scoring.scored(EmbeddedFeatureStore(store), champion, evenings, TIMES)
-    made = predictions(
-        scoring.explained(scored, champion, last.last), champion, {"overtraining_detector": None}, last.last
-    )
+    made, _ = served(store, champion, last, today=last.last)
     rows = made.to_pylist()
     assert {row["served_by"] for row in rows} == {"model"}
     assert {row["model_version"] for row in rows} == {result.version}
@@ -305,11 +314,12 @@ def test_the_champion_serves_gold_with_reasons_in_words(trained: tuple[LocalStor
 
     # some days later nobody is shown that evening: its reasons are said when somebody asks
     later = last.last + timedelta(days=2)
-    unsaid = predictions(scoring.explained(scored, champion, later), champion, {"overtraining_detector": None}, later)
+    unsaid, log = served(store, champion, last, today=later)
     assert unsaid["top_reasons"].null_count == len(rows)
-    log = log_entries(unsaid, scored.features, champion, datetime(2026, 1, 1, tzinfo=timezone.utc), later, "a-run")
-    given = log.select(list(scored.features.columns)).to_pylist()
-    assert given == scored.features.astype(object).where(scored.features.notna(), None).to_dict("records")
+    evenings = scoring.evenings(store.read(tables.ROLLING, last))
+    scored = scoring.scored(EmbeddedFeatureStore(store), champion, evenings, TIMES).toArrow()
+    names = ["athlete_id", *champion.inputs]
+    assert by_athlete_id(log.select(names)) == by_athlete_id(scored.select(names))
     assert log["predicted_10k_s"].to_pylist() == [row["predicted_10k_s"] for row in rows]
     store.replace_arrow(tables.PREDICTIONS, unsaid)
     store.replace_arrow(tables.INFERENCE_LOG, log)

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from athlete_assets.models.distributions import Distribution, TrainingSample
+from athlete_assets.models.distributions import Distribution, Tally, TrainingSample
 from athlete_assets.monitoring import drift
 from athlete_assets.settings import Settings
 from athlete_assets_tests.monitoring.test_charts import drawn, picture
@@ -34,7 +34,7 @@ SEEN = TrainingSample.of(
 
 
 def judged(inputs: pd.DataFrame, said: list[dict[str, Any]], seen: TrainingSample = SEEN) -> Any:
-    return drift.drift(inputs, pd.DataFrame(said), seen, DAY, SETTINGS)
+    return drift.drift(Tally.of(inputs, pd.DataFrame(said), seen.columns), seen, DAY, SETTINGS)
 
 
 def test_what_was_trained_on_does_not_drift() -> None:

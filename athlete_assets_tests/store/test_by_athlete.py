@@ -8,7 +8,7 @@ from datetime import datetime, timezone
 
 import pyarrow as pa
 import pytest
-from pyspark.sql import SparkSession
+from pyspark.sql import DataFrame, SparkSession
 
 from athlete_assets.store import by_athlete
 from athlete_assets.store.by_athlete import (
@@ -150,3 +150,27 @@ def test_a_kernel_of_several_tables_runs_once_for_all_of_them_in_this_process(sp
     assert len(calls) == 1
     assert computed_here(made["names"]) is not None, "asked again, it is made again"
     assert len(calls) == 2
+
+
+def test_what_a_kernel_makes_of_several_tables_can_be_held(spark: SparkSession) -> None:
+    given = frame(spark, [(f"athlete-{number % 7}", number) for number in range(40)], "athlete_id string, id bigint")
+    asked: list[list[str]] = []
+
+    def hold(rows: DataFrame) -> DataFrame:
+        asked.append(rows.columns)
+        return rows
+
+    made = apply_for_several(
+        {"runs": (given, {"id": "bigint"})},
+        counted_and_named,
+        {"counts": "rows bigint NOT NULL", "names": "athlete_id string NOT NULL"},
+        hold=hold,
+    )
+    assert asked == [["counts", "names"]], "one frame of both"
+    names = [f"athlete-{number}" for number in range(7)]
+    by_engine = {name: rows.toArrow() for name, rows in made.items()}
+    assert sum(by_engine["counts"]["rows"].to_pylist()) == 40
+    assert sorted(by_engine["names"]["athlete_id"].to_pylist()) == names
+    here = computed_here(made["names"])
+    assert here is not None
+    assert sorted(pa.concat_tables(here)["athlete_id"].to_pylist()) == names

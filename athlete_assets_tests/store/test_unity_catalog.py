@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from datetime import date, datetime, timedelta, timezone
 from pathlib import Path
@@ -22,6 +22,7 @@ from athlete_assets.settings import Settings
 from athlete_assets.store import unity_catalog
 from athlete_assets.store.arrow import arrow_schema
 from athlete_assets.store.base import CONTRACT_PROPERTY, contract_digest
+from athlete_assets.store.by_athlete import apply_for_several
 from athlete_assets.store.local import LocalStore
 from athlete_assets.store.unity_catalog import (
     UnityCatalogFeatureStore,
@@ -115,6 +116,31 @@ def content(uc: UnityCatalog, table: tables.Table = tables.DAILY) -> list[dict]:
     path = uc.path(table.full_name(uc.catalog))
     assert path is not None
     return sorted(uc.spark.read.format("delta").load(str(path)).toArrow().to_pylist(), key=repr)
+
+
+def test_rows_that_are_held_are_made_once_though_the_table_that_they_read_is_written(
+    uc: UnityCatalog, store: UnityCatalogStore, tmp_path: Path
+) -> None:
+    """Spark computes a cached frame again once a table below it was written."""
+    calls = tmp_path / "calls"
+    store.replace(tables.DAILY, frame(uc.spark, daily("a", FEBRUARY)), FEBRUARY)
+
+    def noted(inputs: Mapping[str, pa.Table]) -> dict[str, pa.Table]:
+        with open(calls, "a") as file:
+            file.write(f"{inputs['daily'].num_rows}\n")
+        return {"rows": inputs["daily"], "counts": pa.table({"count": [inputs["daily"].num_rows]})}
+
+    types = {column.name: column.type for column in tables.DAILY.columns if column.name != "athlete_id"}
+    made = apply_for_several(
+        {"daily": (store.read(tables.DAILY), types)},
+        noted,
+        {"rows": tables.DAILY.ddl, "counts": "count bigint"},
+        hold=store.held,
+    )
+    assert store.replace(tables.DAILY, made["rows"], FEBRUARY).rows == 29
+    assert made["rows"].count() == 29
+    assert [table.to_pylist() for table in store.fetched(made["counts"])] == [[{"count": 29}]]
+    assert calls.read_text() == "29\n"
 
 
 def test_windows_are_replaced_as_the_local_store_replaces_them(
