@@ -74,6 +74,12 @@ SCRIPTS = {
         "--athletes 2000",
         needs_java=True,
     ),
+    "small_driver": Script(
+        "do a cluster's steps pass a driver that can hold no table?",
+        "--athletes 100 --result-mb 3",
+        "--athletes 2000",
+        needs_java=True,
+    ),
     "warehouse_sensor": Script("what does a quiet day cost on a warehouse?", "7200", "", needs_java=True),
 }
 BY_HAND = {"load_level": "wants a file of runs", "sensors": "wants a home that `make run` filled"}
