@@ -76,6 +76,7 @@ def activity_asset(settings: Settings) -> dg.AssetsDefinition:
                 None if recordings is None else activity.of_activities(recordings, silver, window),
                 None if efforts is None else activity.of_activities(efforts, silver, history),
                 _stored_past(piece, silver, history, window, settings),
+                piece.held,
             )
             rejected.append(piece.replace(tables.REJECTS, rows[tables.REJECTS], window))
             written.append(piece.replace(tables.ACTIVITY, rows[tables.ACTIVITY], window))

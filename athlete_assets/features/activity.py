@@ -7,7 +7,7 @@ joins of the tables would judge once more for each of them.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial, reduce
 from operator import add
@@ -103,6 +103,7 @@ def judged_activities(
     recordings: DataFrame | None = None,
     efforts: DataFrame | None = None,
     past: DataFrame | None = None,
+    hold: Callable[[DataFrame], DataFrame] | None = None,
 ) -> dict[Table, DataFrame]:
     """The silver activities of the days, each a row of ACTIVITY or of REJECTS: the rows of both, by table.
 
@@ -112,6 +113,8 @@ def judged_activities(
 
     past: ACTIVITY rows of all accepted activities of the `history_days` before the days, where those are stored; then
     of silver only the days are judged. None: the days before are judged, too.
+
+    hold: `Store.held`, so that a cluster computes both tables once.
     """
     judged_days = days if past is not None else days.starting_earlier(history_days(settings))
     inputs = {
@@ -130,7 +133,7 @@ def judged_activities(
         inputs["efforts"] = (efforts, tables.STRAVA_BEST_EFFORT.types(*PART))
     kernel = partial(activity_rows, limits=Limits.of(settings, days))
     of = {table.name: table for table in (tables.ACTIVITY, tables.REJECTS)}
-    made = apply_for_several(inputs, kernel, {name: table.ddl for name, table in of.items()})
+    made = apply_for_several(inputs, kernel, {name: table.ddl for name, table in of.items()}, hold=hold)
     return {of[name]: rows for name, rows in made.items()}
 
 
