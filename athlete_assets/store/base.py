@@ -8,7 +8,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from athlete_assets import tables
 from athlete_assets.days import Days, midnight
@@ -200,7 +200,13 @@ class Store(ABC):
         their own, and no cache: a cached frame that read a table is computed again when that table is written. Who
         loses a worker loses its rows: then the step fails as one whose store is away does, and is tried again.
         """
-        return rows.localCheckpoint()
+        held: Any = rows.localCheckpoint()
+        if held.sparkSession is not rows.sparkSession:
+            # the client of Spark Connect 4.0 takes whichever session is active in this thread, not that of the rows,
+            # and asks that one to forget them
+            held._plan._spark_session = rows.sparkSession
+            held = type(held)(held._plan, rows.sparkSession)
+        return held  # type: ignore[no-any-return]
 
     def fetched(self, rows: DataFrame) -> list[pa.Table]:
         """The rows of a frame, in this process: of few rows, where the store is a cluster's."""

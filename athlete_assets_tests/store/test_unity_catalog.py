@@ -14,6 +14,7 @@ import pyarrow as pa
 import pytest
 from deltalake import DeltaTable
 from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql.connect.session import SparkSession as ConnectSession
 
 from athlete_assets import tables
 from athlete_assets.days import Days
@@ -119,9 +120,11 @@ def content(uc: UnityCatalog, table: tables.Table = tables.DAILY) -> list[dict]:
 
 
 def test_rows_that_are_held_are_made_once_though_the_table_that_they_read_is_written(
-    uc: UnityCatalog, store: UnityCatalogStore, tmp_path: Path
+    uc: UnityCatalog, store: UnityCatalogStore, sail: SparkSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Spark computes a cached frame again once a table below it was written."""
+    """Spark computes a cached frame again once a table below it was written. Whichever session is active: here another
+    one than that of the rows."""
+    monkeypatch.setattr(ConnectSession._active_session, "session", sail, raising=False)
     calls = tmp_path / "calls"
     store.replace(tables.DAILY, frame(uc.spark, daily("a", FEBRUARY)), FEBRUARY)
 
