@@ -2,8 +2,8 @@
 
     python benchmarks/feature_build.py --athletes 600 --into benchmarks/speed/600.json     for each size, first
 
-Prints the tables as Markdown and writes docs/images/speed.svg. What more athletes would cost is told by the line
-through the two largest sizes: CPU seconds = fixed + share x athletes.
+Prints the tables as Markdown and writes docs/images/speed.svg. A size that somebody was not measured at is told by the
+line through the two largest that he was: CPU seconds = fixed + share x athletes.
 """
 
 from __future__ import annotations
@@ -38,9 +38,13 @@ def cpu(figures: Figures, size: int, who: str, steps: tuple[str, ...] = FOUR) ->
     return sum(figures[size, who, step]["cpu"] for step in steps)
 
 
+def measured_at(figures: Figures, sizes: list[int], who: str) -> list[int]:
+    return [size for size in sizes if (size, who, FOUR[0]) in figures]
+
+
 def line_through(figures: Figures, sizes: list[int], who: str, steps: tuple[str, ...] = FOUR) -> tuple[float, float]:
     """Fixed CPU seconds, and CPU seconds an athlete, by the two largest sizes."""
-    one, other = sizes[-2:]
+    one, other = measured_at(figures, sizes, who)[-2:]
     share = (cpu(figures, other, who, steps) - cpu(figures, one, who, steps)) / (other - one)
     return cpu(figures, other, who, steps) - share * other, share
 
@@ -51,22 +55,23 @@ def print_sizes(figures: Figures, sizes: list[int], activities: dict[int, int]) 
         heads = "step, rows, ours CPU s, of it kernels, polars, DuckDB, ours / polars, ours / DuckDB"
         print_head(f"{heads}, peak MB of the three, MB of files, values compared")
         for step in ALL:
-            of_each = [figures[size, who, step] for who in WHO if (size, who, step) in figures]
-            ours, *peers = of_each
-            spent = [f"{peer['cpu']:.2f}" for peer in peers] or ["", ""]
-            shares = [f"{ours['cpu'] / peer['cpu']:.1f}" for peer in peers] or ["", ""]
+            of_each = {who: figures[size, who, step] for who in WHO if (size, who, step) in figures}
+            ours, peers = of_each["ours"], {who: figures.get((size, who, step)) for who in WHO[1:]}
+            spent = [f"{peer['cpu']:.2f}" if peer else "" for peer in peers.values()]
+            shares = [f"{ours['cpu'] / peer['cpu']:.1f}" if peer else "" for peer in peers.values()]
             print_row(
                 *(step, f"{ours['rows']:,}", f"{ours['cpu']:.1f}", f"{ours['kernels']:.1f}", *spent, *shares),
-                ", ".join(f"{each['peak']:.0f}" for each in of_each),
-                ", ".join(f"{each['bytes'] / 1e6:.1f}" for each in of_each),
-                " + ".join(f"{peer['same']:,}" for peer in peers),
+                ", ".join(f"{each['peak']:.0f}" for each in of_each.values()),
+                ", ".join(f"{each['bytes'] / 1e6:.1f}" for each in of_each.values()),
+                " + ".join(f"{peer['same']:,}" for peer in peers.values() if peer),
             )
-        sums = [cpu(figures, size, who) for who in WHO]
+        there = [who for who in WHO[1:] if size in measured_at(figures, sizes, who)]
+        sums = {who: cpu(figures, size, who) for who in ("ours", *there)}
         kernels = sum(figures[size, "ours", step]["kernels"] for step in FOUR)
-        shares = [f"{sums[0] / peer:.1f}" for peer in sums[1:]]
-        same = sum(figures[size, who, step]["same"] for who in WHO[1:] for step in FOUR)
-        spent = [f"{each:.2f}" for each in sums[1:]]
-        print_row("the first four", "", f"{sums[0]:.1f}", f"{kernels:.1f}", *spent, *shares, "", "", f"{same:,}")
+        shares = [f"{sums['ours'] / sums[who]:.2f}" if who in sums else "" for who in WHO[1:]]
+        same = sum(figures[size, who, step]["same"] for who in there for step in FOUR)
+        spent = [f"{sums[who]:.2f}" if who in sums else "" for who in WHO[1:]]
+        print_row("the first four", "", f"{sums['ours']:.1f}", f"{kernels:.1f}", *spent, *shares, "", "", f"{same:,}")
 
 
 def print_row(*cells: str) -> None:
@@ -81,13 +86,17 @@ def print_head(names: str) -> None:
 
 def print_growth(figures: Figures, sizes: list[int]) -> None:
     print()
-    print_head("step, fixed CPU s, CPU s a 1000 athletes, at 1/10, at 1/3, full")
+    print_head(", ".join(["CPU s", *(f"{size} athletes" for size in sizes), "fixed", "a 1000 athletes"]))
     lines = [(f"ours, {step}", "ours", (step,)) for step in ALL]
     lines += [(f"{who}, the first four", who, FOUR) for who in WHO] + [("ours, build", "ours", ALL[:5])]
     for name, who, steps in lines:
         fixed, share = line_through(figures, sizes, who, steps)
-        at = [f"{fixed + share * athletes:,.0f}" for athletes in (FULL // 10, FULL // 3, FULL)]
-        print_row(name, f"{fixed:.1f}", f"{1000 * share:.1f}", *at)
+        there = measured_at(figures, sizes, who)
+        at = [
+            f"{cpu(figures, size, who, steps):,.1f}" if size in there else f"({fixed + share * size:,.0f} by the line)"
+            for size in sizes
+        ]
+        print_row(name, *at, f"{fixed:.1f}", f"{1000 * share:.1f}")
     shares = {who: line_through(figures, sizes, who)[1] for who in WHO}
     whole = line_through(figures, sizes, "ours", ALL[:5])[1]
     print(f"\nours / polars by the growth alone: {shares['ours'] / shares['polars']:.2f}, ", end="")
@@ -117,10 +126,10 @@ def plot_growth(growth: Any, figures: Figures, sizes: list[int]) -> None:
     lines += [("DuckDB, first four", "duckdb", FOUR, "C2"), ("polars, first four", "polars", FOUR, "C1")]
     lines.append(("ours, the next day", "ours", ALL[5:], "C4"))
     for label, who, which, colour in lines:
-        measured = [cpu(figures, size, who, which) for size in sizes]
-        growth.plot(sizes, measured, "o-", color=colour, label=label)
+        there = measured_at(figures, sizes, who)
+        growth.plot(there, [cpu(figures, size, who, which) for size in there], "o-", color=colour, label=label)
         fixed, share = line_through(figures, sizes, who, which)
-        ahead = [sizes[-1], FULL // 10, FULL // 3, FULL]
+        ahead = [there[-1], max(there[-1], FULL)]
         growth.plot(ahead, [fixed + share * size for size in ahead], ":", color=colour)
     growth.set(xscale="log", yscale="log", xlabel="athletes, two years each", ylabel="CPU seconds")
     growth.set_title("measured (dots), and the line through the last two (dotted)", fontsize=10)
@@ -130,6 +139,8 @@ def plot_growth(growth: Any, figures: Figures, sizes: list[int]) -> None:
 def plot_steps(steps: Any, figures: Figures, largest: int) -> None:
     for number, who in enumerate(WHO):
         which = ALL[:5] if who == "ours" else FOUR
+        if largest not in measured_at(figures, [largest], who):
+            continue
         places = [place + 0.27 * (number - 1) for place in range(len(which))]
         heights = [figures[largest, who, step]["cpu"] for step in which]
         bars = steps.bar(places, heights, 0.25, label=who.replace("duckdb", "DuckDB"), color=("C0", "C1", "C2")[number])
