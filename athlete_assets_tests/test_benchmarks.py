@@ -42,3 +42,10 @@ def test_each_script_that_make_bench_runs_is_there_and_is_there_once() -> None:
     named = [*SCRIPTS, *BY_HAND, *SHARED]
     assert len(named) == len(set(named))
     assert {f"{name}.py" for name in named} <= {path.name for path in BENCHMARKS.glob("*.py")}
+
+
+def test_a_script_that_takes_from_the_tests_finds_them_by_itself() -> None:
+    """They are no installed package: here they are found, by the command line alone they are not."""
+    for script in BENCHMARKS.glob("*.py"):
+        before, taken, _ = script.read_text().partition("from athlete_assets_tests")
+        assert not taken or "sys.path.insert(0, str(Path(__file__).parents[1]))" in before, script.name

@@ -11,6 +11,7 @@ import csv
 import gzip
 import io
 import os
+import sys
 import tempfile
 import time
 import zipfile
@@ -19,6 +20,7 @@ from pathlib import Path
 
 from usage import cpu_seconds
 
+sys.path.insert(0, str(Path(__file__).parents[1]))
 from athlete_assets.settings import Settings
 from athlete_assets.silver.imports import read_runs
 from athlete_assets.silver.landing import held, land

@@ -10,6 +10,7 @@ import warnings
 from pathlib import Path
 
 warnings.simplefilter("ignore")
+sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import dagster as dg  # noqa: E402
 
