@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
-import subprocess
-import sys
 from collections.abc import Sequence
 from datetime import date, timedelta
 from pathlib import Path
@@ -15,16 +12,13 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
-from pyspark import cloudpickle
 from pyspark.sql import DataFrame, SparkSession
 
-import athlete_assets
 from athlete_assets import tables
 from athlete_assets.days import Days, midnight
 from athlete_assets.features import performance, rolling
 from athlete_assets.features.daily import daily_features
 from athlete_assets.settings import Settings
-from athlete_assets.store.by_athlete import send_kernels_whole
 from athlete_assets_tests.features.rows import (
     Activity,
     activity_rows,
@@ -38,6 +32,7 @@ from athlete_assets_tests.features.rows import (
 from athlete_assets_tests.formulas.test_race_times import oracle
 from athlete_assets_tests.rows import frame
 from athlete_assets_tests.silver.rows import arrow, athlete
+from athlete_assets_tests.workers import answered
 
 DEFAULTS = Settings()
 
@@ -413,30 +408,9 @@ def test_the_kernels_travel_with_the_function(tmp_path: Path, table: tables.Tabl
         tables.PERFORMANCE: (performance.bucket_states, (performance_bucket(), 19_723, 3)),
     }[table]
     names = ["athlete_id", {tables.ROLLING: "ctl_42d", tables.PERFORMANCE: "median_60d_10k_s"}[table], "month"]
-    expected = kernel(*arguments).select(names).to_pylist()
-    send_kernels_whole()
-    try:
-        payload = cloudpickle.dumps((kernel, arguments, names))
-    finally:
-        cloudpickle.unregister_pickle_by_value(athlete_assets)
-    (tmp_path / "payload").write_bytes(payload)
-    program = (
-        "import sys; sys.modules['athlete_assets'] = None\n"
-        "from pyspark import cloudpickle\n"
-        "states, arguments, names = cloudpickle.loads(open('payload', 'rb').read())\n"
-        "print(states(*arguments).select(names).to_pylist())\n"
-    )
-    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
-    answer = subprocess.run(
-        [sys.executable, "-I", "-c", f"import os; os.chdir({str(tmp_path)!r})\n{program}"],
-        capture_output=True,
-        text=True,
-        env=environment,
-        check=False,
-    )
-    assert answer.returncode == 0, answer.stderr
-    assert answer.stdout.strip() == str(expected)
-    assert len(payload) < 300_000
+    told, sent = answered(kernel, arguments, f"made.select({names}).to_pylist()", tmp_path)
+    assert told == str(kernel(*arguments).select(names).to_pylist())
+    assert sent < 300_000
 
 
 def rolling_bucket() -> dict[str, pa.Table]:

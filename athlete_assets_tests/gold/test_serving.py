@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from collections.abc import Sequence
 from datetime import datetime, timedelta, timezone
 from functools import partial
@@ -14,9 +11,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
-from pyspark import cloudpickle
 
-import athlete_assets
 from athlete_assets import tables
 from athlete_assets.days import midnight
 from athlete_assets.gold import serving
@@ -25,8 +20,8 @@ from athlete_assets.models import population
 from athlete_assets.models.distributions import Distribution
 from athlete_assets.models.specs.overtraining_detector import NO_DETECTOR
 from athlete_assets.store.arrow import arrow_schema
-from athlete_assets.store.by_athlete import send_kernels_whole
 from athlete_assets_tests.rows import DAY, rows
+from athlete_assets_tests.workers import answered
 
 YESTERDAY = DAY - timedelta(days=1)
 NOW = datetime(2024, 5, 16, 6, tzinfo=timezone.utc)
@@ -166,27 +161,8 @@ def test_stored_rows_without_an_evening_make_no_rows() -> None:
 @pytest.mark.slow
 def test_the_kernel_travels_with_the_function(tmp_path: Path) -> None:
     """A cluster's workers need not have this package to run it."""
-    expected = made(GIVEN)
-    send_kernels_whole()
-    try:
-        payload = cloudpickle.dumps((partial(serving._rows, work=WORK), inputs(GIVEN, None, [])))
-    finally:
-        cloudpickle.unregister_pickle_by_value(athlete_assets)
-    (tmp_path / "payload").write_bytes(payload)
-    program = (
-        "import sys; sys.modules['athlete_assets'] = None\n"
-        "from pyspark import cloudpickle\n"
-        "kernel, inputs = cloudpickle.loads(open('payload', 'rb').read())\n"
-        "print({kind: rows.to_pylist() for kind, rows in kernel(inputs).items()})\n"
-    )
-    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
-    answer = subprocess.run(
-        [sys.executable, "-I", "-c", f"import os; os.chdir({str(tmp_path)!r})\n{program}"],
-        capture_output=True,
-        text=True,
-        env=environment,
-        check=False,
-    )
-    assert answer.returncode == 0, answer.stderr
-    assert answer.stdout.strip() == str(expected)
-    assert len(payload) < 400_000
+    arguments = (inputs(GIVEN, None, []),)
+    shown = "{kind: rows.to_pylist() for kind, rows in made.items()}"
+    told, sent = answered(partial(serving._rows, work=WORK), arguments, shown, tmp_path)
+    assert told == str(made(GIVEN))
+    assert sent < 400_000
