@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from functools import reduce
-from operator import add
-
 from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
 from athlete_assets import tables
 from athlete_assets.days import Days
+from athlete_assets.features.cells import SECONDS_A_DAY
 from athlete_assets.formulas.sequences import MONOTONY_CAP
-from athlete_assets.store.columns import month_of, within
+from athlete_assets.store.columns import within
 
 DAYS_A_WEEK = 7
 
@@ -24,11 +22,11 @@ def weekly_features(daily: DataFrame, weeks: Days) -> DataFrame:
     """
     weeks = weeks.weeks
     daily = daily.where(within(tables.DAILY, weeks.starting_earlier(DAYS_A_WEEK)))
-    week_start = F.date_trunc("week", "activity_date")
-    totals = daily.groupBy("athlete_id", week_start.alias("week_start")).agg(
+    load = F.col("daily_tss")
+    totals = daily.groupBy("athlete_id", monday_number("activity_date").alias("monday")).agg(
         F.sum("distance_km").alias("weekly_distance_km"),
         F.sum("activities").alias("weekly_activities"),
-        F.sum("daily_tss").alias("weekly_tss"),
+        F.sum(load).alias("weekly_tss"),
         F.sum("elevation_gain_m").alias("weekly_elevation_m"),
         F.sum("moving_time_min").alias("weekly_moving_time_min"),
         F.sum("runs").alias("runs"),
@@ -36,11 +34,14 @@ def weekly_features(daily: DataFrame, weeks: Days) -> DataFrame:
         F.sum("run_moving_time_min").alias("run_moving_time_min"),
         F.max("longest_run_km").alias("longest_run_km"),
         F.count(F.when(F.col("activities") > 0, F.lit(1))).alias("active_days"),
-        *(_load_of(day).alias(f"load_{day}") for day in range(DAYS_A_WEEK)),
+        F.count(load).alias("days"),
+        F.min(load).alias("least_load"),
+        F.max(load).alias("most_load"),
+        F.sum(load * load).alias("squares"),
     )
-    rows = _with_monotony(totals, [F.col(f"load_{day}") for day in range(DAYS_A_WEEK)]).select(
+    rows = _with_monotony(totals).select(
         "athlete_id",
-        "week_start",
+        beginning_of("monday").alias("week_start"),
         "weekly_distance_km",
         "weekly_activities",
         "weekly_tss",
@@ -52,44 +53,45 @@ def weekly_features(daily: DataFrame, weeks: Days) -> DataFrame:
         "training_monotony",
         (F.col("weekly_tss") * F.col("training_monotony")).alias("training_strain"),
         _change_against_the_week_before().alias("distance_change_pct"),
-        month_of("week_start"),
+        F.date_format(F.date_from_unix_date("monday"), "yyyy-MM").alias("month"),
     )
     return rows.where(within(tables.WEEKLY, weeks))
 
 
-def _load_of(day: int) -> Column:
-    """Load of the week's day, Monday = 0; 0 where the week holds no such day."""
-    # not F.weekday: Sail gives -1 for a Sunday
-    on_day = F.datediff("activity_date", F.date_trunc("week", "activity_date")) == day
-    return F.coalesce(F.sum(F.when(on_day, F.col("daily_tss"))), F.lit(0.0))
+def monday_number(day: str) -> Column:
+    """Days from 1970-01-01, a Thursday, to the Monday of the day's week: as numbers, since the engine takes as long to
+    truncate a moment to its week as for all the sums of weeks."""
+    number = F.unix_date(F.col(day).cast("date"))
+    return number - F.pmod(number + F.lit(3), F.lit(DAYS_A_WEEK))
 
 
-def _with_monotony(weeks: DataFrame, loads: list[Column]) -> DataFrame:
-    """Adds training_monotony, `kernels.monotony` of one week: mean over POPULATION deviation, capped; equal loads give
-    the cap, none null.
+def beginning_of(day_number: str) -> Column:
+    """The midnight (UTC) with which a day begins that is told as a number of days from 1970-01-01."""
+    return F.timestamp_seconds(F.col(day_number).cast("bigint") * SECONDS_A_DAY)
 
-    A column a step: as one expression, in which each load's mean is written out again, the engine takes several times
-    as long to plan it as to compute it.
+
+def _with_monotony(weeks: DataFrame) -> DataFrame:
+    """Adds training_monotony, `sequences.monotony` of one week: mean over POPULATION deviation, capped; equal loads
+    give the cap, none null.
+
+    By the sum of squares, as the engine makes it on its way. What that loses to cancellation is lost where the mean is
+    many times the deviation, beyond the cap: below it, at most MONOTONY_CAP squared times the last bit.
     """
-    weeks = weeks.withColumn("mean_load", reduce(add, loads) / len(loads))
-    squares = [F.pow(load - F.col("mean_load"), 2) for load in loads]
-    weeks = weeks.withColumns(
-        {
-            "load_deviation": F.sqrt(reduce(add, squares) / len(loads)),
-            "most_load": F.greatest(*loads),
-            "least_load": F.least(*loads),
-        }
-    )
+    missing_is_none = F.col("days") < DAYS_A_WEEK
+    mean = F.coalesce(F.col("weekly_tss"), F.lit(0.0)) / DAYS_A_WEEK
+    least = F.when(missing_is_none, F.least(F.col("least_load"), F.lit(0.0))).otherwise(F.col("least_load"))
     # Greatest and least say whether the days differ: the deviation of equal days may be a last-bit residue.
-    varies = (F.col("most_load") > F.col("least_load")) & (F.col("load_deviation") > 0)
+    variance = F.col("squares") / DAYS_A_WEEK - mean * mean
+    weeks = weeks.withColumns({"mean_load": mean, "least_of_all": least, "variance": variance})
+    varies = (F.col("most_load") > F.col("least_of_all")) & (F.col("variance") > 0)
     cap = F.lit(MONOTONY_CAP)
-    ratio = F.when(varies, F.least(F.col("mean_load") / F.col("load_deviation"), cap)).otherwise(cap)
+    ratio = F.when(varies, F.least(F.col("mean_load") / F.sqrt("variance"), cap)).otherwise(cap)
     return weeks.withColumn("training_monotony", F.when(F.col("most_load") > 0, ratio))
 
 
 def _change_against_the_week_before() -> Column:
     """Per cent; null where the week before has no row or no distance."""
-    by_week = Window.partitionBy("athlete_id").orderBy("week_start")
+    by_week = Window.partitionBy("athlete_id").orderBy("monday")
     before = F.lag("weekly_distance_km").over(by_week)
-    is_adjacent = F.datediff("week_start", F.lag("week_start").over(by_week)) == DAYS_A_WEEK
+    is_adjacent = F.col("monday") - F.lag("monday").over(by_week) == DAYS_A_WEEK
     return F.when(is_adjacent & (before > 0), (F.col("weekly_distance_km") / before - 1) * 100)

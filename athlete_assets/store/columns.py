@@ -24,11 +24,6 @@ def known(name: str) -> Column:
     return F.when(~F.isnan(value) & (F.abs(value) != F.lit(float("inf"))), value)
 
 
-def month_of(name: str) -> Column:
-    """The `month` partition (yyyy-MM) of a day column."""
-    return F.date_format(name, "yyyy-MM").alias("month")
-
-
 def content_digest(table: Table) -> Column:
     """An aggregate over rows in the table's contract: their `Written.digest`, before it is taken modulo 2^64.
 
