@@ -79,16 +79,30 @@ def is_effort(
     usual: `usual_speeds` of whole runs.
     """
     speed = distance_m / duration_s
-    measured = np.flatnonzero(distance_m >= EFFORT_FROM_M)
-    of, asked = usual[0], key[measured]
-    slices = np.searchsorted(of, asked - window_days, side="right"), np.searchsorted(of, asked, side="right")
-    median = _rank_in_slices(of, usual[1], slices, lambda n: (n + 1) // 2, least=RUNS_FOR_A_MEDIAN)
-    plausible = np.zeros(len(key), dtype=bool)
-    lead = np.where(has_clock[measured], MEDIANS_OF_A_RIDE, CLOCKLESS_LEAD)
-    plausible[measured] = ~(speed[measured] > lead * median)
-    plausible &= speed >= SLOWEST_EFFORT_MPS
+    plausible = (distance_m >= EFFORT_FROM_M) & (speed >= SLOWEST_EFFORT_MPS)
     plausible &= (duration_s >= BANDS_S[0]) & (duration_s <= BANDS_S[-1])
-    return plausible & (vdot(distance_m, duration_s) <= HIGHEST_VDOT)
+    plausible &= vdot(distance_m, duration_s) <= HIGHEST_VDOT
+    # a median is no lower than the slowest of all: it is asked for where that does not tell enough
+    lead = np.where(has_clock, MEDIANS_OF_A_RIDE, CLOCKLESS_LEAD)
+    of, speeds = usual
+    first = np.flatnonzero(np.diff(of // ATHLETE_STEP, prepend=-1))
+    if not len(first):
+        return plausible
+    slowest = np.minimum.reduceat(speeds, first)
+    athletes = of[first] // ATHLETE_STEP
+    place = np.minimum(np.searchsorted(athletes, key // ATHLETE_STEP), len(athletes) - 1)
+    is_theirs = athletes[place] == key // ATHLETE_STEP
+    doubtful = np.flatnonzero(plausible & is_theirs & (speed > lead * slowest[place]))
+    if not len(doubtful):
+        return plausible
+    wanted = np.zeros(len(athletes), dtype=bool)
+    wanted[place[doubtful]] = True
+    chosen = np.repeat(wanted, np.diff(first, append=len(of)))
+    of, speeds, asked = of[chosen], speeds[chosen], key[doubtful]
+    slices = np.searchsorted(of, asked - window_days, side="right"), np.searchsorted(of, asked, side="right")
+    median = _rank_in_slices(of, speeds, slices, lambda n: (n + 1) // 2, least=RUNS_FOR_A_MEDIAN)
+    plausible[doubtful] = ~(speed[doubtful] > lead[doubtful] * median)
+    return plausible
 
 
 def critical_speed(key: Integers, distance_m: Floats, duration_s: Floats, asked: Integers, window_days: int) -> Floats:
@@ -99,9 +113,12 @@ def critical_speed(key: Integers, distance_m: Floats, duration_s: Floats, asked:
     score = vdot(distance_m, duration_s)
     best = np.full((3, len(BANDS_S) - 1, len(asked)), np.nan)  # score, duration and distance of each band's best
     band = np.minimum(np.searchsorted(BANDS_S, duration_s, side="right") - 1, len(BANDS_S) - 2)
+    first, end = _window(key, asked, window_days)
     for number in range(len(BANDS_S) - 1):
-        members = np.flatnonzero(band == number)
-        low, high = _window(key[members], asked, window_days)
+        is_member = band == number
+        members = np.flatnonzero(is_member)
+        so_far = np.append(0, np.cumsum(is_member))
+        low, high = so_far[first], so_far[end]
         row = best_in_slices(score[members], low, high)
         found = row >= 0
         chosen = members[row[found]]

@@ -254,7 +254,8 @@ def _sane_elapsed_time(rows: pa.Table, limits: Limits) -> Floats:
 
 def _activities(rows: pa.Table) -> Activities:
     local = rows["start_date_local"]
-    named = pc.greater(pc.utf8_length(pc.utf8_trim_whitespace(rows["athlete_id"])), 0)
+    athlete = rows["athlete_id"].combine_chunks().dictionary_encode()
+    named = pc.greater(pc.utf8_length(pc.utf8_trim_whitespace(athlete.dictionary)), 0).take(athlete.indices)
     return Activities(
         has_key=_mask(pc.and_(pc.fill_null(named, False), pc.is_valid(rows["id"]))),
         has_date=_mask(pc.is_valid(local)),
@@ -336,7 +337,10 @@ def duplicates(rows: pa.Table, judged_rows: Integers, limits: Limits) -> Integer
     records = records.take(first)
     pairs = [_same_activity(records, limits), _shifted_copies(records)]
     one, other = (np.concatenate(ends) for ends in zip(*pairs, strict=True))
-    dropped = _dropped(one, other, records.day, _preference(records))
+    alike = np.unique(np.concatenate([one, other]))
+    preference = np.zeros(len(first), dtype=np.int64)
+    preference[alike] = _preference(records.take(alike))  # nobody asks for that of the others
+    dropped = _dropped(one, other, records.day, preference)
     stays = np.ones(len(first), dtype=bool)
     stays[dropped] = False
     kept = np.flatnonzero(stays)
@@ -435,7 +439,7 @@ def _shifted_copies(records: _Records) -> tuple[Integers, Integers]:
     chosen = chosen[_has_equal(distance[chosen])]
     if len(chosen) < 2:
         return np.empty(0, dtype=np.int64), np.empty(0, dtype=np.int64)
-    group, _ = _groups(records.athlete[chosen], distance[chosen], time[chosen])
+    group = _groups(records.athlete[chosen], distance[chosen], time[chosen])
     when = records.local[chosen] // MICROSECONDS
     # as if each lasted so long: what overlaps is no further apart
     first, second = _overlapping(group, when, when + int(LONGEST_SHIFT_S) + 2 * SHIFT_TOLERANCE_S)
@@ -452,11 +456,11 @@ def _shifted_copies(records: _Records) -> tuple[Integers, Integers]:
 
 def _has_equal(values: Floats) -> Mask:
     """Whether another one of the values is equal."""
-    order = np.argsort(values)
-    same = values[order][1:] == values[order][:-1]
-    found = np.zeros(len(values), dtype=bool)
-    found[order[1:][same]] = found[order[:-1][same]] = True
-    return found
+    in_order = np.sort(values)
+    twice = in_order[1:][in_order[1:] == in_order[:-1]]
+    if not len(twice):
+        return np.zeros(len(values), dtype=bool)
+    return twice[np.minimum(np.searchsorted(twice, values), len(twice) - 1)] == values
 
 
 def _of_parts_and_whole(records: _Records, limits: Limits) -> Integers:
@@ -464,9 +468,10 @@ def _of_parts_and_whole(records: _Records, limits: Limits) -> Integers:
     distance, sport, has_beats = records.distance, records.sport, ~np.isnan(records.beats)
     begins = records.local / MICROSECONDS
     ends = begins + np.fmax(records.moving, records.elapsed)
-    group, sizes = _groups(records.athlete, records.day)
-    order = np.argsort(group, kind="stable")
-    bounds = np.cumsum(sizes)
+    key = records.athlete * (np.ptp(records.day) + 1) + records.day if len(distance) else records.athlete
+    order = np.argsort(key, kind="stable")
+    bounds = np.append(np.flatnonzero(np.diff(key[order])) + 1, len(order))
+    sizes = np.diff(bounds, prepend=0)
     told: set[int] = set()
     for last, size in zip(bounds[sizes >= 3].tolist(), sizes[sizes >= 3].tolist(), strict=True):
         members = order[last - size : last]
@@ -526,10 +531,11 @@ def _dropped(one: Integers, other: Integers, day: Integers, preference: Integers
     # most records have one copy, and which of the two stays hangs on nothing else
     copies = np.bincount(np.concatenate([one, other]))
     is_alone = (copies[one] == 1) & (copies[other] == 1)
-    by_choice = np.lexsort((preference, day))
-    rank = np.empty(len(day), dtype=np.int64)
-    rank[by_choice] = np.arange(len(day))
-    of_two = np.where(rank[one] > rank[other], one, other)[is_alone]
+    choice = [(key[one], key[other]) for key in (day, preference, np.arange(len(day)))]
+    is_later = np.zeros(len(one), dtype=bool)
+    for of_one, of_other in reversed(choice):
+        is_later = (of_one > of_other) | ((of_one == of_other) & is_later)
+    of_two = np.where(is_later, one, other)[is_alone]
     one, other = one[~is_alone], other[~is_alone]
     if not len(one):
         return of_two
@@ -570,14 +576,14 @@ def _families(rows: pa.Table) -> NDArray[np.str_]:
     return np.array(families, dtype=np.str_)[encoded.indices.to_numpy()]
 
 
-def _groups(*keys: NDArray[Any]) -> tuple[Integers, Integers]:
-    """The number of each row's group (rows with equal keys), in the order of the keys, and the groups' sizes."""
+def _groups(*keys: NDArray[Any]) -> Integers:
+    """The number of each row's group (rows with equal keys), in the order of the keys."""
     order = np.lexsort(keys[::-1])
     begins = np.ones(len(order), dtype=bool)
     begins[1:] = np.logical_or.reduce([key[order][1:] != key[order][:-1] for key in keys])
     number = np.empty(len(order), dtype=np.int64)
     number[order] = np.cumsum(begins) - 1
-    return number, np.bincount(number)
+    return number
 
 
 def _codes(strings: pa.ChunkedArray) -> Integers:
