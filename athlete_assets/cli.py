@@ -5,7 +5,6 @@ Nothing heavy is imported before a command runs: `--help`, `--version` and a she
 
 from __future__ import annotations
 
-import gc
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from athlete_assets import garbage
 from athlete_assets.errors import AthleteAssetsError, InputError, SettingsError
 
 if TYPE_CHECKING:
@@ -32,10 +32,6 @@ EXIT_CODES = {
 }
 """What the command line ends with, and why. `ui` that could not be kept running ends with the webserver's own code."""
 
-GARBAGE_THRESHOLDS = 50_000, 20, 50
-"""Objects made before the youngest are looked through, and so on. With Python's own 700 (2,000 from 3.12 on) a run
-looks 1,800 times, mostly through what it has just imported: a twentieth of a small home's CPU seconds."""
-
 SECTIONS = {
     "Data in": ("import", "imports", "undo", "athlete"),
     "Compute": ("run", "evaluate"),
@@ -49,7 +45,7 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one command; see `athlete-assets --help`. Returns one of EXIT_CODES."""
-    gc.set_threshold(*GARBAGE_THRESHOLDS)
+    garbage.seek_less()
     try:
         return int(cli.main(arguments, PROGRAM, standalone_mode=False) or DONE)
     except click.exceptions.NoArgsIsHelpError as error:

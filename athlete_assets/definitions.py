@@ -6,6 +6,7 @@ from types import ModuleType
 
 import dagster as dg
 
+from athlete_assets import garbage
 from athlete_assets.assets.features import feature_assets
 from athlete_assets.assets.freshness import freshness_checks, unfinished_write_checks
 from athlete_assets.assets.gold import gold_assets
@@ -67,4 +68,5 @@ def _deployment(settings: Settings) -> ModuleType:
     return local
 
 
+garbage.seek_less()  # here, for it is what each process of Dagster loads: code server, run worker, step worker
 defs = build(Settings.load())

@@ -60,7 +60,7 @@ def code_version(compute: Callable[..., Any], settings: Settings, columns: dg.Ta
     """The version of what `compute` writes: 12 hexadecimal digits. columns: the contract of the written table."""
     step, modules = _step_and_modules(compute)
     texts = [step, *(_source(name) for name in modules)]
-    read = {name for text in texts for name in _SETTING.findall(text)}
+    read = set(_SETTING.findall(step)).union(*map(_settings_read, modules))
     values = {
         name: str(getattr(settings, name))
         for name in sorted(read & Settings.model_fields.keys())
@@ -181,6 +181,11 @@ def _imported(name: str) -> frozenset[str]:
 def _source(name: str) -> str:
     """A module's text without blank lines and lines of comment."""
     return _NO_CODE.sub("", _file(name).read_text())
+
+
+@cache
+def _settings_read(name: str) -> frozenset[str]:
+    return frozenset(_SETTING.findall(_source(name)))
 
 
 @cache
