@@ -87,6 +87,19 @@ def test_loading_the_code_location_imports_no_heavy_package() -> None:
 
 
 @pytest.mark.slow
+def test_a_process_that_loaded_the_code_location_does_not_end_by_looking_through_all_of_it() -> None:
+    code = """
+import atexit, gc
+atexit.register(lambda: print(gc.get_freeze_count(), gc.get_count()[0]))  # the first that is registered runs last
+import athlete_assets.definitions
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    frozen, looked_at = map(int, done.stdout.split())
+    assert frozen > 100_000
+    assert looked_at < 1_000
+
+
+@pytest.mark.slow
 def test_a_step_on_the_cluster_loads_the_code_location_without_the_launcher() -> None:
     """A cluster whose feature store client needs a newer SDK cannot have dagster-databricks."""
     code = "import sys; sys.modules['dagster_databricks'] = None; import athlete_assets.definitions"

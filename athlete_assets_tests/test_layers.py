@@ -7,7 +7,7 @@ from pathlib import Path
 import athlete_assets
 
 LAYERS = (
-    ("errors", "days", "tables", "formulas", "words", "terminal"),
+    ("errors", "days", "tables", "formulas", "words", "terminal", "garbage"),
     ("settings",),
     ("partitions",),
     ("store",),
