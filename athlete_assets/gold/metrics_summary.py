@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import date, timedelta
 
 import numpy as np
@@ -11,7 +12,7 @@ from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
 from athlete_assets import tables
-from athlete_assets.days import Days
+from athlete_assets.days import Days, midnight
 from athlete_assets.features.efforts import effort_time
 from athlete_assets.formulas.age_grade import STANDARDS_S, age_grade
 from athlete_assets.formulas.race_times import HIGHEST_VDOT, vdot, vdot_time
@@ -23,6 +24,8 @@ DISTANCE_TOLERANCE = 0.02
 
 FORM_DAYS = 42
 YEAR_DAYS = 365
+RECENT_DAYS = 60
+"""In these nearly every athlete of a home has an activity."""
 FORM = {"ctl_42d": "fitness_ctl", "atl_7d": "fatigue_atl", "tsb": "form_tsb", "ramp_rate_7d": "ramp_rate_7d"}
 
 
@@ -39,7 +42,7 @@ def metrics_summary(
     athletes: silver.strava_athlete. efforts: silver.strava_best_effort; None where there is no such table.
     """
     newest = rolling.groupBy("athlete_id").agg(F.max("as_of_date").alias("as_of_date"))
-    # Their days, before the plan is made: to sort whole histories for their last rows took two thirds of the summary
+    # Their days, before the plan is made: to read and sort whole histories for their ends took most of the summary
     days = _span(newest)
     a_year_ago = Days(days.first - timedelta(days=YEAR_DAYS), days.last - timedelta(days=YEAR_DAYS))
     state = _newest(rolling.where(within(tables.ROLLING, days)), "as_of_date")
@@ -61,10 +64,10 @@ def metrics_summary(
             ["athlete_id", "as_of_date"],
             how="left",
         )
-        .join(_volumes(daily, state), "athlete_id", how="left")
-        .join(_week_streak(daily, state), "athlete_id", how="left")
+        .join(_volumes(daily, state, days), "athlete_id", how="left")
+        .join(_streaks(daily, state, days), "athlete_id", how="left")
         .join(_bests(activities, efforts), "athlete_id", how="left")
-        .join(_thresholds(activities), "athlete_id", how="left")
+        .join(_thresholds(activities, state, days), "athlete_id", how="left")
         .join(_stated(athletes), "athlete_id", how="left")
     )
     days_since = (_day("as_of_date") - _day("last_activity_date")).cast("bigint")
@@ -111,9 +114,16 @@ def _recent_effort(performance: DataFrame) -> DataFrame:
     )
 
 
-def _volumes(daily: DataFrame, state: DataFrame) -> DataFrame:
-    """What was done in the last days, and the days in a row with an activity."""
-    recent = daily.join(state.select("athlete_id", "as_of_date"), "athlete_id", how="inner")
+def _with_newest(rows: DataFrame, state: DataFrame, days: Days) -> DataFrame:
+    """The athletes' rows with their newest day, as_of_date; without a join where all have the same."""
+    if len(days) == 1:
+        return rows.withColumn("as_of_date", F.lit(midnight(days.last)))
+    return rows.join(state.select("athlete_id", "as_of_date"), "athlete_id", how="inner")
+
+
+def _volumes(daily: DataFrame, state: DataFrame, days: Days) -> DataFrame:
+    """What was done in the last days."""
+    recent = daily.where(within(tables.DAILY, days.starting_earlier(max(*tables.VOLUME_DAYS, FORM_DAYS) - 1)))
 
     def last(days: int, name: str) -> Column:
         start = F.col("as_of_date") - F.lit(timedelta(days=days))
@@ -121,39 +131,53 @@ def _volumes(daily: DataFrame, state: DataFrame) -> DataFrame:
 
     sums = {"distance_{}d_km": "distance_km", "run_distance_{}d_km": "run_distance_km"}
     sums |= {"moving_time_{}d_min": "moving_time_min", "load_{}d_tss": "daily_tss", "activities_{}d": "activities"}
-    return recent.groupBy("athlete_id").agg(
-        *(last(days, name).alias(to.format(days)) for days in tables.VOLUME_DAYS for to, name in sums.items()),
-        last(FORM_DAYS, "activities").alias("activities_42d"),
-        last(FORM_DAYS, "untracked_activities").alias("untracked_42d"),
-        _streak(_day("activity_date"), _day("as_of_date"), F.col("activities") > 0).alias("streak_days"),
+    return (
+        _with_newest(recent, state, days)
+        .groupBy("athlete_id")
+        .agg(
+            *(last(days, name).alias(to.format(days)) for days in tables.VOLUME_DAYS for to, name in sums.items()),
+            last(FORM_DAYS, "activities").alias("activities_42d"),
+            last(FORM_DAYS, "untracked_activities").alias("untracked_42d"),
+        )
     )
 
 
-def _week_streak(daily: DataFrame, state: DataFrame) -> DataFrame:
-    """The weeks in a row with an activity."""
-
-    def week(name: str) -> Column:
-        return F.floor((_day(name) + 3) / 7)  # 1970-01-01 was a Thursday: weeks begin on Mondays
-
-    weeks = (
-        daily.join(state.select("athlete_id", "as_of_date"), "athlete_id", how="inner")
-        .select("athlete_id", week("activity_date").alias("week"), week("as_of_date").alias("now"), "activities")
-        .groupBy("athlete_id", "week", "now")
-        .agg(F.sum("activities").alias("activities"))
+def _streaks(daily: DataFrame, state: DataFrame, days: Days) -> DataFrame:
+    """The days, and the weeks, in a row with an activity."""
+    history = _with_newest(daily, state, days)
+    by_week = history.groupBy("athlete_id", _week("activity_date").alias("week")).agg(
+        F.sum("activities").alias("activities"), F.max("as_of_date").alias("as_of_date")
     )
-    streak = _streak(F.col("week"), F.col("now"), F.col("activities") > 0)
-    return weeks.groupBy("athlete_id").agg(streak.alias("streak_weeks"))
+    weeks = _streak(by_week.withColumn("now", _week("as_of_date")), "week", "now")
+    in_a_row = _streak(history, "activity_date", "as_of_date")
+    return in_a_row.select("athlete_id", _run(_day).alias("streak_days")).join(
+        weeks.select("athlete_id", _run(F.col).alias("streak_weeks")), "athlete_id", how="inner"
+    )
+
+
+def _week(name: str) -> Column:
+    return F.floor((_day(name) + 3) / 7)  # 1970-01-01 was a Thursday: weeks begin on Mondays
 
 
 def _day(name: str) -> Column:
     return F.unix_date(F.to_date(name))
 
 
-def _streak(number: Column, now: Column, is_active: Column) -> Column:
-    """Over an athlete's dense days (or weeks): how many in a row are active up to `now`, which may still become so."""
-    last_empty = F.max(F.when((number < now) & ~is_active, number))
-    active_now = F.max(F.when((number == now) & is_active, 1).otherwise(0))
-    return (F.max(now) - F.coalesce(last_empty, F.min(number) - 1) - 1 + active_now).cast("bigint")
+def _streak(rows: DataFrame, at: str, now: str) -> DataFrame:
+    """Of dense days (or weeks): the last empty one before now, the first one, and whether now is active."""
+    is_active = F.col("activities") > 0
+    return rows.groupBy("athlete_id").agg(
+        F.max(F.when((F.col(at) < F.col(now)) & ~is_active, F.col(at))).alias("last_empty"),
+        F.min(at).alias("first"),
+        F.max(F.when((F.col(at) == F.col(now)) & is_active, 1).otherwise(0)).alias("active_now"),
+        F.max(now).alias("now"),
+    )
+
+
+def _run(number: Callable[[str], Column]) -> Column:
+    """How many in a row are active up to now, which may still become so."""
+    before = F.coalesce(number("last_empty"), number("first") - 1)
+    return (number("now") - before - 1 + F.col("active_now")).cast("bigint")
 
 
 def _bests(activities: DataFrame, efforts: DataFrame | None) -> DataFrame:
@@ -201,8 +225,16 @@ def _plausible(seconds: Column, metres: float) -> Column:
     return F.when(seconds >= F.lit(float(vdot_time(HIGHEST_VDOT, metres))), seconds)
 
 
-def _thresholds(activities: DataFrame) -> DataFrame:
-    return _newest(activities, "event_timestamp", "activity_id").select(
+def _thresholds(activities: DataFrame, state: DataFrame, days: Days) -> DataFrame:
+    """What the newest activity says: of the last weeks, and of all before where an athlete has none there."""
+    since = days.first - timedelta(days=RECENT_DAYS)
+    is_recent = (F.col("month") >= f"{since:%Y-%m}") & (F.col("activity_date") >= F.lit(midnight(since)))
+    recent = activities.where(is_recent)
+    rest = state.select("athlete_id").join(recent.select("athlete_id"), "athlete_id", how="left_anti")
+    # Asked before the plan is made: whole histories are not put in order for nobody
+    if not rest.isEmpty():
+        recent = recent.unionAll(activities.where(~is_recent).join(rest, "athlete_id", how="left_semi"))
+    return _newest(recent, "event_timestamp", "activity_id").select(
         "athlete_id",
         "threshold_pace_min_km",
         "threshold_source",

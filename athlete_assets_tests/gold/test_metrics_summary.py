@@ -16,7 +16,13 @@ from athlete_assets_tests.rows import DAY, frame, rows
 
 
 def summary(spark: SparkSession, *, efforts: pa.Table | None = None, **given: pa.Table) -> dict[str, Any]:
-    """The one athlete's row; what is not given has no rows."""
+    """The one athlete's row."""
+    (found,) = summaries(spark, efforts=efforts, **given)
+    return found
+
+
+def summaries(spark: SparkSession, *, efforts: pa.Table | None = None, **given: pa.Table) -> list[dict[str, Any]]:
+    """The rows; what is not given has none."""
     of = {
         "activities": tables.ACTIVITY,
         "daily": tables.DAILY,
@@ -26,8 +32,7 @@ def summary(spark: SparkSession, *, efforts: pa.Table | None = None, **given: pa
     }
     frames = {name: frame(spark, given.get(name, rows(table)).to_pylist(), table) for name, table in of.items()}
     parts = None if efforts is None else frame(spark, efforts.to_pylist(), tables.STRAVA_BEST_EFFORT)
-    (found,) = metrics_summary(**frames, efforts=parts).toArrow().to_pylist()
-    return found
+    return metrics_summary(**frames, efforts=parts).toArrow().to_pylist()  # type: ignore[no-any-return]
 
 
 def run(km: float, minutes: float, day: date, **more: Any) -> dict[str, Any]:
@@ -166,6 +171,45 @@ def test_volumes_and_streaks(spark: SparkSession) -> None:
     assert [found[f"load_{days}d_tss"] for days in (7, 28, 365)] == [200.0, 300.0, 320.0]
     assert [found[f"activities_{days}d"] for days in (7, 28, 365)] == [2, 4, 5]
     assert [found[f"run_distance_{days}d_km"] for days in (7, 28, 365)] == [1.0, 2.0, 2.5]
+
+
+def test_each_stands_on_its_own_newest_day(spark: SparkSession) -> None:
+    """Ann ran every one of the 400 days to DAY, a Wednesday: 58 weeks, the running one among them. Bob's log ends three
+    days before it, on a Sunday; his last activity lies 100 days before that, one in his last year's first
+    day, and one on the first day of all."""
+    newest = {"ann": DAY, "bob": DAY - timedelta(days=3)}
+    active = {"ann": range(400), "bob": (100, 364, 370)}
+    daily = rows(
+        tables.DAILY,
+        *(
+            {
+                "athlete_id": who,
+                "activity_date": midnight(newest[who] - timedelta(days=ago)),
+                "activities": int(ago in active[who]),
+                "distance_km": float(ago in active[who]),
+            }
+            for who in newest
+            for ago in range(400 if who == "ann" else 371)
+        ),
+    )
+    rolling = rows(
+        tables.ROLLING,
+        *({"athlete_id": who, "as_of_date": midnight(day), "ctl_42d": 1.0} for who, day in newest.items()),
+    )
+    of_bob = {"athlete_id": "bob", "activity_id": 2, "hr_max_bpm": 180.0}
+    activities = rows(
+        tables.ACTIVITY,
+        run(1.0, 5.0, DAY, activity_id=1, hr_max_bpm=200.0),
+        run(1.0, 5.0, newest["bob"] - timedelta(days=100)) | of_bob,
+        run(1.0, 5.0, newest["bob"] - timedelta(days=364)) | of_bob | {"activity_id": 3, "hr_max_bpm": 170.0},
+    )
+    found = {row["athlete_id"]: row for row in summaries(spark, activities=activities, daily=daily, rolling=rolling)}
+    ann, bob = found["ann"], found["bob"]
+    assert (ann["streak_days"], ann["streak_weeks"], ann["activities_365d"]) == (400, 58, 365)
+    assert (bob["streak_days"], bob["streak_weeks"], bob["activities_365d"]) == (0, 0, 2)
+    assert (ann["hr_max_bpm"], bob["hr_max_bpm"]) == (200.0, 180.0)
+    assert bob["last_activity_date"] == midnight(newest["bob"] - timedelta(days=100))
+    assert (ann["days_since_activity"], bob["days_since_activity"]) == (0, 100)
 
 
 def test_a_first_activity_today_is_a_streak_of_one(sail: SparkSession) -> None:
