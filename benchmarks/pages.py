@@ -23,7 +23,7 @@ from usage import in_its_own_process, options, peak_mb
 from athlete_assets import tables
 from athlete_assets.gold.metrics_summary import metrics_summary
 from athlete_assets.gold.pages.site import write_pages
-from athlete_assets.gold.projection import load_room, projection
+from athlete_assets.gold.projection import projections
 from athlete_assets.settings import Settings
 from athlete_assets.store.arrow import arrow_schema
 from athlete_assets.store.local import LocalStore
@@ -189,8 +189,8 @@ def measured(step: str, home: Path, athletes: int, years: float) -> dict[str, fl
         store.replace(tables.METRICS_SUMMARY, metrics_summary(*(store.read(table) for table in read)))
     elif step == PROJECTION:
         daily, rolling, plans = (store.read(table) for table in (tables.DAILY, tables.ROLLING, tables.ATHLETE_PLAN))
-        store.replace(tables.PROJECTION, projection(daily, rolling, plans))
-        store.replace(tables.LOAD_ROOM, load_room(daily, rolling, plans, settings))
+        for table, rows in projections(daily, rolling, plans, settings).items():
+            store.replace(table, rows)
     else:
         pages = write_pages(store, settings)
         written = pages.rendered

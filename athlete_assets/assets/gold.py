@@ -25,7 +25,7 @@ from athlete_assets.assets.models import model_key
 from athlete_assets.days import Days
 from athlete_assets.gold import interval_calibration, serving
 from athlete_assets.gold.metrics_summary import metrics_summary
-from athlete_assets.gold.projection import load_room, projection
+from athlete_assets.gold.projection import projections
 from athlete_assets.models import distributions, promotion, registry
 from athlete_assets.models.specs import MODELS
 from athlete_assets.monitoring import anomalies, charts, checks, drift, reconciliation
@@ -184,9 +184,8 @@ def projection_asset(settings: Settings) -> dg.AssetsDefinition:
         written: dict[tables.Table, list[Written]] = {table: [] for table in projected}
         if is_materializing(context):
             daily, rolling, plans = (store.read(table) for table in read)
-            written[tables.PROJECTION].append(store.replace(tables.PROJECTION, projection(daily, rolling, plans)))
-            room = load_room(daily, rolling, plans, settings)
-            written[tables.LOAD_ROOM].append(store.replace(tables.LOAD_ROOM, room))
+            for table, rows in projections(daily, rolling, plans, settings, store.held).items():
+                written[table].append(store.replace(table, rows))
         for table in projected:
             yield materialize_result(store, table, written=written[table])
 

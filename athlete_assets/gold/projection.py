@@ -6,9 +6,10 @@ features. The state is that at the end of the newest day, today's load so far in
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import date, timedelta
+from functools import partial
 
 import numpy as np
 import pyarrow as pa
@@ -30,8 +31,9 @@ from athlete_assets.features.rolling import (
 from athlete_assets.formulas import load_planning, sequences
 from athlete_assets.settings import Settings
 from athlete_assets.store.arrow import arrow_schema, nullable
-from athlete_assets.store.by_athlete import apply_together
+from athlete_assets.store.by_athlete import apply_for_several
 from athlete_assets.store.columns import within
+from athlete_assets.tables import Table
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
@@ -47,24 +49,26 @@ LEAST_HABIT_DAYS = 7
 """Days of history without which there is no habit: each weekday once."""
 
 
-def projection(daily: DataFrame, rolling: DataFrame, plans: DataFrame) -> DataFrame:
-    """PROJECTION rows from DAILY and ROLLING; plans: silver.athlete_plan.
+def projections(
+    daily: DataFrame,
+    rolling: DataFrame,
+    plans: DataFrame,
+    settings: Settings,
+    hold: Callable[[DataFrame], DataFrame] | None = None,
+) -> dict[Table, DataFrame]:
+    """Rows of PROJECTION, and of LOAD_ROOM, one an athlete, from DAILY and ROLLING. plans: silver.athlete_plan.
 
-    An athlete has no rows where the load of all activities of the last 42 days is unknown; no habit under a week of
-    history; and no rows of a plan from the day on that it has no answer for: after its last day, and where it states
-    minutes that no known load says the weight of.
+    An athlete has no rows of PROJECTION where the load of all activities of the last 42 days is unknown; no habit under
+    a week of history; and no rows of a plan from the day on that it has no answer for: after its last day, and where it
+    states minutes that no known load says the weight of.
+
+    hold: `Store.held`, so that a cluster computes both tables once.
     """
-    return apply_together(_inputs(daily, rolling, plans), _projected, tables.PROJECTION.ddl)
-
-
-def load_room(daily: DataFrame, rolling: DataFrame, plans: DataFrame, settings: Settings) -> DataFrame:
-    """LOAD_ROOM rows, one an athlete, from DAILY and ROLLING; plans: silver.athlete_plan."""
+    made = (tables.PROJECTION, tables.LOAD_ROOM)
     limits = Limits(settings.max_ramp_7d, settings.acwr_risk, settings.race_form_tsb)
-
-    def room(of: Mapping[str, pa.Table]) -> pa.Table:
-        return _room(of, limits)
-
-    return apply_together(_inputs(daily, rolling, plans), room, tables.LOAD_ROOM.ddl)
+    schemas = {table.name: table.ddl for table in made}
+    frames = apply_for_several(_inputs(daily, rolling, plans), partial(_made, limits=limits), schemas, hold=hold)
+    return {table: frames[table.name] for table in made}
 
 
 @dataclass(frozen=True)
@@ -234,11 +238,16 @@ _SAME = 1e-6
 """A relative difference between two fitnesses that is rounding."""
 
 
-def _projected(tables_of: Mapping[str, pa.Table]) -> pa.Table:
-    """PROJECTION rows of a bucket."""
+def _made(tables_of: Mapping[str, pa.Table], limits: Limits) -> dict[str, pa.Table]:
+    """The rows of a bucket, by table's name."""
     bucket = _Bucket.of(tables_of)
     if bucket is None:
-        return arrow_schema(tables.PROJECTION).empty_table()
+        return {table.name: arrow_schema(table).empty_table() for table in (tables.PROJECTION, tables.LOAD_ROOM)}
+    return {tables.PROJECTION.name: _projected(bucket), tables.LOAD_ROOM.name: _room(bucket, limits)}
+
+
+def _projected(bucket: _Bucket) -> pa.Table:
+    """PROJECTION rows."""
     loads = {
         "rest": np.zeros((AHEAD_DAYS, len(bucket.athletes))),
         "habit": bucket.habit(),
@@ -278,11 +287,8 @@ def _rows_of(bucket: _Bucket, scenario: str, loads: Floats) -> pa.Table:
     return pa.table(columns)
 
 
-def _room(tables_of: Mapping[str, pa.Table], limits: Limits) -> pa.Table:
-    """LOAD_ROOM rows of a bucket."""
-    bucket = _Bucket.of(tables_of)
-    if bucket is None:
-        return arrow_schema(tables.LOAD_ROOM).empty_table()
+def _room(bucket: _Bucket, limits: Limits) -> pa.Table:
+    """LOAD_ROOM rows."""
     today = bucket.loads[-1]
     # run backwards, not read of yesterday: an athlete may state that he or she starts from another one this morning
     fitness, fatigue = (

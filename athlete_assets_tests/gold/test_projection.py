@@ -16,7 +16,7 @@ from pyspark.sql import SparkSession
 from athlete_assets import tables
 from athlete_assets.days import Days, midnight
 from athlete_assets.features.rolling import rolling_features
-from athlete_assets.gold.projection import load_room, projection
+from athlete_assets.gold.projection import projections
 from athlete_assets.settings import Settings
 from athlete_assets_tests.features.rows import collected, daily_table, day, no_rows
 from athlete_assets_tests.rows import frame, rows
@@ -58,16 +58,20 @@ def plan(spark: SparkSession, loads: Mapping[int, Any], **more: Any) -> Any:
     )
 
 
+def projection(*inputs: Any) -> pd.DataFrame:
+    return collected(projections(*inputs, SETTINGS)[tables.PROJECTION], tables.PROJECTION)
+
+
 def projected(spark: SparkSession, daily: pa.Table, plans: Any) -> dict[str, pd.DataFrame]:
     """The rows by scenario."""
-    found = collected(projection(frame(spark, daily), frame(spark, features(spark, daily)), plans), tables.PROJECTION)
+    found = projection(frame(spark, daily), frame(spark, features(spark, daily)), plans)
     return {str(name): rows.reset_index(drop=True) for name, rows in found.groupby("scenario")}
 
 
 def room(spark: SparkSession, daily: pa.Table, plans: Any = None) -> dict[str, Any]:
     plans = no_rows(spark, tables.ATHLETE_PLAN) if plans is None else plans
     state = frame(spark, features(spark, daily))
-    (found,) = load_room(frame(spark, daily), state, plans, SETTINGS).toArrow().to_pylist()
+    (found,) = projections(frame(spark, daily), state, plans, SETTINGS)[tables.LOAD_ROOM].toArrow().to_pylist()
     return found
 
 
@@ -91,13 +95,13 @@ def test_a_stated_start_counts_in_the_projection_as_in_the_features(sail: SparkS
     start = day(days - 1 - ago), 70.0
     state = frame(sail, features(sail, daily, start))
     none = no_rows(sail, tables.ATHLETE_PLAN)
-    found = collected(projection(frame(sail, daily), state, none), tables.PROJECTION)
+    found = projection(frame(sail, daily), state, none)
     found = found[found["scenario"] == "rest"]
     later = features(sail, daily_table([*LOADS[:days], *[0.0] * 14]), start).to_pandas().sort_values("as_of_date")
     for ours, theirs in SAME.items():
         expected = later[theirs].tolist()[-14:]
         assert found[ours].tolist() == pytest.approx(expected, rel=1e-9, abs=1e-9, nan_ok=True), ours
-    (room_now,) = load_room(frame(sail, daily), state, none, SETTINGS).toArrow().to_pylist()
+    (room_now,) = projections(frame(sail, daily), state, none, SETTINGS)[tables.LOAD_ROOM].toArrow().to_pylist()
     if days < 43:
         assert room_now["room_unknown_reason"] is None
     more = [*LOADS[: days - 1], LOADS[days - 1] + room_now["room_by_ramp_tss"]]
@@ -229,10 +233,10 @@ def test_athletes_are_islands_and_an_empty_home_has_no_rows(spark: SparkSession)
     both = pa.concat_tables([ann, bob])
     state = frame(spark, features(spark, both))
     plans = plan(spark, {1: 50.0})
-    found = collected(projection(frame(spark, both), state, plans), tables.PROJECTION)
-    alone = collected(projection(frame(spark, ann), state.where("athlete_id = 'a'"), plans), tables.PROJECTION)
+    found = projection(frame(spark, both), state, plans)
+    alone = projection(frame(spark, ann), state.where("athlete_id = 'a'"), plans)
     pd.testing.assert_frame_equal(found[found["athlete_id"] == "a"].reset_index(drop=True), alone, rtol=1e-12)
     assert set(found[found["athlete_id"] == "b"]["scenario"]) == {"rest", "habit"}
     nothing = no_rows(spark, tables.DAILY), no_rows(spark, tables.ROLLING), no_rows(spark, tables.ATHLETE_PLAN)
-    assert projection(*nothing).count() == 0
-    assert load_room(*nothing, SETTINGS).count() == 0
+    assert projections(*nothing, SETTINGS)[tables.PROJECTION].count() == 0
+    assert projections(*nothing, SETTINGS)[tables.LOAD_ROOM].count() == 0
