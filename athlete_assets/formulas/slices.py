@@ -16,6 +16,8 @@ Integers = NDArray[np.int64]
 Slices = tuple[Integers, Integers]
 """low and high: the rows from low on, up to but without high."""
 
+VALUES_SORTED = 8
+"""Slices are sorted one by one while they hold up to so many times the values, which takes less than the matrix."""
 CELLS_A_SEARCH = 8
 """About how many cells are counted through in the time in which one is sought among the rows."""
 
@@ -121,40 +123,61 @@ class RowOfSmallest:
 class Ranked:
     """Ranks and quantiles of slices of the values, no NaN among them; no slice holds rows of two groups.
 
-    By a wavelet matrix (Claude & Navarro, SPIRE 2012), which finds the order statistics of all slices together, a bit
-    of their place among their group's values at a time: those with a 0 go first, those with a 1 behind them, each in
-    their order.
+    Few slices are sorted, each by itself. Of many, by a wavelet matrix (Claude & Navarro, SPIRE 2012), which finds the
+    order statistics of all of them together, a bit of their place among their group's values at a time: those with a 0
+    go first, those with a 1 behind them, each in their order.
     """
 
     def __init__(self, group: Integers, values: Floats) -> None:
         """group: of each value, ascending."""
-        order = np.argsort(values)
-        order = order[np.argsort(group.astype(np.min_scalar_type(group.max(initial=0)))[order], kind="stable")]
-        starts = np.flatnonzero(np.diff(group, prepend=-1))
-        sizes = np.diff(starts, append=len(group))
-        place = np.empty(len(group), dtype=np.int64)
-        place[order] = np.arange(len(group)) - np.repeat(starts, sizes)
-        self._zeros: list[Integers] = []
-        for bit in reversed(range(int(sizes.max(initial=1) - 1).bit_length())):
-            is_zero = (place >> bit & 1) == 0
-            zeros = np.zeros(len(place) + 1, dtype=np.int64)
-            np.cumsum(is_zero, out=zeros[1:])
-            self._zeros.append(zeros)
-            order = np.concatenate([np.flatnonzero(is_zero), np.flatnonzero(~is_zero)])
-            place, values = place[order], values[order]
-        self._values = values
+        self._group, self._values = group, values
+        self._matrix: tuple[list[Integers], Floats] | None = None
+        """By bit, how many before each row have a 0; and the values in the last bit's order. Made when it is needed."""
 
     def rank(self, slices: Slices, below: Integers) -> Floats:
         """The value of each slice that so many of its others come before in order; every slice holds more than that."""
         low, high = slices
-        for zeros in self._zeros:
+        longest = int((high - low).max(initial=0))
+        if self._matrix is None:
+            if len(low) * longest <= VALUES_SORTED * len(self._values):
+                return self._sorted(low, high, longest)[np.arange(len(low)), below]
+            self._matrix = self._built()
+        bits, values = self._matrix
+        for zeros in bits:
             zeros_low, zeros_high = zeros[low], zeros[high]
             count = zeros_high - zeros_low
             goes_on = below >= count
             below = below - count * goes_on
             low = np.where(goes_on, low + (zeros[-1] - zeros_low), zeros_low)
             high = np.where(goes_on, high + (zeros[-1] - zeros_high), zeros_high)
-        return self._values[low]
+        return values[low]
+
+    def _sorted(self, low: Integers, high: Integers, longest: int) -> Floats:
+        """The values of each slice in order, (slices, longest), infinite behind its last."""
+        rows = low[:, None] + np.arange(longest)
+        block = np.where(
+            rows < high[:, None], np.append(self._values, np.inf)[np.minimum(rows, len(self._values))], np.inf
+        )
+        block.sort(axis=1)
+        return block
+
+    def _built(self) -> tuple[list[Integers], Floats]:
+        group, values = self._group, self._values
+        order = np.argsort(values)
+        order = order[np.argsort(group.astype(np.min_scalar_type(group.max(initial=0)))[order], kind="stable")]
+        starts = np.flatnonzero(np.diff(group, prepend=-1))
+        sizes = np.diff(starts, append=len(group))
+        place = np.empty(len(group), dtype=np.int64)
+        place[order] = np.arange(len(group)) - np.repeat(starts, sizes)
+        bits: list[Integers] = []
+        for bit in reversed(range(int(sizes.max(initial=1) - 1).bit_length())):
+            is_zero = (place >> bit & 1) == 0
+            zeros = np.zeros(len(place) + 1, dtype=np.int64)
+            np.cumsum(is_zero, out=zeros[1:])
+            bits.append(zeros)
+            order = np.concatenate([np.flatnonzero(is_zero), np.flatnonzero(~is_zero)])
+            place, values = place[order], values[order]
+        return bits, values
 
     def quantile(self, slices: Slices, quantile: float, least: int = 1) -> Floats:
         """The quantile, between two values in proportion; NaN where a slice holds fewer than `least`."""

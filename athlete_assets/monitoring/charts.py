@@ -17,9 +17,10 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from athlete_assets import tables
-from athlete_assets.days import Days, midnight
+from athlete_assets.days import ONE_DAY, Days, midnight
 from athlete_assets.models.conformal import COVERAGE
 from athlete_assets.monitoring import online
+from athlete_assets.store.columns import within
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -64,13 +65,14 @@ def training_load(rolling: DataFrame, last: date) -> dg.MarkdownMetadataValue | 
 
 def weekly_volume(weekly: DataFrame, last: date) -> dg.MarkdownMetadataValue | None:
     """Kilometres of the last WEEKS weeks, with the mean of four. weekly: WEEKLY rows up to the last week."""
-    since = midnight(last - timedelta(weeks=WEEKS))
-    rows = weekly.where((F.col("week_start") > F.lit(since)) & (F.col("week_start") <= F.lit(midnight(last))))
-    frame = rows.select("athlete_id", "week_start", "weekly_distance_km").toPandas().sort_values("week_start")
-    if frame.empty:
+    since = last - timedelta(weeks=WEEKS)
+    rows = weekly.where(within(tables.WEEKLY, Days(since + ONE_DAY, last)))
+    most = rows.groupBy("athlete_id").agg(F.sum("weekly_distance_km").alias("km")).orderBy(F.desc("km"), "athlete_id")
+    athletes = [row["athlete_id"] for row in most.limit(ATHLETES).collect()]
+    if not athletes:
         return None
-    most = frame.groupby("athlete_id")["weekly_distance_km"].sum().sort_values(ascending=False)
-    athletes = list(most.index[:ATHLETES])
+    theirs = rows.where(F.col("athlete_id").isin(*athletes))
+    frame = theirs.select("athlete_id", "week_start", "weekly_distance_km").toPandas().sort_values("week_start")
     figure, axes = _grid(len(athletes))
     for axis, athlete in zip(axes, athletes, strict=True):
         mine = frame[frame["athlete_id"] == athlete]

@@ -160,11 +160,13 @@ def needed_to_judge(activities: DataFrame, days: Days, settings: Settings) -> Da
     first = days.first - timedelta(days=CONTEXT_DAYS)
     if first <= settings.start_date:
         return context
-    keys = context.select("athlete_id", "id").distinct()
     before = activities.where(~_outside(settings) & (_local_day() < F.lit(first)))
-    same_key = before.join(keys, on=["athlete_id", "id"], how="left_semi")
-    # Asked before the plan is made: to find that there is none takes two columns of silver, to read them all of it.
-    return context if same_key.select("id").isEmpty() else context.unionByName(same_key)
+    # Asked before the plan is made, and of numbers alone: to find that there is none takes two columns of silver, to
+    # read them all of it.
+    if before.join(context.select("id").distinct(), on="id", how="left_semi").select("id").isEmpty():
+        return context
+    keys = context.select("athlete_id", "id").distinct()
+    return context.unionByName(before.join(keys, on=["athlete_id", "id"], how="left_semi"))
 
 
 def _is_on(days: Days) -> Column:

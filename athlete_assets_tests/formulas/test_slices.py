@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from athlete_assets.formulas import slices
 from athlete_assets.formulas.slices import Floats, Integers, Ranked, RowOfSmallest, Smallest, Sums, Windows
 
 DAYS, LOOKBACK = 60, 25
@@ -30,6 +33,11 @@ def asked_cells(draw: st.DrawFn) -> Integers:
     """A day or two of each group, as an increment asks, or every day from the first on, as a fill does."""
     days = draw(st.sampled_from([range(LOOKBACK, DAYS), [DAYS - 1], [LOOKBACK, DAYS - 3]]))
     return np.array([group * DAYS + day for group in range(4) for day in days], dtype=np.int64)
+
+
+def ranked(by_matrix: bool) -> AbstractContextManager[object]:
+    """Has all slices ranked by the matrix, or all of them sorted."""
+    return patch.object(slices, "VALUES_SORTED", -1 if by_matrix else 10**6)
 
 
 def by_hand(
@@ -73,12 +81,14 @@ def test_of_equals_the_last_is_the_smallest(rows: tuple[Integers, Floats], asked
     days=st.integers(1, 25),
     quantile=st.sampled_from([0.0, 0.1, 0.25, 0.5, 0.95, 1.0]),
     least=st.integers(1, 4),
+    by_matrix=st.booleans(),
 )
 def test_a_quantile_is_that_of_the_windows_values(
-    rows: tuple[Integers, Floats], asked: Integers, days: int, quantile: float, least: int
+    rows: tuple[Integers, Floats], asked: Integers, days: int, quantile: float, least: int, by_matrix: bool
 ) -> None:
     cells, values = rows
-    found = Ranked(cells // DAYS, values).quantile(Windows(cells, asked).of(days), quantile, least)
+    with ranked(by_matrix):
+        found = Ranked(cells // DAYS, values).quantile(Windows(cells, asked).of(days), quantile, least)
 
     def expected(window: list[float]) -> float:
         return float(np.nanquantile(window, quantile)) if len(window) >= least else math.nan
@@ -86,12 +96,15 @@ def test_a_quantile_is_that_of_the_windows_values(
     assert np.allclose(found, by_hand(cells, values, asked, days, 0, expected), rtol=1e-12, atol=1e-12, equal_nan=True)
 
 
-@given(rows=rows_of_groups(), asked=asked_cells(), days=st.integers(1, 25))
-def test_a_rank_is_that_of_the_sorted_window(rows: tuple[Integers, Floats], asked: Integers, days: int) -> None:
+@given(rows=rows_of_groups(), asked=asked_cells(), days=st.integers(1, 25), by_matrix=st.booleans())
+def test_a_rank_is_that_of_the_sorted_window(
+    rows: tuple[Integers, Floats], asked: Integers, days: int, by_matrix: bool
+) -> None:
     cells, values = rows
     low, high = Windows(cells, asked).of(days)
     low, high = low[low < high], high[low < high]
-    found = Ranked(cells // DAYS, values).rank((low, high), (high - low) // 3)
+    with ranked(by_matrix):
+        found = Ranked(cells // DAYS, values).rank((low, high), (high - low) // 3)
     slices = zip(low, high, strict=True)
     assert found.tolist() == [sorted(values[first:last])[(last - first) // 3] for first, last in slices]
 
