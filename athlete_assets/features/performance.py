@@ -392,33 +392,34 @@ def _heart_rate(runs: _Runs, asked: Integers) -> dict[str, Floats]:
     windows = Windows(with_hr.cell, asked)
     speed = -with_hr.graded + np.log(3_000.0)
     effort = (with_hr.bpm - HR_CENTRE_BPM) / HR_SCALE_BPM
-    line, recent_days = windows.of(HR_LINE_DAYS), windows.of(HR_RECENT_DAYS)
+    line, last_days = windows.of(HR_LINE_DAYS), windows.of(HR_RECENT_DAYS)
     sum_x, sum_v, sum_xx, sum_xv = (Sums(of, below=2.0**15) for of in (effort, speed, effort**2, effort * speed))
-    n, recent_n = line[1] - line[0], recent_days[1] - recent_days[0]
+    n, last_n = line[1] - line[0], last_days[1] - last_days[0]
     with np.errstate(divide="ignore", invalid="ignore"):
         mean_x, mean_v = sum_x.of(line) / n, sum_v.of(line) / n
         slope = (sum_xv.of(line) - n * mean_x * mean_v + HR_SLOPE_PRIOR * HR_SLOPE_PRIOR_WEIGHT) / (
             sum_xx.of(line) - n * mean_x**2 + HR_SLOPE_PRIOR_WEIGHT
         )
         at_hard = mean_v + slope * ((hard - HR_CENTRE_BPM) / HR_SCALE_BPM - mean_x)
-        recent = sum_v.of(recent_days) / recent_n - slope * (sum_x.of(recent_days) / recent_n - mean_x)
+        lately = sum_v.of(last_days) / last_n - slope * (sum_x.of(last_days) / last_n - mean_x)
         share = (mean_x * HR_SCALE_BPM + HR_CENTRE_BPM) / hard
     has_line = n >= HR_LINE_MIN_RUNS
 
     def seconds(log_speed: Floats, is_known: NDArray[np.bool_]) -> Floats:
         return np.where(is_known, 3_000.0 * np.exp(-log_speed), np.nan)
 
-    # against the hardest heart rate as known on the evening before the run
-    usual = hardest.on_evenings(with_hr.cell).quantile(HARD_HR_DAYS, HARD_HR_QUANTILE, HARD_HR_MIN_DAYS, before=1)
-    is_hard = with_hr.is_continuous & (with_hr.bpm >= usual - HARD_HR_MARGIN_BPM)
-    hard_runs = with_hr.best_of_day(with_hr.equivalent, is_hard).on_evenings(asked)
+    # of the runs that are asked for, against the hardest heart rate as known on the evening before the run
+    recent = with_hr.where(with_hr.cell % runs.cells.days > LOOKBACK_DAYS - HARD_HR_DAYS)
+    usual = hardest.on_evenings(recent.cell).quantile(HARD_HR_DAYS, HARD_HR_QUANTILE, HARD_HR_MIN_DAYS, before=1)
+    is_hard = recent.is_continuous & (recent.bpm >= usual - HARD_HR_MARGIN_BPM)
+    hard_runs = recent.best_of_day(recent.equivalent, is_hard).on_evenings(asked)
     return {
         "hard_hr_bpm": hard,
         "usual_hr_share": np.where(has_line, share, np.nan),
         "hr_slope": np.where(has_line, slope, np.nan),
         "hr_predicted_10k_s": seconds(at_hard, has_line & np.isfinite(hard)),
         "usual_120d_10k_s": seconds(mean_v, has_line),
-        "usual_30d_10k_s": seconds(recent, has_line & (recent_n >= HR_RECENT_MIN_RUNS)),
+        "usual_30d_10k_s": seconds(lately, has_line & (last_n >= HR_RECENT_MIN_RUNS)),
         "hard_best_180d_10k_s": np.exp(hard_runs.best(HARD_HR_DAYS)),
         "hard_median_180d_10k_s": np.exp(hard_runs.quantile(HARD_HR_DAYS, 0.5)),
         "hard_days_180d": hard_runs.count(HARD_HR_DAYS),
