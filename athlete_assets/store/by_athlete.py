@@ -18,7 +18,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial, reduce
 from typing import Any
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, WeakSet
 
 import numpy as np
 import pyarrow as pa
@@ -124,6 +124,7 @@ def apply_for_several(
         as_structs = partial(_as_structs, kernel=kernel, names=names, outputs=list(schemas))
         held = hold(_grouped(united, as_structs, ", ".join(f"{output} {type}" for output, type in structs.items())))
         made = {output: held.where(F.col(output).isNotNull()).select(f"{output}.*") for output in schemas}
+        _held.update(made.values())
     else:
         for output, schema in schemas.items():
             made[output] = _grouped(united, partial(_separated, kernel=kernel, names=names, output=output), schema)
@@ -196,6 +197,14 @@ class _Work:
     waiting: dict[str, list[pa.Table]]
     """What the kernel made for the other frames, until those are asked for."""
     rows_a_call: int | None = None
+
+
+_held: WeakSet[DataFrame] = WeakSet()
+"""Frames that are read of rows which `hold` keeps."""
+
+
+def is_held(frame: DataFrame) -> bool:
+    return frame in _held
 
 
 _ROWS = "rows"

@@ -39,6 +39,7 @@ from athlete_assets.store.base import (
     refuse_changed,
     window_sql,
 )
+from athlete_assets.store.by_athlete import is_held
 from athlete_assets.store.feature_store import (
     PREDICTION,
     FeatureLookup,
@@ -136,6 +137,9 @@ class UnityCatalogStore(Store):
     def replace(self, table: Table, rows: DataFrame, days: Days | None = None) -> Written:
         name = self.full_name(table)
         fitted = _fitted(rows, table)
+        if not is_held(rows):
+            # what is checked is what is written, and computed once: a frame is computed again whenever it is asked
+            fitted = self.held(fitted)
         findings, digest = _checked(fitted, table, days, table.keys, self.athletes_of(table))
         self.create(table)
         before, beside = _attempt(name, lambda: self._rows_in(table, days))

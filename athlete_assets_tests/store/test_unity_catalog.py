@@ -23,7 +23,7 @@ from athlete_assets.settings import Settings
 from athlete_assets.store import unity_catalog
 from athlete_assets.store.arrow import arrow_schema
 from athlete_assets.store.base import CONTRACT_PROPERTY, contract_digest
-from athlete_assets.store.by_athlete import apply_for_several
+from athlete_assets.store.by_athlete import apply_by_athlete, apply_for_several
 from athlete_assets.store.local import LocalStore
 from athlete_assets.store.unity_catalog import (
     UnityCatalogFeatureStore,
@@ -144,6 +144,22 @@ def test_rows_that_are_held_are_made_once_though_the_table_that_they_read_is_wri
     assert made["rows"].count() == 29
     assert [table.to_pylist() for table in store.fetched(made["counts"])] == [[{"count": 29}]]
     assert calls.read_text() == "29\n"
+
+
+def test_the_rows_that_were_checked_are_the_rows_that_are_written(
+    uc: UnityCatalog, store: UnityCatalogStore, tmp_path: Path
+) -> None:
+    """A frame is computed whenever it is asked for: what was written would be made anew after the check."""
+    calls = tmp_path / "calls"
+
+    def changing(rows: pa.Table) -> pa.Table:
+        calls.write_text(calls.read_text() + "." if calls.exists() else ".")
+        made = rows.column_names.index("distance_km")
+        return rows.set_column(made, "distance_km", pa.array([float(len(calls.read_text()))] * rows.num_rows))
+
+    made = apply_by_athlete(frame(uc.spark, daily("a", FEBRUARY), tables.DAILY), changing, tables.DAILY.ddl)
+    assert store.replace(tables.DAILY, made, FEBRUARY).rows == 29
+    assert {row["distance_km"] for row in content(uc)} == {1.0}
 
 
 def test_windows_are_replaced_as_the_local_store_replaces_them(
