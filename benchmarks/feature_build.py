@@ -1,13 +1,14 @@
 """What a home's first fill of the feature tables costs, step by step, and what the next day costs.
 
-    python benchmarks/feature_build.py [--athletes 360] [--beside polars,duckdb] [--into figures.json]
+    python benchmarks/feature_build.py [--athletes 360] [--memory 4] [--beside polars,duckdb] [--into figures.json]
 
 Each step runs in a process of its own: ours through its asset, checks included, with the engine (Sail) in the process;
 then each peer that is installed (the extra `bench`) on the same rows: activity on the same silver, the others on what
 our step before wrote. What both compute is compared value by value, to 1e-9. Then one more day lands in silver, and
 goes through all tables of features (`next day`), and through summary and projection (`its gold`; predictions want a
 model first). Prints CPU and wall seconds, of ours the CPU seconds inside the NumPy kernels, the most memory that the
-process had during the step, and the size of the tables' files.
+process had during the step, what it read of files, and the size of the tables' files. --memory is ATHLETE_MEMORY_GB,
+--chunk ATHLETE_CHUNK_ATHLETE_DAYS.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.dataset as ds
 from cohort import LAST, Assets, home, land_day
-from usage import cpu_seconds, forget_peak, options, peak_mb
+from usage import cpu_seconds, forget_peak, options, peak_mb, read_mb
 
 from athlete_assets import tables
 from athlete_assets.days import Days, monday_of
@@ -67,9 +68,9 @@ SAME_OF_ACTIVITY = (
 
 def main() -> None:
     asked = options(
-        __doc__, athletes=360, years=2.0, chunk=0, steps=",".join(STEPS), beside=",".join(PEERS), into=""
+        __doc__, athletes=360, years=2.0, memory=0.0, chunk=0, steps=",".join(STEPS), beside=",".join(PEERS), into=""
     ).parse_args()
-    chosen: dict[str, Any] = {"chunk_athlete_days": asked.chunk} if asked.chunk else {}
+    chosen: dict[str, Any] = {"memory_gb": asked.memory or None, "chunk_athlete_days": asked.chunk or None}
     peers = [name for name in asked.beside.split(",") if name and importlib.util.find_spec(name)]
     figures: dict[str, Any] = {"athletes": asked.athletes, "years": asked.years, "steps": []}
     # each piece of work in a process of its own, which is forked from one that has loaded the code and no more
@@ -79,7 +80,7 @@ def main() -> None:
         settings = pool.apply(home, (Path(folder), asked.athletes, asked.years), chosen)
         figures["activities"] = LocalStore(settings).count(tables.STRAVA_ACTIVITIES)
         print(f"{asked.athletes} athletes x {asked.years:g} years, {figures['activities']:,} activities")
-        heads = f"{'CPU s':>9}{'kernels':>9}{'wall s':>9}{'peak MB':>9}{'rows':>13}{'files':>7}{'MB':>8}"
+        heads = f"{'CPU s':>9}{'kernels':>9}{'wall s':>9}{'peak MB':>9}{'read MB':>9}{'rows':>13}{'files':>7}{'MB':>8}"
         print(f"{'step':<14}{'':<8}{heads}  same values", flush=True)
         for step in (*asked.steps.split(","), *NEXT_DAY):
             for who in (OURS, *peers):
@@ -93,6 +94,7 @@ def main() -> None:
                 kernels = format(line["kernels"], "9.1f") if "kernels" in line else " " * 9
                 print(
                     f"{step:<14}{who:<8}{line['cpu']:>9.1f}{kernels}{line['wall']:>9.1f}{line['peak']:>9.0f}"
+                    f"{line['read']:>9.0f}"
                     f"{line['rows']:>13,}{line['files']:>7}{line['bytes'] / 1e6:>8.1f}  {same}",
                     flush=True,
                 )
@@ -158,9 +160,10 @@ def measured(who: str, step: str, settings: Settings) -> dict[str, Any]:
     files = {table.name: store.delta(table).file_uris() for table in read}
     out = peer_folder(settings, who, step)
     forget_peak()
-    cpu, wall = cpu_seconds(), time.monotonic()
+    cpu, wall, read_before = cpu_seconds(), time.monotonic(), read_mb()
     peer.STEPS[step](files, out, settings)
     used = {"cpu": cpu_seconds() - cpu, "wall": time.monotonic() - wall, "peak": peak_mb()}
+    used["read"] = read_mb() - read_before
     size = Size.of(out)
     return used | {"rows": ds.dataset(out, format="parquet").count_rows(), "files": size.files, "bytes": size.bytes}
 
@@ -173,7 +176,7 @@ def measured_ours(step: str, settings: Settings) -> dict[str, Any]:
     if step == "next day":
         land_day(assets.store, len(athletes_with_activities(assets.store)), today)
     forget_peak()
-    cpu, wall = cpu_seconds(), time.monotonic()
+    cpu, wall, read_before = cpu_seconds(), time.monotonic(), read_mb()
     if step == "next day":
         assets.run([table for table in selected if table is not tables.WEEKLY], Days(today, today))
         assets.run([tables.WEEKLY], Days(monday_of(today), monday_of(today)))
@@ -182,6 +185,7 @@ def measured_ours(step: str, settings: Settings) -> dict[str, Any]:
     else:
         assets.run(selected, Days(settings.start_date, monday_of(LAST) if step == "weekly" else LAST))
     used = {"cpu": cpu_seconds() - cpu, "wall": time.monotonic() - wall, "peak": peak_mb(), "kernels": clock.seconds}
+    used["read"] = read_mb() - read_before
     written = selected if step in NEXT_DAY else selected[:1]
     rows = sum(assets.store.count(table) for table in written)
     files = sum(len(assets.store.delta(table).file_uris()) for table in written)

@@ -53,7 +53,7 @@ def print_sizes(figures: Figures, sizes: list[int], activities: dict[int, int]) 
     for size in sizes:
         print(f"\n{size:,} athletes, {activities[size]:,} activities\n")
         heads = "step, rows, ours CPU s, of it kernels, polars, DuckDB, ours / polars, ours / DuckDB"
-        print_head(f"{heads}, peak MB of the three, MB of files, values compared")
+        print_head(f"{heads}, peak MB of the three, MB that ours read, MB of files, values compared")
         for step in ALL:
             of_each = {who: figures[size, who, step] for who in WHO if (size, who, step) in figures}
             ours, peers = of_each["ours"], {who: figures.get((size, who, step)) for who in WHO[1:]}
@@ -62,6 +62,7 @@ def print_sizes(figures: Figures, sizes: list[int], activities: dict[int, int]) 
             print_row(
                 *(step, f"{ours['rows']:,}", f"{ours['cpu']:.1f}", f"{ours['kernels']:.1f}", *spent, *shares),
                 ", ".join(f"{each['peak']:.0f}" for each in of_each.values()),
+                f"{ours['read']:,.0f}",
                 ", ".join(f"{each['bytes'] / 1e6:.1f}" for each in of_each.values()),
                 " + ".join(f"{peer['same']:,}" for peer in peers.values() if peer),
             )
@@ -71,7 +72,9 @@ def print_sizes(figures: Figures, sizes: list[int], activities: dict[int, int]) 
         shares = [f"{sums['ours'] / sums[who]:.2f}" if who in sums else "" for who in WHO[1:]]
         same = sum(figures[size, who, step]["same"] for who in there for step in FOUR)
         spent = [f"{sums[who]:.2f}" if who in sums else "" for who in WHO[1:]]
-        print_row("the first four", "", f"{sums['ours']:.1f}", f"{kernels:.1f}", *spent, *shares, "", "", f"{same:,}")
+        print_row(
+            "the first four", "", f"{sums['ours']:.1f}", f"{kernels:.1f}", *spent, *shares, "", "", "", f"{same:,}"
+        )
 
 
 def print_row(*cells: str) -> None:
