@@ -26,7 +26,7 @@ from athlete_assets.orchestration.silver_sensors import silver_sensors
 from athlete_assets.orchestration.worker import with_worker_tag
 from athlete_assets.settings import Settings
 
-__all__ = ["MODELS", "build", "defs"]
+__all__ = ["MODELS", "SETTINGS", "build", "defs"]
 
 MODELS = tuple(model_key(spec) for spec in specs.MODELS.values())
 
@@ -68,5 +68,6 @@ def _deployment(settings: Settings) -> ModuleType:
     return local
 
 
+SETTINGS = Settings.load()
 garbage.seek_less()  # here, for it is what each process of Dagster loads: code server, run worker, step worker
-defs = build(Settings.load())
+defs = build(SETTINGS)

@@ -187,7 +187,7 @@ def _built(settings: Settings) -> dg.Definitions:
     from athlete_assets import definitions
 
     os.environ["DAGSTER_HOME"] = str(prepare_dagster_home(settings))
-    return definitions.build(settings)
+    return definitions.defs if settings == definitions.SETTINGS else definitions.build(settings)
 
 
 def _keys(*of: tables.Table) -> list[dg.AssetKey]:

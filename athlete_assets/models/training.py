@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from importlib import metadata
-from io import BytesIO
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from athlete_assets import tables
@@ -173,8 +174,6 @@ def _challenged(
     said: tuple[str, ...] = (),
 ) -> Trained:
     """One challenger: `kind` learned (fitted here) or population. `said`: what was said of an earlier one."""
-    from PIL import Image
-
     mlflow = training.mlflow
     train, holdout = splits.newest(usable, spec.day, options.holdout_share, options.embargo_days)
     fitted: Any
@@ -206,8 +205,10 @@ def _challenged(
         mlflow.log_dict(judgement.figures, model_card.EVALUATION)
         if len(train) or len(holdout):
             mlflow.log_dict(model_card.label_facts(spec, train, holdout), model_card.LABELS)
-        for name, picture in judgement.pictures.items():
-            mlflow.log_image(Image.open(BytesIO(picture)), f"plots/{name}.png")
+        with TemporaryDirectory() as folder:
+            for name, picture in judgement.pictures.items():
+                Path(folder, f"{name}.png").write_bytes(picture)
+            mlflow.log_artifacts(folder, "plots")
         if kind == promotion.LEARNED or len(train) >= distributions.LEAST_VALUES:
             few = train.iloc[:: max(1, len(train) // distributions.ROWS_PREDICTED)]
             with registry.quietly():

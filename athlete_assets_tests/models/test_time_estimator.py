@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
+from catboost import CatBoostRegressor
 from pyspark.sql import SparkSession
 from threadpoolctl import threadpool_info
 
@@ -163,6 +164,18 @@ def test_the_same_labels_give_the_same_model(cohort: pd.DataFrame, estimator: ti
     again = time_estimator.fit(cohort, QUICK)
     rows = time_estimator.usable_rows(cohort).head(20)
     pd.testing.assert_frame_equal(again.predict(rows), estimator.predict(rows))
+
+
+def test_quantiles_fitted_at_once_are_those_that_catboost_fits_one_by_one() -> None:
+    seeded = np.random.default_rng(5)
+    rows = pd.DataFrame(seeded.normal(size=(400, 6)), columns=list("abcdef"))
+    target, weight = rows["a"].to_numpy() + seeded.normal(size=400), seeded.uniform(0.5, 2, 400)
+    at_once = time_estimator.fit_quantiles(rows, target, weight, QUICK)
+    assert list(at_once) == [0.1, 0.5, 0.9]
+    for quantile, model in at_once.items():
+        alone = CatBoostRegressor(loss_function=f"Quantile:alpha={quantile}", **QUICK.catboost)
+        alone.fit(rows, target, sample_weight=weight)
+        assert (model.predict(rows) == alone.predict(rows)).all()
 
 
 def test_a_feature_is_a_ratio_to_the_baseline_at_the_rows_distance(cohort: pd.DataFrame) -> None:
