@@ -265,8 +265,7 @@ def _split(table: pa.Table, bucket: NDArray[np.unsignedinteger[Any]], buckets: i
     """The rows of each bucket, in their order."""
     begins = np.flatnonzero(np.diff(bucket.astype(np.int64), prepend=-1))
     if len(begins) * ROWS_A_RUN > table.num_rows:
-        # of one chunk: from many, Arrow takes rows several times as slowly
-        in_order = table.combine_chunks().take(pa.array(np.argsort(bucket, kind="stable")))
+        in_order = table.take(pa.array(np.argsort(bucket, kind="stable")))
         ends = np.cumsum(np.bincount(bucket, minlength=buckets)).tolist()
         return [in_order.slice(start, end - start) for start, end in zip([0, *ends], ends, strict=False)]
     runs: list[list[pa.Table]] = [[] for _ in range(buckets)]
