@@ -21,7 +21,6 @@ from athlete_assets.deployments.ui import Heartbeats, serve
 from athlete_assets.errors import AthleteAssetsError, InputError, StoreError
 from athlete_assets.gold.pages import site
 from athlete_assets.gold.pages.place import INDEX, folder_of
-from athlete_assets.models.mlflow_resource import import_meanwhile
 from athlete_assets.models.specs import MODELS
 from athlete_assets.orchestration.maintenance import MAINTENANCE_JOB
 from athlete_assets.orchestration.run_requests import GOLD_TABLES
@@ -47,7 +46,6 @@ def materialise_everything(settings: Settings) -> int:
     built = _built(settings)
     everything = built.resolve_implicit_global_asset_job_def()
     to_do = steps(settings)
-    import_meanwhile()
     with dg.DagsterInstance.get() as instance:
         for number, (title, keys, span) in enumerate(to_do, start=1):
             started = time.monotonic()

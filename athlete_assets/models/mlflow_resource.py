@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator
-from contextlib import nullcontext, suppress
-from threading import Event, Thread
+from contextlib import nullcontext
 from typing import Any
 
 import dagster as dg
@@ -13,31 +12,7 @@ import dagster as dg
 from athlete_assets.models.registry import quietly
 from athlete_assets.settings import Settings
 from athlete_assets.store import new_databases
-from athlete_assets.store.session import spark_started, without_ipython
-
-_imports: list[Thread] = []
-_needed = Event()
-
-
-def import_meanwhile() -> None:
-    """Has a thread import MLflow and what draws: 1.3 s that a run has while its first tables wait for the engine.
-
-    It begins when the engine has started, and the resource waits for its end. Two threads that import modules of one
-    package at once can each meet the other's half-made ones: what tables and MLflow share, the client of the engine
-    and what it speaks with, is there by then.
-    """
-    _needed.clear()
-    spark_started(_needed.set)
-    _imports.append(Thread(target=_import, name="imports", daemon=True))
-    _imports[-1].start()
-
-
-def _import() -> None:
-    _needed.wait()
-    with without_ipython(), suppress(Exception):  # whoever needs it imports it again, and fails where it is told of
-        import matplotlib.figure  # noqa: F401
-        import mlflow
-        import mlflow.store.tracking.sqlalchemy_store  # noqa: F401
+from athlete_assets.store.session import without_ipython
 
 
 def mlflow_resource(settings: Settings) -> dg.ResourceDefinition:
@@ -53,9 +28,6 @@ def mlflow_resource(settings: Settings) -> dg.ResourceDefinition:
             yield from tracked(context)
 
     def tracked(context: dg.InitResourceContext) -> Iterator[Any]:
-        _needed.set()
-        while _imports:
-            _imports.pop().join()
         import mlflow
 
         with warnings.catch_warnings():

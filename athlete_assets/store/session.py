@@ -18,7 +18,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, cast
@@ -89,18 +89,6 @@ def spark_session(engine: Literal["sail", "spark"], spark_memory_gb: float = 1.0
     does not start for another reason.
     """
     return _sail() if engine == "sail" else _apache_spark(spark_memory_gb)
-
-
-_waiting: list[Callable[[], None]] = []
-_started: list[bool] = []
-
-
-def spark_started(then: Callable[[], None]) -> None:
-    """Calls `then` once this process has a session: at once, or by whoever asks for the first one."""
-    if _started:
-        then()
-    else:
-        _waiting.append(then)
 
 
 @cache
@@ -221,7 +209,4 @@ def _connect(port: int) -> SparkSession:
     channel = DefaultChannelBuilder(f"sc://127.0.0.1:{port}", [plain, of_any_size])
     session = cast("SparkSession", ConnectSession.builder.channelBuilder(channel).create())
     session.conf.set("spark.sql.session.timeZone", "UTC")
-    _started.append(True)
-    while _waiting:
-        _waiting.pop()()
     return session
