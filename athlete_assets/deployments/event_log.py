@@ -71,15 +71,6 @@ def _wait_for_whoever_holds_it(connection: Any, _: Any) -> None:
         connection.execute(f"PRAGMA busy_timeout = {LOCKED_MS}")
 
 
-def _leave_the_disk_its_time(connection: sqlite3.Connection, _: Any) -> None:
-    """A commit no longer waits until the disk has it, two for each event of a run that has some hundreds.
-
-    The databases are in WAL mode, where neither a killed process nor a power cut can spoil them so. A power cut takes
-    the events of the last moments, and with them rows of tables that they tell of: those wait for no disk either.
-    """
-    connection.execute("PRAGMA synchronous = NORMAL")
-
-
 class BatchingSqliteEventLogStorage(SqliteEventLogStorage):
     """SqliteEventLogStorage whose `store_event_batch` commits consecutive asset events of one run together.
 
@@ -143,13 +134,14 @@ class BatchingSqliteEventLogStorage(SqliteEventLogStorage):
             return self._open[kept][1]
         if kept in self._open:  # of another run, removed or replaced since, or inherited by a fork
             self._open.pop(kept)[1].dispose(close=file is None or file[0] == os.getpid())
+        # A commit waits for the disk (SQLite's `synchronous` as it comes): after a power cut that took the newest
+        # events new ones would get their numbers, and a sensor's cursor, which was kept, would pass over them.
         engine = sqlalchemy.create_engine(
             self.conn_string_for_shard(shard),
             poolclass=QueuePool,
             pool_size=1,
             connect_args={"timeout": LOCKED_MS / 1000},
         )
-        sqlalchemy.event.listen(engine, "connect", _leave_the_disk_its_time)
         if file:
             self._open[kept] = file, engine
         return engine
