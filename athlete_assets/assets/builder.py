@@ -12,6 +12,7 @@ from typing import Any
 
 import dagster as dg
 
+from athlete_assets import tables
 from athlete_assets.assets.freshness import freshness_policy
 from athlete_assets.assets.source_code import code_references, code_version
 from athlete_assets.days import Days
@@ -264,11 +265,11 @@ def check_result(table: Table, outcome: CheckOutcome) -> dg.AssetCheckResult:
     )
 
 
-def in_pieces(context: dg.AssetExecutionContext, store: Store, days: Days) -> Iterator[Store]:
-    """The `pieces` of the days, a commit each; the run's log says how far it is. None in a run of checks alone."""
+def in_pieces(context: dg.AssetExecutionContext, store: Store, table: Table, days: Days) -> Iterator[Store]:
+    """`pieces`, a commit each; the run's log says how far it is. None in a run of checks alone."""
     if not is_materializing(context):
         return
-    parts = pieces(store, days)
+    parts = pieces(store, table, days)
     for number, part in enumerate(parts, start=1):
         yield part
         context.log.info(f"{number} of {counted(len(parts), 'piece')} done ({part.athletes or EVERYONE}, {days})")
@@ -277,12 +278,13 @@ def in_pieces(context: dg.AssetExecutionContext, store: Store, days: Days) -> It
 def commit_windows(context: dg.AssetExecutionContext, store: Store, days: Days) -> Iterator[Days]:
     """The windows in which the days are written, one commit each, oldest first; the run's log says how far it is.
 
-    For what needs nothing of the days before. A window holds whole weeks, at least 5, and about as many rows of a dense
-    daily table as memory holds. In a run of checks alone there are none.
+    For what needs nothing of the days before. A window holds whole weeks, at least 5, and about as many rows of the
+    widest daily table as memory holds. In a run of checks alone there are none.
     """
     if not is_materializing(context):
         return
-    weeks = max(5, rows_at_once(store.settings) // (7 * max(1, len(athletes_with_activities(store)))))
+    rows = rows_at_once(store.settings, tables.PERFORMANCE)
+    weeks = max(5, rows // (7 * max(1, len(athletes_with_activities(store)))))
     done = 0
     for window in days.chunks(7 * weeks):
         yield window

@@ -64,7 +64,7 @@ def activity_asset(settings: Settings) -> dg.AssetsDefinition:
         window = days_of(context)
         history = window.starting_earlier(activity.history_days(settings))
         rejected, written = list[Written](), list[Written]()
-        for piece in in_pieces(context, store, window):
+        for piece in in_pieces(context, store, tables.ACTIVITY, window):
             silver = piece.read(tables.STRAVA_ACTIVITIES)
             recordings, efforts = (piece.read_if_there(table) for table in tables.OPTIONAL)
             rows = activity.judged_activities(
@@ -127,7 +127,7 @@ def daily_asset(settings: Settings) -> dg.AssetsDefinition:
         store = store_of_run(context)
         window = days_of(context)
         written = []
-        for piece in in_pieces(context, store, window):
+        for piece in in_pieces(context, store, tables.DAILY, window):
             rows = daily.daily_features(_up_to(piece.read(tables.ACTIVITY), tables.ACTIVITY, window), window)
             written.append(piece.replace(tables.DAILY, rows, window))
         activities, rows = store.read(tables.ACTIVITY), store.read(tables.DAILY, window)
@@ -162,7 +162,7 @@ def weekly_asset(settings: Settings) -> dg.AssetsDefinition:
         store = store_of_run(context)
         window = days_of(context)
         written = []
-        for piece in in_pieces(context, store, window):
+        for piece in in_pieces(context, store, tables.WEEKLY, window):
             rows = weekly.weekly_features(piece.read(tables.DAILY, window.starting_earlier(7)), window)
             written.append(piece.replace(tables.WEEKLY, rows, window))
         weeks = store.read(tables.WEEKLY, window)
@@ -206,7 +206,7 @@ def rolling_asset(settings: Settings) -> dg.AssetsDefinition:
         window = days_of(context)
         evening_before = window.first - ONE_DAY
         written = []
-        for piece in in_pieces(context, store, window):
+        for piece in in_pieces(context, store, tables.ROLLING, window):
             rows = rolling.rolling_features(
                 _up_to(piece.read(tables.DAILY), tables.DAILY, window),
                 _up_to(piece.read(tables.ACTIVITY), tables.ACTIVITY, window),
@@ -252,7 +252,7 @@ def performance_asset(settings: Settings) -> dg.AssetsDefinition:
         store = store_of_run(context)
         window = days_of(context)
         written = []
-        for piece in in_pieces(context, store, window):
+        for piece in in_pieces(context, store, tables.PERFORMANCE, window):
             rows = performance.performance_features(
                 piece.read(tables.DAILY, window),
                 piece.read(tables.ACTIVITY, window.starting_earlier(performance.LOOKBACK_DAYS)),

@@ -27,6 +27,7 @@ from athlete_assets.features.cells import MICROSECONDS_A_DAY, first_epoch_day
 from athlete_assets.features.efforts import effort_time, has_clock, is_steady
 from athlete_assets.features.recordings import RECORDED_SECONDS, banister_weights, recording_totals
 from athlete_assets.features.splits import ZONE_SECONDS, Floats, Integers, Mask, is_null, split_totals
+from athlete_assets.formulas.slices import distinct_keys, order_of
 from athlete_assets.formulas.training_load import (
     FTP_SHARE,
     THRESHOLD_RESERVE,
@@ -453,18 +454,18 @@ def _observed_thresholds(
     """
     distance, duration, heart_rate = (_floats(history, name) for name in ("distance", "effort_s", "max_hr"))
     is_run, clock, day_of = _booleans(history, "is_run"), _booleans(history, "has_clock"), history["day"].to_numpy()
-    asked, position = _distinct(of)
+    asked, position = distinct_keys(of)
     # no day asks for an effort of before threshold_days, and none is judged by runs of twice as long ago
     runs = np.flatnonzero(is_run & ~np.isnan(duration) & (day_of >= limits.first_day - 2 * limits.threshold_days))
     # equal keys in an order that the values alone decide: so do the results
-    runs = runs[_order(key[runs], duration[runs], distance[runs])]
+    runs = runs[order_of(key[runs], duration[runs], distance[runs])]
     usual = thresholds.usual_speeds(key[runs], distance[runs], duration[runs])
     runs = runs[day_of[runs] >= limits.first_day - limits.threshold_days]
     run = key[runs], distance[runs], duration[runs]
     is_chosen = thresholds.is_effort(*run, clock[runs], usual, limits.threshold_days)
     is_chosen_part = thresholds.is_effort(*parts, np.ones(len(parts[0]), dtype=bool), usual, limits.threshold_days)
     day, metres, seconds = (np.concatenate([a[is_chosen], b[is_chosen_part]]) for a, b in zip(run, parts, strict=True))
-    in_order = _order(day, seconds, metres)
+    in_order = order_of(day, seconds, metres)
     effort = (day[in_order], metres[in_order], seconds[in_order], asked, limits.threshold_days)
     beats = np.flatnonzero(~np.isnan(heart_rate))
     beats = beats[np.argsort(key[beats], kind="stable")]
@@ -473,28 +474,6 @@ def _observed_thresholds(
         thresholds.best_effort_speed(*effort)[position],
         thresholds.observed_hr_max(key[beats], heart_rate[beats], asked, limits.hr_max_days)[position],
     )
-
-
-def _order(key: Integers, *then: Floats) -> Integers:
-    """The order of the rows by key, of equal keys by the values in turn. Of keys that are nearly in order, and of which
-    few are equal, in less time than `np.lexsort` takes."""
-    order = np.argsort(key, kind="stable")
-    again = np.flatnonzero(np.diff(key[order]) == 0)
-    if len(again):
-        place = np.union1d(again, again + 1)
-        rows = order[place]
-        order[place] = rows[np.lexsort((*(values[rows] for values in reversed(then)), key[rows]))]
-    return order
-
-
-def _distinct(key: Integers) -> tuple[Integers, Integers]:
-    """The distinct keys in order, and of each row the place of its own among them."""
-    order = np.argsort(key, kind="stable")
-    in_order = key[order]
-    begins = np.diff(in_order, prepend=-1) != 0  # a key is 0 or more
-    place = np.empty(len(key), dtype=np.int64)
-    place[order] = np.cumsum(begins) - 1
-    return in_order[begins], place
 
 
 def _parts(
@@ -521,7 +500,7 @@ def _observed_power(
     watts = _floats(efforts, "average_power_w")
     known = np.flatnonzero(watts > 0)
     known = known[np.lexsort((watts[known], key[activity[known]]))]
-    asked, position = _distinct(of)
+    asked, position = distinct_keys(of)
     recent, earlier = (
         thresholds.best_power(key[activity[known]], watts[known], asked, days)
         for days in (limits.threshold_days, limits.hr_max_days)

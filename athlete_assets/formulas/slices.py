@@ -22,6 +22,28 @@ CELLS_A_SEARCH = 8
 """About how many cells are counted through in the time in which one is sought among the rows."""
 
 
+def order_of(key: Integers, *then: Floats) -> Integers:
+    """The order of the rows by key, of equal keys by the values in turn. Of keys that are nearly in order, and of which
+    few are equal, in less time than `np.lexsort` takes."""
+    order = np.argsort(key, kind="stable")
+    again = np.flatnonzero(np.diff(key[order]) == 0)
+    if len(again):
+        place = np.union1d(again, again + 1)
+        rows = order[place]
+        order[place] = rows[np.lexsort((*(values[rows] for values in reversed(then)), key[rows]))]
+    return order
+
+
+def distinct_keys(key: Integers) -> tuple[Integers, Integers]:
+    """The distinct keys (0 or more) in order, and of each row the place of its own among them."""
+    order = np.argsort(key, kind="stable")
+    ordered = key[order]
+    begins = np.diff(ordered, prepend=-1) != 0
+    place = np.empty(len(key), dtype=np.int64)
+    place[order] = np.cumsum(begins) - 1
+    return ordered[begins], place
+
+
 class Windows:
     """The slices of rows (sorted cells) that lie in windows of days up to asked cells.
 

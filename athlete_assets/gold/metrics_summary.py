@@ -150,8 +150,8 @@ def _streaks(daily: DataFrame, state: DataFrame, days: Days) -> DataFrame:
     )
     weeks = _streak(by_week.withColumn("now", _week("as_of_date")), "week", "now")
     in_a_row = _streak(history, "activity_date", "as_of_date")
-    return in_a_row.select("athlete_id", _run(_day).alias("streak_days")).join(
-        weeks.select("athlete_id", _run(F.col).alias("streak_weeks")), "athlete_id", how="inner"
+    return in_a_row.select("athlete_id", _length(_day).alias("streak_days")).join(
+        weeks.select("athlete_id", _length(F.col).alias("streak_weeks")), "athlete_id", how="inner"
     )
 
 
@@ -174,7 +174,7 @@ def _streak(rows: DataFrame, at: str, now: str) -> DataFrame:
     )
 
 
-def _run(number: Callable[[str], Column]) -> Column:
+def _length(number: Callable[[str], Column]) -> Column:
     """How many in a row are active up to now, which may still become so."""
     before = F.coalesce(number("last_empty"), number("first") - 1)
     return (number("now") - before - 1 + F.col("active_now")).cast("bigint")

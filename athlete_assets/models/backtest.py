@@ -161,7 +161,7 @@ def calendar(days: pa.ChunkedArray) -> Days:
 def build_features(store: LocalStore, days: Days, say: Callable[[str], None] = lambda line: None) -> None:
     """Silver to features and labels over the days, in pieces that fit into memory, without an orchestrator."""
     settings = store.settings
-    for piece in pieces(store, days):
+    for piece in pieces(store, tables.PERFORMANCE, days):
         say(f"Building features of {piece.athletes or EVERYONE} ...")
         silver, stated = piece.read(tables.STRAVA_ACTIVITIES), piece.read(tables.STRAVA_ATHLETE)
         recordings, efforts = (piece.read_if_there(table) for table in tables.OPTIONAL)

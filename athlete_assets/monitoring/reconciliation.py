@@ -12,7 +12,6 @@ from pyspark.sql import functions as F
 
 from athlete_assets.days import Days, midnight
 from athlete_assets.features.rolling import HIGHEST_START
-from athlete_assets.features.weekly import beginning_of, monday_number
 from athlete_assets.monitoring.checks import Check, CheckOutcome
 from athlete_assets.settings import Settings
 from athlete_assets.tables import OWN_WORD
@@ -69,11 +68,13 @@ def weekly_is_sum_of_daily(daily: DataFrame, weekly: DataFrame) -> CheckOutcome:
         "weekly_elevation_m": "elevation_gain_m",
         "weekly_moving_time_min": "moving_time_min",
     }
-    by_week = daily.groupBy("athlete_id", monday_number("activity_date").alias("monday")).agg(
+    # Mondays by another way than the table's own, which could be wrong in both; Sail's `weekday` is -1 on Sundays
+    day = F.col("activity_date").cast("date")
+    by_week = daily.groupBy("athlete_id", F.date_sub(F.next_day(day, "Mon"), 7).alias("monday")).agg(
         *(F.sum(of_day).cast("double").alias(f"sum_{of_week}") for of_week, of_day in pairs.items())
     )
-    by_week = by_week.withColumn("week_start", beginning_of("monday"))
-    both = weekly.join(by_week, on=["athlete_id", "week_start"], how="full")
+    weekly = weekly.withColumn("monday", F.col("week_start").cast("date"))
+    both = weekly.join(by_week, on=["athlete_id", "monday"], how="full")
     wrong = F.lit(False)
     for of_week in pairs:
         wrong = wrong | ~_close(F.col(of_week).cast("double"), F.col(f"sum_{of_week}"))

@@ -10,15 +10,18 @@ from athlete_assets.days import Days
 from athlete_assets.settings import Settings
 from athlete_assets.store.athletes import EVERYONE, ID
 from athlete_assets.store.base import Store
+from athlete_assets.tables import Table
 
 AnyStore = TypeVar("AnyStore", bound=Store)
 
 GB = 10**9
 STEP_GB = 1.4
 """What a step takes before its first row: the packages, Dagster, the engine and its buffers."""
-GB_A_MILLION_ROWS = 2.2
-"""What a million rows of the widest table, performance features, take beside it while they are computed and written
-(benchmarks/feature_build.py: 1.9 GB in pieces of 222,000 rows, 2.5 GB in one of 667,000)."""
+GB_A_MILLION_ROWS = 1.1
+"""What a million rows of a table take beside it while they are computed and written, at most
+(benchmarks/feature_build.py: MEASURED)."""
+WIDEST_GB_A_MILLION_ROWS = 2.2
+"""The same of the widest table, performance features (MEASURED2)."""
 LEAST_ROWS = 100_000
 """Smaller pieces spend more on the engine's plans than on rows; about ten athletes of a life's running."""
 ROWS_ON_A_CLUSTER = 20_000_000
@@ -26,13 +29,13 @@ ROWS_ON_A_CLUSTER = 20_000_000
 CGROUP = Path("/sys/fs/cgroup")
 
 
-def pieces(store: AnyStore, days: Days) -> list[AnyStore]:
-    """The store among the athletes of each piece in which the days are to be computed; itself where one holds all.
+def pieces(store: AnyStore, table: Table, days: Days) -> list[AnyStore]:
+    """The store among the athletes of each piece in which days of the table are computed; itself where one holds all.
 
     Pieces of athletes, not of days: so nobody's history is read twice, and what is kept in memory has a bound. Nobody
     is in two of them, and who is gone from silver is in one as well.
     """
-    size = max(1, rows_at_once(store.settings) // len(days))
+    size = max(1, rows_at_once(store.settings, table) // len(days))
     parts = (store.athletes or EVERYONE).parts(athletes_with_activities(store), size)
     return [store] if len(parts) == 1 else [store.of(part) for part in parts]
 
@@ -43,8 +46,8 @@ def athletes_with_activities(store: Store) -> list[str]:
     return [athlete for athlete in found.to_pylist() if athlete is not None]
 
 
-def rows_at_once(settings: Settings) -> int:
-    """How many rows of a dense daily table a step computes and commits together.
+def rows_at_once(settings: Settings, table: Table) -> int:
+    """How many rows of a dense daily table a step computes and commits together to fill the table.
 
     ATHLETE_CHUNK_ATHLETE_DAYS where it is set; else what ATHLETE_MEMORY_GB holds, or half of what is free now.
     """
@@ -53,7 +56,8 @@ def rows_at_once(settings: Settings) -> int:
     if settings.deployment != "local":
         return ROWS_ON_A_CLUSTER
     memory_gb = free_gb() / 2 if settings.memory_gb is None else settings.memory_gb
-    return max(LEAST_ROWS, int((memory_gb - STEP_GB) / GB_A_MILLION_ROWS * 1_000_000))
+    gb_a_million_rows = WIDEST_GB_A_MILLION_ROWS if table == tables.PERFORMANCE else GB_A_MILLION_ROWS
+    return max(LEAST_ROWS, int((memory_gb - STEP_GB) / gb_a_million_rows * 1_000_000))
 
 
 def free_gb() -> float:

@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
 
 from athlete_assets import tables
 from athlete_assets.days import ONE_DAY, Days
@@ -206,3 +207,21 @@ def test_many_athletes_in_few_buckets(spark: SparkSession) -> None:
         among = together[together["athlete_id"] == name].reset_index(drop=True)
         pd.testing.assert_frame_equal(among, alone, check_exact=True)
     assert len(together) == 35 * len(loads)
+
+
+WEEK = [date(2024, 12, 30) + timedelta(days=number) for number in range(7)]
+"""Monday to Sunday."""
+
+
+def test_a_monday_is_the_week_before_the_next_one(spark: SparkSession) -> None:
+    """As the check of weekly features finds it."""
+    days = frame(spark, pa.table({"day": WEEK}))
+    found = days.select(F.date_sub(F.next_day("day", "Mon"), 7).alias("monday")).toArrow()["monday"].to_pylist()
+    assert found == [WEEK[0]] * 7
+
+
+def test_the_weekday_of_a_sunday_is_not_known_to_sail(sail: SparkSession) -> None:
+    """6 on Apache Spark; with Sail's -1 a Sunday would lie in the week after its own. Nothing here may ask for it."""
+    rows = frame(sail, pa.table({"day": WEEK})).select("day", F.weekday("day").alias("number")).toArrow()
+    numbers = dict(zip(rows["day"].to_pylist(), rows["number"].to_pylist(), strict=True))
+    assert [numbers[day] for day in WEEK] == [0, 1, 2, 3, 4, 5, -1]

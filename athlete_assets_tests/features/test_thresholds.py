@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import statistics
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -81,6 +83,36 @@ def test_a_ride_among_runs_is_no_effort() -> None:
     runs = [(1800.0, 2.8 * 1800)] * 5
     assert efforts_among([*runs, (1800.0, 4.47 * 1800), (1800.0, 4.6 * 1800)]) == [True] * 6 + [False]
     assert efforts_among([*runs[:3], (1800.0, 4.6 * 1800)]) == [True] * 4, "four runs have no median yet"
+
+
+@st.composite
+def dated_runs(draw: st.DrawFn) -> list[tuple[int, int, float, float, bool]]:
+    """Athlete, day, seconds, metres and whether there is a clock, of some runs and rides, in order."""
+    days, speeds = st.sampled_from([0, 1, WINDOW, WINDOW + 1]), st.sampled_from([2.4, 2.8, 4.2, 4.6])
+    run = st.tuples(st.integers(0, 1), days, st.sampled_from([300.0, 900.0]), speeds, st.booleans())
+    runs = sorted(draw(st.lists(run, min_size=8, max_size=30)))
+    return [(athlete, day, time, time * speed, clock) for athlete, day, time, speed, clock in runs]
+
+
+@given(dated_runs())
+def test_a_ride_is_told_by_the_median_of_the_athletes_own_window(
+    runs: list[tuple[int, int, float, float, bool]],
+) -> None:
+    """Also where the slowest run of all tells already that the median need not be asked for."""
+
+    def is_ride(of: tuple[int, int, float, float, bool]) -> bool:
+        athlete, day, time, metres, clock = of
+        near = [m / t for a, d, t, m, _ in runs if a == athlete and day - WINDOW < d <= day and m >= 1000]
+        if len(near) < 5:
+            return False
+        lead = 1.6 if clock else thresholds.CLOCKLESS_LEAD
+        return metres / time > lead * statistics.median_high(near)
+
+    athlete, day, time, metres, clock = (np.array(values) for values in zip(*runs, strict=True))
+    key = athlete.astype(np.int64) * ATHLETE_STEP + DAY + day
+    usual = thresholds.usual_speeds(key, metres, time)
+    found = thresholds.is_effort(key, metres, time, clock, usual, WINDOW)
+    assert found.tolist() == [metres >= 1000 and not is_ride(run) for run, metres in zip(runs, metres, strict=True)]
 
 
 def test_the_best_effort_is_the_fastest_of_up_to_an_hour_before_the_day() -> None:

@@ -6,21 +6,23 @@ from pathlib import Path
 
 import pytest
 
+from athlete_assets import tables
 from athlete_assets.settings import Settings
 from athlete_assets.store import pieces as module
 from athlete_assets.store.pieces import LEAST_ROWS, free_gb, rows_at_once
 
 
 def test_rows_follow_the_memory_that_a_step_may_take(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert rows_at_once(Settings(memory_gb=3.6)) == 1_000_000  # 1.4 GB and 2.2 a million rows
-    assert rows_at_once(Settings(memory_gb=0.5)) == LEAST_ROWS
-    assert rows_at_once(Settings(memory_gb=0.5, chunk_athlete_days=7)) == 7
+    assert rows_at_once(Settings(memory_gb=3.6), tables.ROLLING) == 2_000_000  # 1.4 GB and 1.1 a million rows
+    assert rows_at_once(Settings(memory_gb=3.6), tables.PERFORMANCE) == 1_000_000  # its rows are the widest
+    assert rows_at_once(Settings(memory_gb=0.5), tables.ROLLING) == LEAST_ROWS
+    assert rows_at_once(Settings(memory_gb=0.5, chunk_athlete_days=7), tables.ROLLING) == 7
     monkeypatch.setattr(module, "free_gb", lambda: 11.6)
-    assert rows_at_once(Settings()) == 2_000_000  # half of it
+    assert rows_at_once(Settings(), tables.PERFORMANCE) == 2_000_000  # half of it
 
 
 def test_rows_on_a_cluster_do_not_follow_the_memory_of_the_driver() -> None:
-    assert rows_at_once(Settings(deployment="databricks", memory_gb=2.0)) == 20_000_000
+    assert rows_at_once(Settings(deployment="databricks", memory_gb=2.0), tables.ROLLING) == 20_000_000
 
 
 @pytest.mark.parametrize(("limit", "used", "expected"), [("3000000000", "1000000000", 2.0), ("max", "5", None)])
