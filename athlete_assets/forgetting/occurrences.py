@@ -11,6 +11,8 @@ from typing import Any
 
 FORGOTTEN = "forgotten"
 """What stands where the id stood."""
+SURROUNDING = 8
+"""Bytes on each side by which two places in a file are told apart."""
 
 
 @dataclass(frozen=True)
@@ -72,21 +74,25 @@ class Wanted:
 
     def is_in_bytes(self, data: bytes) -> bool:
         """Whether the id stands in bytes that nothing here decodes: only a distinctive one can be told from chance."""
-        if not self.is_distinctive:
-            return False
-        needles = {self.id.encode(), json.dumps(self.id)[1:-1].encode()}
-        return any(self._stands_alone(data, needle) for needle in needles)
+        return any(self.surroundings(data))
 
-    def _stands_alone(self, data: bytes, needle: bytes) -> bool:
+    def surroundings(self, data: bytes) -> Iterator[bytes]:
+        """The id in such bytes, wherever it stands, with the SURROUNDING bytes before and behind it."""
+        if not self.is_distinctive:
+            return
+        for needle in {self.id.encode(), json.dumps(self.id)[1:-1].encode()}:
+            for at in self._standing_alone(data, needle):
+                yield data[max(0, at - SURROUNDING) : at + len(needle) + SURROUNDING]
+
+    def _standing_alone(self, data: bytes, needle: bytes) -> Iterator[int]:
         at = data.find(needle)
         while at >= 0:
             end = at + len(needle)
             before, after = data[at - 1 : at] if at else b"", data[end : end + 1]
             grown = _same_kind(before, needle[:1]) or _same_kind(needle[-1:], after)
             if not grown and not any(_lies_in(data, at, needle, other.encode()) for other in self._longer):
-                return True
+                yield at
             at = data.find(needle, at + 1)
-        return False
 
 
 def _same_kind(one: bytes, other: bytes) -> bool:

@@ -316,7 +316,7 @@ def test_an_unknown_athlete_is_refused_with_the_nearest_ids(
     assert main(["forget", "--athlete", "strider"]) == 2
     assert "the nearest ids: strider1, strider12" in capsys.readouterr().err
     with pytest.raises(InputError, match="there is no athlete"):
-        forget("strider12345", home)  # another's id and more; behind one digit any byte of a file can stand by chance
+        forget("strider123", home)
     assert len(holds(home.home)) > 8
 
 
@@ -395,6 +395,23 @@ def test_lists_and_compressed_blobs_and_archives_are_opened(tmp_path: Path) -> N
     found = {place.split(":")[0] for place in offenders(tmp_path, Wanted(GONE))}
     assert found == {"lists.parquet", "a.db", "export.zip"}
     assert not list(offenders(tmp_path, Wanted("strider", (GONE,))))
+
+
+def test_two_values_side_by_side_are_no_id_of_a_database(tmp_path: Path) -> None:
+    """As MLflow's: an athlete's id, and behind it the id of a run that begins with a digit."""
+    path, run = tmp_path / "a.db", "3f6c0e5a"
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("PRAGMA secure_delete = OFF")
+        connection.execute("CREATE TABLE tags (value TEXT, run TEXT)")
+        connection.executemany("INSERT INTO tags VALUES (?, ?)", [(GONE, run), ("other", run)] * 20)
+        connection.commit()
+        longer = Wanted(f"{GONE}3", (GONE,))
+        assert longer.is_in_bytes(path.read_bytes())
+        assert not list(offenders(tmp_path, longer))
+        connection.execute("INSERT INTO tags VALUES (?, ?)", (longer.id, "a run"))
+        connection.execute("DELETE FROM tags WHERE value = ?", (longer.id,))
+        connection.commit()
+    assert list(offenders(tmp_path, longer)) == ["a.db: bytes of the database"]
 
 
 def test_a_deleted_row_is_found_in_a_databases_free_pages_until_it_is_cleaned(tmp_path: Path) -> None:
