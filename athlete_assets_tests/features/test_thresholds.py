@@ -94,6 +94,7 @@ def dated_runs(draw: st.DrawFn) -> list[tuple[int, int, float, float, bool]]:
     return [(athlete, day, time, time * speed, clock) for athlete, day, time, speed, clock in runs]
 
 
+@examples(max_examples=500)  # few draws fill a window on either side of its edge
 @given(dated_runs())
 def test_a_ride_is_told_by_the_median_of_the_athletes_own_window(
     runs: list[tuple[int, int, float, float, bool]],
