@@ -6,7 +6,8 @@ import os
 import socket
 import sys
 import time
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, replace
 
 import dagster as dg
 
@@ -17,18 +18,40 @@ from athlete_assets.deployments.in_process import executed
 from athlete_assets.deployments.instance import prepare_dagster_home
 from athlete_assets.deployments.pages_server import shown
 from athlete_assets.deployments.run_launcher import end_lost_runs
+from athlete_assets.deployments.second_process import SecondProcess
 from athlete_assets.deployments.ui import Heartbeats, serve
 from athlete_assets.errors import AthleteAssetsError, InputError, StoreError
 from athlete_assets.gold.pages import site
 from athlete_assets.gold.pages.place import INDEX, folder_of
 from athlete_assets.models.specs import MODELS
 from athlete_assets.orchestration.maintenance import MAINTENANCE_JOB
-from athlete_assets.orchestration.run_requests import GOLD_TABLES
 from athlete_assets.settings import Settings
 from athlete_assets.silver import landing
 from athlete_assets.store.local import LocalStore
 from athlete_assets.terminal import say
 from athlete_assets.words import counted
+
+LOADED_FOR_MODELS = (
+    "athlete_assets.definitions",
+    "mlflow.pyfunc",
+    "mlflow.store.tracking.sqlalchemy_store",
+    "catboost",
+    "matplotlib.pyplot",
+)
+"""What steps of models need that takes long to import."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """One of the runs that make everything."""
+
+    title: str
+    keys: list[dg.AssetKey]
+    span: tuple[str, str] | None = None
+    """First and last partition, of assets that have some."""
+    is_of_models: bool = False
+    """Whether it makes models, or asks them: what does neither need not wait for it, nor load MLflow."""
+    number: str = ""
 
 
 def materialise_everything(settings: Settings) -> int:
@@ -43,29 +66,56 @@ def materialise_everything(settings: Settings) -> int:
             f"no activity in {settings.home} lies between 2000-01-01 and today ({settings.today}), so there is nothing "
             "to compute; look at the dates in the imported file"
         )
-    built = _built(settings)
-    everything = built.resolve_implicit_global_asset_job_def()
-    to_do = steps(settings)
-    with dg.DagsterInstance.get() as instance:
-        for number, (title, keys, span) in enumerate(to_do, start=1):
-            started = time.monotonic()
-            say(f"[{number}/{len(to_do)}] {title}" + (f", {span[0]} to {span[1]}" if span else ""))
-            if not executed(everything.get_subset(asset_selection=set(keys)), say, span, instance).success:
+    with _second_process(settings) as second, _instance(settings) as instance:
+        for step in steps(settings):
+            if second and step.is_of_models:
+                second.call(step.title)
+            elif not _carried_out(step, settings, instance):
                 return 1
-            say(f"  done in {time.monotonic() - started:.1f} s")
-    return 0
+        return 0 if second is None or second.went_well() else 1
 
 
-def steps(settings: Settings) -> list[tuple[str, list[dg.AssetKey], tuple[str, str] | None]]:
-    """The runs that make everything: title, assets, and first and last partition where they have partitions."""
+def _second_process(settings: Settings) -> AbstractContextManager[SecondProcess | None]:
+    """A process that carries out the steps `is_of_models` beside this one; None where there is no second core, or the
+    engine is Apache Spark, which would take another heap."""
+    if settings.engine == "spark" or os.cpu_count() == 1:
+        return nullcontext()
+    return SecondProcess(f"{__name__}:{carried_out.__name__}", LOADED_FOR_MODELS)
+
+
+def carried_out(title: str) -> bool:
+    """Carries out the step of this home that has the title; whether all went well."""
+    settings = Settings.load()
+    with _instance(settings) as instance:
+        return all(_carried_out(step, settings, instance) for step in steps(settings) if step.title == title)
+
+
+def _carried_out(step: Step, settings: Settings, instance: dg.DagsterInstance) -> bool:
+    started = time.monotonic()
+    say(f"{step.number} {step.title}" + (f", {step.span[0]} to {step.span[1]}" if step.span else ""))
+    job = _built(settings).resolve_implicit_global_asset_job_def().get_subset(asset_selection=set(step.keys))
+    if not executed(job, say, step.span, instance).success:
+        return False
+    say(f"{step.number} done in {time.monotonic() - started:.1f} s")
+    return True
+
+
+def steps(settings: Settings) -> list[Step]:
+    """The runs that make everything, in an order in which each finds what it rests on: those of models rest on what
+    stands before the first of them, and the last one on all."""
     days, weeks = partitions.whole(partitions.daily(settings)), partitions.whole(partitions.weekly(settings))
-    return [
-        ("daily features", _keys(*tables.DAILY_TABLES, *tables.STATE_TABLES), days),
-        ("weekly features", _keys(*tables.WEEKLY_TABLES), weeks),
-        ("labels", _keys(*tables.LABELS), None),
-        ("models", [model_key(spec) for spec in MODELS.values()], None),
-        ("predictions, summary and pages", _keys(*GOLD_TABLES), (days[1], days[1])),
+    today, pages = (days[1], days[1]), tables.ATHLETE_PAGES
+    summaries = [table for table in tables.SUMMARIES if table is not pages]
+    made = [
+        Step("daily features", _keys(*tables.DAILY_TABLES, *tables.STATE_TABLES), days),
+        Step("labels", _keys(*tables.LABELS)),
+        Step("models", [model_key(spec) for spec in MODELS.values()], is_of_models=True),
+        Step("predictions", _keys(*tables.SCORED_TABLES), today, is_of_models=True),
+        Step("weekly features", _keys(*tables.WEEKLY_TABLES), weeks),
+        Step("summary and projection", _keys(*summaries)),
+        Step("pages", _keys(pages), is_of_models=True),
     ]
+    return [replace(step, number=f"[{number}/{len(made)}]") for number, step in enumerate(made, start=1)]
 
 
 def project_plans(settings: Settings) -> int:
@@ -178,6 +228,12 @@ def open_ui(settings: Settings, port: int) -> int:
                 environment["ATHLETE_REPORTS_URL"] = address
                 say(f"The pages: {address}/{INDEX}")
             return serve([sys.executable, "-m", "dagster", *arguments], environment, heartbeats.look)
+
+
+def _instance(settings: Settings) -> dg.DagsterInstance:
+    """The instance where the UI looks."""
+    os.environ["DAGSTER_HOME"] = str(prepare_dagster_home(settings))
+    return dg.DagsterInstance.get()
 
 
 def _built(settings: Settings) -> dg.Definitions:

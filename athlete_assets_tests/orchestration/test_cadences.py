@@ -55,7 +55,7 @@ def test_every_table_is_an_asset_that_a_schedule_writes_or_a_sensor_follows(buil
 
 
 def test_the_command_line_writes_every_table_that_is_not_somebody_elses(built: dg.Definitions) -> None:
-    written = [key for _, keys, _ in runs.steps(Settings()) for key in keys]
+    written = [key for step in runs.steps(Settings()) for key in step.keys]
     everything = {asset_key(table) for table in tables.ALL if table.cadence is not Cadence.EXTERNAL}
     assert sorted(written) == sorted(everything | set(definitions.MODELS))
 
