@@ -49,6 +49,9 @@ TOO_FAST, TOO_FAST_AT_EASE = 0.45, 0.25
 smaller distance counts where the heart rate was below its median too. Rides that were recorded as runs look like this.
 """
 
+ABOVE_THE_MEAN = 0.05
+"""How far above the mean logarithm of an athlete's times a bound on their medians is tried: it changes no result."""
+
 HARD_HR_DAYS, HARD_HR_QUANTILE, HARD_HR_MIN_DAYS = 180, 0.95, 8
 HARD_HR_MARGIN_BPM = 4.0
 HR_LINE_DAYS, HR_LINE_MIN_RUNS, HR_RECENT_DAYS, HR_RECENT_MIN_RUNS = 120, 6, 30, 3
@@ -214,7 +217,10 @@ class _Runs:
         has_hr = self.is_plausible & np.isfinite(self.bpm)
         usual_bpm = self.hardest_of_day(has_hr)
         runs = self.where(self.cell % self.cells.days > LOOKBACK_DAYS - HISTORY_DAYS)
-        lead = usual.on_evenings(runs.cell).quantile(USUAL_DAYS, 0.5, USUAL_MIN_DAYS) - runs.equivalent
+        lead = np.full(len(runs.cell), np.nan)
+        asked = np.flatnonzero(usual.may_lead_by(TOO_FAST_AT_EASE, runs.cell, runs.equivalent))
+        medians = usual.on_evenings(runs.cell[asked]).quantile(USUAL_DAYS, 0.5, USUAL_MIN_DAYS)
+        lead[asked] = medians - runs.equivalent[asked]
         with np.errstate(invalid="ignore"):
             is_vehicle = lead > TOO_FAST
             is_unsure = ~runs.has_clock & (lead > np.log(CLOCKLESS_LEAD))
@@ -273,6 +279,22 @@ class _Days:
         if self._ranked is None:
             self._ranked = Ranked(self.cell // self.cells.days, self.value)
         return self._ranked
+
+    def may_lead_by(self, lead: float, asked: Integers, value: Floats) -> NDArray[np.bool_]:
+        """False where the median of the USUAL_DAYS up to an asked cell is surely not more than `lead` above the value
+        there; elsewhere it is to be asked for. Medians are dear, and few runs are so fast that theirs matters.
+
+        A median is no more than what more than half of the values are no more than. Such a bound is tried, one an
+        athlete: a little above the mean of all.
+        """
+        athlete, of_asked = self.cell // self.cells.days, asked // self.cells.days
+        length = int(max(athlete.max(initial=0), of_asked.max(initial=0))) + 1
+        count = np.bincount(athlete, minlength=length)
+        bound = np.bincount(athlete, self.value, minlength=length) / np.maximum(count, 1) + ABOVE_THE_MEAN
+        up_to = np.concatenate([[0], np.cumsum(self.value <= bound[athlete])])
+        low, high = Windows(self.cell, asked).of(USUAL_DAYS)
+        is_bound = 2 * (up_to[high] - up_to[low]) > high - low
+        return ~(is_bound & (bound[of_asked] - value <= lead)) & (high - low >= USUAL_MIN_DAYS)
 
     def on_evenings(self, asked: Integers) -> _Evenings:
         """What is known of these days on the evenings of the asked cells."""
