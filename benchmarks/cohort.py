@@ -26,6 +26,8 @@ from athlete_assets.store.arrow import arrow_schema
 from athlete_assets.store.local import LocalStore
 
 LAST = date(2025, 6, 29)
+LANDED_DAYS = 7
+"""The newest days, which came in one by one; all before lies in one load."""
 MICROSECONDS = 1_000_000
 MICROSECONDS_A_DAY = 86_400 * MICROSECONDS
 
@@ -68,10 +70,12 @@ def silver(athletes: int, days: Days, seed: int = 5) -> pa.Table:
     }
     schema = arrow_schema(tables.STRAVA_ACTIVITIES)
     position = pa.array(source)
+    ids = np.empty(count, dtype=np.int64)
+    ids[np.argsort(start[source], kind="stable")] = np.arange(count)  # as they come
     arrays = [
         columns[field.name].take(position).cast(field.type)
         if field.name in columns
-        else pa.array(np.arange(count))
+        else pa.array(ids)
         if field.name == "id"
         else pa.nulls(count, field.type)
         for field in schema
@@ -94,7 +98,12 @@ def home(path: Path, athletes: int, years: float, seed: int = 5, **settings: obj
     first = monday_of(LAST - timedelta(days=round(years * 365.25) - 1))
     made = Settings(home=path, start_date=first, as_of=LAST + timedelta(days=1), time_zone="UTC", **settings)  # type: ignore[arg-type]
     store = LocalStore(made)
-    store.replace_arrow(tables.STRAVA_ACTIVITIES, silver(athletes, Days(first, LAST), seed))
+    rows = silver(athletes, Days(first, LAST), seed)
+    day = rows["start_date"].cast(pa.int64()).to_numpy() // MICROSECONDS_A_DAY
+    last = int(day.max())
+    store.replace_arrow(tables.STRAVA_ACTIVITIES, rows.filter(pa.array(day <= last - LANDED_DAYS)))
+    for one in range(last - LANDED_DAYS + 1, last + 1):
+        store.folder(tables.STRAVA_ACTIVITIES).append(rows.filter(pa.array(day == one)))
     for table in (tables.STRAVA_SUB_ACTIVITY, tables.STRAVA_ATHLETE):
         store.create(table)
     return made

@@ -46,7 +46,7 @@ from athlete_assets.formulas.training_load import (
 )
 from athlete_assets.settings import Settings
 from athlete_assets.silver.quality import Limits as QualityLimits
-from athlete_assets.silver.quality import judged, needed_to_judge, rejects
+from athlete_assets.silver.quality import judged, needed_to_judge, on_days, rejects
 from athlete_assets.store.arrow import arrow_schema, months_of, nullable
 from athlete_assets.store.by_athlete import apply_for_several
 from athlete_assets.tables import RIDE_SPORTS, RUN_SPORTS, Table
@@ -140,17 +140,13 @@ def judged_activities(
 
 def of_activities(rows: DataFrame, silver: DataFrame, days: Days) -> DataFrame:
     """The rows (splits, say) whose activity is on one of the days, for a table that has no day of its own."""
-    keys = _on(days, silver).select("athlete_id", F.col("id").alias("activity_id"))
+    keys = on_days(silver, days).select("athlete_id", F.col("id").alias("activity_id"))
     return rows.join(keys, on=["athlete_id", "activity_id"], how="left_semi")
 
 
 def of_the_active(rows: DataFrame, silver: DataFrame, days: Days) -> DataFrame:
     """The rows of the athletes with an activity on one of the days: nobody else gets a row for them."""
-    return rows.join(_on(days, silver).select("athlete_id").distinct(), on="athlete_id", how="left_semi")
-
-
-def _on(days: Days, silver: DataFrame) -> DataFrame:
-    return silver.where(F.to_date("start_date_local").between(F.lit(days.first), F.lit(days.last)))
+    return rows.join(on_days(silver, days).select("athlete_id").distinct(), on="athlete_id", how="left_semi")
 
 
 # ------------------------------------------------------------------------------------------------ single activities

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from datetime import date, timedelta
 
 import numpy as np
@@ -145,14 +144,18 @@ def _volumes(daily: DataFrame, state: DataFrame, days: Days) -> DataFrame:
 def _streaks(daily: DataFrame, state: DataFrame, days: Days) -> DataFrame:
     """The days, and the weeks, in a row with an activity."""
     history = _with_newest(daily, state, days)
-    by_week = history.groupBy("athlete_id", _week("activity_date").alias("week")).agg(
-        F.sum("activities").alias("activities"), F.max("as_of_date").alias("as_of_date")
+    # in one grouping of the days: weeks hold what both ask of them
+    weeks = history.groupBy("athlete_id", _week("activity_date").alias("week")).agg(
+        F.sum("activities").alias("activities"),
+        *_streak("day", _day("activity_date"), _day("as_of_date")),
+        F.max(_week("as_of_date")).alias("this_week"),
     )
-    weeks = _streak(by_week.withColumn("now", _week("as_of_date")), "week", "now")
-    in_a_row = _streak(history, "activity_date", "as_of_date")
-    return in_a_row.select("athlete_id", _length(_day).alias("streak_days")).join(
-        weeks.select("athlete_id", _length(F.col).alias("streak_weeks")), "athlete_id", how="inner"
+    of_days = {"last_empty": F.max, "first": F.min, "active_now": F.max, "now": F.max}
+    in_a_row = weeks.groupBy("athlete_id").agg(
+        *(of(f"day_{name}").alias(f"day_{name}") for name, of in of_days.items()),
+        *_streak("week", F.col("week"), F.col("this_week")),
     )
+    return in_a_row.select("athlete_id", _length("day").alias("streak_days"), _length("week").alias("streak_weeks"))
 
 
 def _week(name: str) -> Column:
@@ -163,21 +166,21 @@ def _day(name: str) -> Column:
     return F.unix_date(F.to_date(name))
 
 
-def _streak(rows: DataFrame, at: str, now: str) -> DataFrame:
-    """Of dense days (or weeks): the last empty one before now, the first one, and whether now is active."""
+def _streak(of: str, at: Column, now: Column) -> list[Column]:
+    """Of dense days (or weeks): the last empty one before now, the first one, whether now is active, and now."""
     is_active = F.col("activities") > 0
-    return rows.groupBy("athlete_id").agg(
-        F.max(F.when((F.col(at) < F.col(now)) & ~is_active, F.col(at))).alias("last_empty"),
-        F.min(at).alias("first"),
-        F.max(F.when((F.col(at) == F.col(now)) & is_active, 1).otherwise(0)).alias("active_now"),
-        F.max(now).alias("now"),
-    )
+    return [
+        F.max(F.when((at < now) & ~is_active, at)).alias(f"{of}_last_empty"),
+        F.min(at).alias(f"{of}_first"),
+        F.max(F.when((at == now) & is_active, 1).otherwise(0)).alias(f"{of}_active_now"),
+        F.max(now).alias(f"{of}_now"),
+    ]
 
 
-def _length(number: Callable[[str], Column]) -> Column:
+def _length(of: str) -> Column:
     """How many in a row are active up to now, which may still become so."""
-    before = F.coalesce(number("last_empty"), number("first") - 1)
-    return (number("now") - before - 1 + F.col("active_now")).cast("bigint")
+    before = F.coalesce(F.col(f"{of}_last_empty"), F.col(f"{of}_first") - 1)
+    return (F.col(f"{of}_now") - before - 1 + F.col(f"{of}_active_now")).cast("bigint")
 
 
 def _bests(activities: DataFrame, efforts: DataFrame | None) -> DataFrame:

@@ -42,7 +42,7 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from athlete_assets import tables
-from athlete_assets.days import Days
+from athlete_assets.days import ONE_DAY, Days
 from athlete_assets.settings import Settings
 from athlete_assets.silver.plausible import RESULTS
 from athlete_assets.silver.sports import ANY_SPORT, family, strava_sport
@@ -64,6 +64,7 @@ that it means is one that nobody runs."""
 LEAST_OVERLAP_S = 1.0
 """s; times are recorded to the second, so two laps in a row may seem to overlap by one."""
 
+LOCAL = "start_date_local"
 MICROSECONDS = 1_000_000
 DAY_US = 86_400 * MICROSECONDS
 NUMBERS = ("distance", "moving_time", "elapsed_time", "total_elevation_gain", "average_heartrate", "max_heartrate")
@@ -160,26 +161,31 @@ def needed_to_judge(activities: DataFrame, days: Days, settings: Settings) -> Da
     first = days.first - timedelta(days=CONTEXT_DAYS)
     if first <= settings.start_date:
         return context
-    before = activities.where(~_outside(settings) & (_local_day() < F.lit(first)))
     # Asked before the plan is made, and of numbers alone: to find that there is none takes two columns of silver, to
-    # read them all of it.
-    if before.join(context.select("id").distinct(), on="id", how="left_semi").select("id").isEmpty():
+    # read them all of it. Sources number their activities as they come, so most files hold smaller ones, as their
+    # statistics tell.
+    ids = context.agg(F.min("id"), F.max("id")).collect()[0]
+    before = activities.where(
+        F.col("id").between(ids[0], ids[1]) & ~_outside(settings) & (F.col(LOCAL) < _midnight(first))
+    )
+    if ids[0] is None or before.join(context.select("id").distinct(), on="id", how="left_semi").select("id").isEmpty():
         return context
     keys = context.select("athlete_id", "id").distinct()
     return context.unionByName(before.join(keys, on=["athlete_id", "id"], how="left_semi"))
 
 
 def _is_on(days: Days) -> Column:
-    return _local_day().between(F.lit(days.first), F.lit(days.last))
-
-
-def _local_day() -> Column:
-    return F.to_date("start_date_local")
+    return (F.col(LOCAL) >= _midnight(days.first)) & (F.col(LOCAL) < _midnight(days.last + ONE_DAY))
 
 
 def _outside(settings: Settings) -> Column:
-    day = _local_day()
-    return day.isNull() | (day < F.lit(settings.start_date)) | (day > F.lit(settings.today))
+    begins, ends = _midnight(settings.start_date), _midnight(settings.today + ONE_DAY)
+    return F.col(LOCAL).isNull() | (F.col(LOCAL) < begins) | (F.col(LOCAL) >= ends)
+
+
+def _midnight(day: date) -> Column:
+    """On the athlete's clock. Moments are compared, not their days: by those no engine knows which files to leave."""
+    return F.lit(day).cast("timestamp_ntz")
 
 
 def judged(rows: pa.Table, limits: Limits) -> pa.Table:
