@@ -43,6 +43,9 @@ if TYPE_CHECKING:
     from pyspark.sql.types import StructType
 
 TAG_PROPERTY = "feature_store.tag."
+MOST_HELD_VALUES = 5_000_000
+"""Of looked up features, 40 MB: as many are read once and held in memory; of more the keys alone are read first, to see
+which moments have no row of their own."""
 MOST_MISSING = 100_000
 """Moments without a row of their own that are held in memory, some MB; more are asked of the engine in one plan."""
 FIRST, LAST = "__first", "__last"
@@ -238,8 +241,18 @@ class EmbeddedFeatureStore(FeatureStore):
         so_far = rows.where(F.col("month") <= months[1])
         found = features_at(df, so_far.where(F.col("month") >= months[0]), **how)
         moments = df.select(*keys, at).dropna().distinct()
-        missing = moments.join(found.select(*keys, at), on=[*keys, at], how="left_anti")
-        few = missing.limit(MOST_MISSING + 1).toArrow()
+        most = MOST_HELD_VALUES // (len(keys) + 1 + len(outputs))
+        asked = moments.limit(most + 1).toArrow()
+        if asked.num_rows <= most:
+            held = found.toArrow()
+            few = asked.join(held.select([*keys, at]), keys=[*keys, at], join_type="left anti")
+            if few.num_rows:
+                missing = self.store.spark.createDataFrame(few)
+            if held.num_rows:
+                found = self.store.spark.createDataFrame(held)
+        else:
+            missing = moments.join(found.select(*keys, at), on=[*keys, at], how="left_anti")
+            few = missing.limit(MOST_MISSING + 1).toArrow()
         if not few.num_rows:
             return found
         before = so_far if lookback_s is None else so_far.where(F.col("month") >= months[2])

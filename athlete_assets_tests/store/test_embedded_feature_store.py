@@ -269,10 +269,12 @@ def test_an_evening_is_looked_up_in_its_own_month(months: EmbeddedFeatureStore) 
 
 
 @pytest.mark.parametrize("most_missing", [embedded.MOST_MISSING, 1], ids=["few", "many"])
+@pytest.mark.parametrize("most_held", [embedded.MOST_HELD_VALUES, 0], ids=["held", "read again"])
 def test_a_row_of_three_years_ago_is_still_the_newest(
-    months: EmbeddedFeatureStore, most_missing: int, monkeypatch: pytest.MonkeyPatch
+    months: EmbeddedFeatureStore, most_held: int, most_missing: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Beside athletes with a row of the evening, of the day before, of before a gap, of none, and unknown ones."""
+    monkeypatch.setattr(embedded, "MOST_HELD_VALUES", most_held)
     monkeypatch.setattr(embedded, "MOST_MISSING", most_missing)
     may, june, gap, before = (
         midnight(span(day, day).first) for day in ("2024-05-31", "2024-06-03", "2024-05-10", "2021-03-29")
