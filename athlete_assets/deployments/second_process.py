@@ -101,8 +101,10 @@ def main(function: str, *loaded: str) -> int:
 def _read(words: queue.SimpleQueue[str]) -> None:
     """Puts the lines into the queue. The pipe closes where the first process ends, in whatever way, or wants this one
     to end."""
-    for line in sys.stdin:
-        words.put(line.rstrip("\n"))
+    # not by sys.stdin, whose lock a reading thread holds: an interpreter that ends meanwhile may abort for want of it
+    with open(0, "rb", buffering=0, closefd=False) as lines:
+        for line in lines:
+            words.put(line.decode().rstrip("\n"))
     os.kill(os.getpid(), signal.SIGINT)
 
 
