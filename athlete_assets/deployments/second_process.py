@@ -84,6 +84,8 @@ class SecondProcess:
 
 def main(function: str, *loaded: str) -> int:
     """The second process."""
+    # a shell starts what goes on in its background with the signal ignored, which children inherit
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     words: queue.SimpleQueue[str] = queue.SimpleQueue()
     threading.Thread(target=_read, args=(words,), daemon=True).start()
     try:

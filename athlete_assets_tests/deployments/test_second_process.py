@@ -100,8 +100,14 @@ def test_what_was_never_called_is_not_waited_for() -> None:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="finds the second process in Linux's /proc")
-def test_it_ends_with_the_first_one_however_that_ends(tmp_path: Path) -> None:
-    first = subprocess.Popen([sys.executable, "-c", SLEEPY, str(tmp_path / "there")], stdout=subprocess.DEVNULL)
+@pytest.mark.parametrize("interrupts", [signal.SIG_DFL, signal.SIG_IGN], ids=["heard", "ignored"])
+def test_it_ends_with_the_first_one_however_that_ends(interrupts: signal.Handlers, tmp_path: Path) -> None:
+    """In a shell's background, too, where interrupts are ignored."""
+    first = subprocess.Popen(
+        [sys.executable, "-c", SLEEPY, str(tmp_path / "there")],
+        stdout=subprocess.DEVNULL,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, interrupts),
+    )
     wait_for(tmp_path / "there")
     below = descendants(first.pid)
     assert below
