@@ -19,8 +19,6 @@ from types import TracebackType
 
 from athlete_assets.terminal import say
 
-INTERRUPTED = 130
-
 
 class SecondProcess:
     """Calls a function of this package, which returns whether all went well, once for each word that it is given, one
@@ -83,7 +81,7 @@ class SecondProcess:
 
 
 def main(function: str, *loaded: str) -> int:
-    """The second process."""
+    """The second process: 0 where all calls went well."""
     # a shell starts what goes on in its background with the signal ignored, which children inherit
     signal.signal(signal.SIGINT, signal.default_int_handler)
     words: queue.SimpleQueue[str] = queue.SimpleQueue()
@@ -96,7 +94,7 @@ def main(function: str, *loaded: str) -> int:
             if not getattr(importlib.import_module(module), name)(word):
                 return 1
     except KeyboardInterrupt:
-        return INTERRUPTED
+        return 1
     return 0
 
 

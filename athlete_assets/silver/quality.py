@@ -261,7 +261,7 @@ def _sane_elapsed_time(rows: pa.Table, limits: Limits) -> Floats:
 
 
 def _activities(rows: pa.Table) -> Activities:
-    local = rows["start_date_local"]
+    local = rows[LOCAL]
     athlete = rows["athlete_id"].combine_chunks().dictionary_encode()
     named = pc.greater(pc.utf8_length(pc.utf8_trim_whitespace(athlete.dictionary)), 0).take(athlete.indices)
     return Activities(
@@ -314,7 +314,7 @@ class _Records:
             utc=utc,
             # a DATE upstream arrives as its midnight and says nothing of the hour
             has_utc=_mask(pc.is_valid(rows["start_date"])) & (utc % DAY_US != 0),
-            local=_integers(rows["start_date_local"]),
+            local=_integers(rows[LOCAL]),
             distance=_floats(rows, "distance"),
             moving=_floats(rows, "moving_time"),
             elapsed=_floats(rows, "elapsed_time"),

@@ -11,7 +11,6 @@ from pathlib import Path
 import pytest
 
 from athlete_assets.deployments.second_process import SecondProcess
-from athlete_assets_tests.processes import descendants, kill_tree, wait_gone
 
 pytestmark = pytest.mark.slow
 NOTED = f"{__name__}:noted"
@@ -99,7 +98,6 @@ def test_what_was_never_called_is_not_waited_for() -> None:
     assert time.monotonic() - began < 60
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="finds the second process in Linux's /proc")
 @pytest.mark.parametrize("interrupts", [signal.SIG_DFL, signal.SIG_IGN], ids=["heard", "ignored"])
 def test_it_ends_with_the_first_one_however_that_ends(interrupts: signal.Handlers, tmp_path: Path) -> None:
     """In a shell's background, too, where interrupts are ignored."""
@@ -109,10 +107,6 @@ def test_it_ends_with_the_first_one_however_that_ends(interrupts: signal.Handler
         preexec_fn=lambda: signal.signal(signal.SIGINT, interrupts),
     )
     wait_for(tmp_path / "there")
-    below = descendants(first.pid)
-    assert below
     first.kill()
     first.wait()
-    assert wait_gone(below) == []
-    assert (tmp_path / "there.ended").exists()
-    kill_tree(first.pid)
+    wait_for(tmp_path / "there.ended")

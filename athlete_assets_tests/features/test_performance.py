@@ -16,7 +16,14 @@ from pyspark.sql import SparkSession
 from athlete_assets import tables
 from athlete_assets.days import Days
 from athlete_assets.features.daily import daily_features
-from athlete_assets.features.performance import LOOKBACK_DAYS, performance_features
+from athlete_assets.features.performance import (
+    LOOKBACK_DAYS,
+    USUAL_DAYS,
+    USUAL_MIN_DAYS,
+    _Cells,
+    _Days,
+    performance_features,
+)
 from athlete_assets.store.arrow import arrow_schema
 from athlete_assets_tests.features.rows import (
     Activity,
@@ -179,3 +186,46 @@ def test_repetitions_with_rests_are_no_effort(sail: SparkSession, elapsed: float
 def test_a_pause_of_a_twentieth_is_still_continuous(sail: SparkSession) -> None:
     row = last(states(sail, [Activity("a", day(0), minutes=40.0)], Days(day(0), day(0)), elapsed_time_min=[42.0]))
     assert row["recent_effort_time_s"] == pytest.approx(2400)
+
+
+CALENDAR, SPRING = 800, 500
+ATHLETES, EVENINGS = st.integers(0, 1), st.integers(USUAL_DAYS, CALENDAR - 1)
+LEVELS, AROUND = st.sampled_from([7.5, 8.0, 8.5]), st.sampled_from([-0.5, -0.1, 0.0, 0.1, 0.5])
+
+
+@st.composite
+def seasons(draw: st.DrawFn) -> dict[tuple[int, int], float]:
+    """The days of two athletes who run about one level before spring and about another one after it."""
+    levels = [[draw(LEVELS), draw(LEVELS)] for _ in range(2)]
+    drawn = draw(st.dictionaries(st.tuples(ATHLETES, EVENINGS), AROUND, min_size=20, max_size=60))
+    return {(who, on): levels[who][on >= SPRING] + away for (who, on), away in drawn.items()}
+
+
+@settings(max_examples=500, deadline=None)
+@given(known=seasons(), steps=st.lists(st.tuples(ATHLETES, EVENINGS, LEVELS, AROUND), min_size=10))
+def test_a_median_that_is_not_asked_for_would_have_told_nothing(
+    known: dict[tuple[int, int], float], steps: list[tuple[int, int, float, float]]
+) -> None:
+    """Against medians put together by hand: whoever leads by more is asked for, whatever the bound."""
+    cells = sorted(athlete * CALENDAR + on for athlete, on in known)
+    values = [known[divmod(cell, CALENDAR)] for cell in cells]
+    days = _Days(np.array(cells, dtype=np.int64), np.array(values), _Cells(0, CALENDAR))
+    asked = np.array([athlete * CALENDAR + evening for athlete, evening, _, _ in steps])
+    may = days.may_lead_by(0.25, asked, np.array([level + away for _, _, level, away in steps]))
+    for (athlete, evening, level, away), is_asked in zip(steps, may, strict=True):
+        window = [known[who, on] for who, on in known if who == athlete and evening - USUAL_DAYS < on <= evening]
+        leads = len(window) >= USUAL_MIN_DAYS and float(np.median(window)) - (level + away) > 0.25
+        assert is_asked or not leads
+
+
+def test_of_an_ordinary_run_no_median_is_asked_for() -> None:
+    steady = np.arange(200, 260)
+    days = _Days(steady, np.full(len(steady), 8.0), _Cells(0, CALENDAR))
+    assert days.may_lead_by(0.25, np.array([259, 259, 259]), np.array([8.1, 7.9, 7.5])).tolist() == [False, False, True]
+
+
+def test_half_of_the_days_bound_no_median() -> None:
+    """Between three days at 8.0, under the bound of 8.09, and three at 9.0 the median is 8.5."""
+    cells, values = [*range(200, 220), *range(600, 606)], [*[7.9] * 20, *[8.0] * 3, *[9.0] * 3]
+    days = _Days(np.array(cells), np.array(values), _Cells(0, CALENDAR))
+    assert days.may_lead_by(0.25, np.array([605]), np.array([8.1])).tolist() == [True]

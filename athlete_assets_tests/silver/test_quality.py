@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections import Counter
 from datetime import date, datetime, time, timedelta, timezone
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -21,6 +22,7 @@ from athlete_assets.settings import Settings
 from athlete_assets.silver import quality
 from athlete_assets.silver.quality import Limits, in_window, judged, needed_to_judge, rejects
 from athlete_assets.silver.sports import ANY_SPORT, family, strava_sport
+from athlete_assets.store.local import LocalStore
 from athlete_assets_tests.conftest import shared_file
 from athlete_assets_tests.rows import frame
 from athlete_assets_tests.silver.rows import REAL_RUNS_AS_OF, activity, arrow, real_runs
@@ -395,6 +397,23 @@ def accepted_and_rejected(silver: DataFrame, days: Days, settings: Settings = SE
 def window_of(table: pa.Table, days: Days) -> pa.Table:
     first, last = (pa.scalar(midnight(day), pa.timestamp("us", "UTC")) for day in (days.first, days.last))
     return table.filter((pc.field("activity_date") >= first) & (pc.field("activity_date") <= last))
+
+
+def test_a_day_is_judged_without_the_files_of_earlier_ones(tmp_path: Path) -> None:
+    """The file of all earlier days is gone from the disk: whoever opened it would fail."""
+    store = LocalStore(SETTINGS.model_copy(update={"home": tmp_path}))
+    store.create(tables.STRAVA_ACTIVITIES)
+    folder = store.folder(tables.STRAVA_ACTIVITIES)
+    folder.append(arrow([activity(f"2024-02-{day:02d} 08:00:00", id=day) for day in range(1, 20)]))
+    [history] = tmp_path.rglob("*.parquet")
+    folder.append(arrow([activity(f"2024-03-{day:02d} 08:00:00", id=100 + day) for day in range(8, 11)]))
+    history.unlink()
+    day = Days(date(2024, 3, 10), date(2024, 3, 10))
+    silver = store.read(tables.STRAVA_ACTIVITIES)
+    assert judged_in(silver, day)["id"].to_pylist() == [110]
+    assert quality.on_days(silver, day).count() == 1
+    with pytest.raises(Exception, match=r"(?i)not found|no such file"):
+        judged_in(silver, Days(date(2024, 2, 19), date(2024, 3, 10)))
 
 
 @given(rows=weeks, first=st.integers(0, 6), length=st.integers(0, 3))
