@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import socket
 import sys
 import time
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 
 import dagster as dg
@@ -14,7 +16,7 @@ import dagster as dg
 from athlete_assets import partitions, tables
 from athlete_assets.assets.builder import asset_key
 from athlete_assets.assets.models import model_key
-from athlete_assets.deployments.in_process import executed
+from athlete_assets.deployments.in_process import executed, opened_instance
 from athlete_assets.deployments.instance import prepare_dagster_home
 from athlete_assets.deployments.pages_server import shown
 from athlete_assets.deployments.run_launcher import end_lost_runs
@@ -23,22 +25,26 @@ from athlete_assets.deployments.ui import Heartbeats, serve
 from athlete_assets.errors import AthleteAssetsError, InputError, StoreError
 from athlete_assets.gold.pages import site
 from athlete_assets.gold.pages.place import INDEX, folder_of
+from athlete_assets.models import registry
 from athlete_assets.models.specs import MODELS
 from athlete_assets.orchestration.maintenance import MAINTENANCE_JOB
 from athlete_assets.settings import Settings
 from athlete_assets.silver import landing
 from athlete_assets.store.local import LocalStore
+from athlete_assets.store.session import spark_session
 from athlete_assets.terminal import say
 from athlete_assets.words import counted
 
 LOADED_FOR_MODELS = (
     "athlete_assets.definitions",
-    "mlflow.pyfunc",
     "mlflow.store.tracking.sqlalchemy_store",
     "catboost",
     "matplotlib.pyplot",
+    "sklearn.linear_model",
+    "scipy.special",
+    "jinja2",
 )
-"""What steps of models need that takes long to import."""
+"""What steps of models import when they need it."""
 
 
 @dataclass(frozen=True)
@@ -66,7 +72,7 @@ def materialise_everything(settings: Settings) -> int:
             f"no activity in {settings.home} lies between 2000-01-01 and today ({settings.today}), so there is nothing "
             "to compute; look at the dates in the imported file"
         )
-    with _second_process(settings) as second, _instance(settings) as instance:
+    with _instance(settings) as instance, _second_process(settings) as second:
         for step in steps(settings):
             if second and step.is_of_models:
                 second.call(step.title)
@@ -80,14 +86,22 @@ def _second_process(settings: Settings) -> AbstractContextManager[SecondProcess 
     engine is Apache Spark, which would take another heap."""
     if settings.engine == "spark" or os.cpu_count() == 1:
         return nullcontext()
-    return SecondProcess(f"{__name__}:{carried_out.__name__}", LOADED_FOR_MODELS)
+    return SecondProcess(f"{__name__}:{prepared.__name__}")
 
 
-def carried_out(title: str) -> bool:
-    """Carries out the step of this home that has the title; whether all went well."""
+@contextmanager
+def prepared() -> Iterator[Callable[[str], bool]]:
+    """What carries out the step of this home that has a title. All that the first one would have to wait for is there:
+    packages, the instance, the engine, and what MLflow does once."""
     settings = Settings.load()
     with _instance(settings) as instance:
-        return all(_carried_out(step, settings, instance) for step in steps(settings) if step.title == title)
+        for name in LOADED_FOR_MODELS:
+            importlib.import_module(name)
+        spark_session(settings.engine)
+        registry.rehearse()
+        yield lambda title: all(
+            _carried_out(step, settings, instance) for step in steps(settings) if step.title == title
+        )
 
 
 def _carried_out(step: Step, settings: Settings, instance: dg.DagsterInstance) -> bool:
@@ -233,7 +247,7 @@ def open_ui(settings: Settings, port: int) -> int:
 def _instance(settings: Settings) -> dg.DagsterInstance:
     """The instance where the UI looks."""
     os.environ["DAGSTER_HOME"] = str(prepare_dagster_home(settings))
-    return dg.DagsterInstance.get()
+    return opened_instance()
 
 
 def _built(settings: Settings) -> dg.Definitions:

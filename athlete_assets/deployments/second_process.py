@@ -14,25 +14,23 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Sequence
 from types import TracebackType
 
 from athlete_assets.terminal import say
 
 
 class SecondProcess:
-    """Calls a function of this package, which returns whether all went well, once for each word that it is given, one
-    after the other up to the first that does not; its lines are printed between those of this process.
+    """Makes something ready at once, and calls it, which returns whether all went well, once for each word that it is
+    given, one after the other up to the first that does not; its lines are printed between those of this process.
 
     A context: at its end a call that goes on is ended as by Ctrl-C, and those that wait are not made.
     """
 
-    def __init__(self, function: str, loaded: Sequence[str] = ()) -> None:
-        """function: such as `athlete_assets.runs:carried_out`, of one argument. loaded: modules that are imported at
-        once, not by the first call."""
+    def __init__(self, prepared: str) -> None:
+        """prepared: such as `athlete_assets.runs:prepared`, a function that returns a context of what is called."""
         # in a session of its own: a terminal's Ctrl-C reaches this process alone, which then closes the pipe
         self._process = subprocess.Popen(
-            [sys.executable, "-m", __name__, function, *loaded],
+            [sys.executable, "-m", __name__, prepared],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -43,7 +41,7 @@ class SecondProcess:
         self._is_called = False
 
     def call(self, word: str) -> None:
-        """Has it call the function with the word, after those before; does not wait for that."""
+        """Has it make the call with the word, after those before; does not wait for that."""
         self._is_called = True
         self._write(f"{word}\n")
 
@@ -80,19 +78,18 @@ class SecondProcess:
             say(line.rstrip("\n"))
 
 
-def main(function: str, *loaded: str) -> int:
+def main(prepared: str) -> int:
     """The second process: 0 where all calls went well."""
     # a shell starts what goes on in its background with the signal ignored, which children inherit
     signal.signal(signal.SIGINT, signal.default_int_handler)
     words: queue.SimpleQueue[str] = queue.SimpleQueue()
     threading.Thread(target=_read, args=(words,), daemon=True).start()
     try:
-        for name in loaded:
-            importlib.import_module(name)
-        module, _, name = function.partition(":")
-        while word := words.get():
-            if not getattr(importlib.import_module(module), name)(word):
-                return 1
+        module, _, name = prepared.partition(":")
+        with getattr(importlib.import_module(module), name)() as call:
+            while word := words.get():
+                if not call(word):
+                    return 1
     except KeyboardInterrupt:
         return 1
     return 0
@@ -109,4 +106,4 @@ def _read(words: queue.SimpleQueue[str]) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main(*sys.argv[1:]))
+    sys.exit(main(sys.argv[1]))

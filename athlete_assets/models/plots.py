@@ -19,10 +19,15 @@ MOST_FEATURES = 15
 MINUTES = (15, 20, 30, 45, 60, 90, 120, 180, 240, 360)
 
 
-def _figure(title: str, x: str, y: str, height: float = 4.5) -> tuple[Figure, Any]:
+WIDTH = 6.5
+
+
+def _figure(title: str, x: str, y: str, height: float = 4.5, left: float = 0.75) -> tuple[Figure, Any]:
+    """left: inches for the labels of the vertical axis. A computed layout would draw all a second time."""
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(6.5, height), layout="constrained")
+    figure = Figure(figsize=(WIDTH, height))
+    figure.subplots_adjust(left=left / WIDTH, right=1 - 0.15 / WIDTH, bottom=0.6 / height, top=1 - 0.4 / height)
     axes = figure.add_subplot()
     axes.set(title=title, xlabel=x, ylabel=y)
     return figure, axes
@@ -81,7 +86,8 @@ def feature_effect(estimator: TimeEstimator, rows: pd.DataFrame) -> Figure:
     matrix = design_matrix(rows, list(rows["distance"]))[estimator.features]
     effect = np.abs(estimator.effects(matrix, list(rows["distance"]))).mean(axis=0) * 100
     order = np.argsort(effect)[-MOST_FEATURES:]
-    figure, axes = _figure("What moves the prediction", "mean absolute effect (% of the time)", "", height=5.5)
+    effect_of = "mean absolute effect (% of the time)"
+    figure, axes = _figure("What moves the prediction", effect_of, "", height=5.5, left=2.4)
     axes.barh([matrix.columns[number] for number in order], effect[order])
     return figure
 

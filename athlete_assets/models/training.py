@@ -200,7 +200,6 @@ def _challenged(
             }
         )
         mlflow.log_params({**options.model_dump(), "labels": len(train), "holdout": judgement.rows})
-        mlflow.log_metrics(dict(judgement.metrics))
         mlflow.log_text(judgement.text, "evaluation.txt")
         mlflow.log_dict(judgement.figures, model_card.EVALUATION)
         if len(train) or len(holdout):
@@ -218,6 +217,8 @@ def _challenged(
         rows = training.store.read(spec.labels).select("athlete_id", spec.evening, spec.label)
         model = registry.as_pyfunc(fitted, spec.predict, spec.reasons)
         version = training.registered(spec, model, rows, spec.label, spec.features)
+        # with the model, which else looks up each metric that its run has by itself: a hundred statements
+        mlflow.log_metrics(dict(judgement.metrics), model_id=mlflow.last_logged_model().model_id)
         fitted_on = spec.elsewhere.fitted_on(elsewhere) if spec.elsewhere and elsewhere is not None else None
         promotion.apply(spec.name, version, judgement.decision, training.settings, kind, fitted_on=fitted_on)
         # the run's metrics count as they stand: its card is read from them

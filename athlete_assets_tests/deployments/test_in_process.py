@@ -12,7 +12,8 @@ from athlete_assets.settings import Settings
 
 
 @dg.asset
-def good() -> None: ...
+def good() -> None:
+    print("well done")
 
 
 @dg.asset
@@ -44,3 +45,23 @@ def test_a_failure_says_where_to_look(job: dg.JobDefinition) -> None:
     result = executed(job.get_subset(asset_selection={bad.key}), said.append)
     assert not result.success
     assert said == [f"  failed; look at run {result.run_id} in the UI (athlete-assets ui)"]
+
+
+def kept_streams(settings: Settings) -> list[str]:
+    """What Dagster kept of what steps printed."""
+    return [path.read_text() for path in (settings.home / "dagster" / "storage").rglob("*.out")]
+
+
+def test_what_a_step_prints_stands_on_the_terminal_alone(
+    job: dg.JobDefinition, settings: Settings, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert executed(job.get_subset(asset_selection={good.key}), print).success
+    assert "well done\n" in capfd.readouterr().out
+    assert kept_streams(settings) == []
+
+
+def test_somebodys_own_file_says_what_is_kept(job: dg.JobDefinition, settings: Settings) -> None:
+    (settings.home / "dagster" / "dagster.yaml").write_text("telemetry:\n  enabled: false\n")
+    assert executed(job.get_subset(asset_selection={good.key}), print).success
+    (kept,) = kept_streams(settings)
+    assert "well done\n" in kept

@@ -6,6 +6,8 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -13,15 +15,29 @@ import pytest
 from athlete_assets.deployments.second_process import SecondProcess
 
 pytestmark = pytest.mark.slow
-NOTED = f"{__name__}:noted"
+NOTED, ENDLESS = (f"{__name__}:{name}" for name in ("prepared", "never_prepared"))
 SLEEPY = """
 import sys, time
 from athlete_assets.deployments.second_process import SecondProcess
-with SecondProcess("athlete_assets_tests.deployments.test_second_process:noted") as second:
+with SecondProcess("athlete_assets_tests.deployments.test_second_process:prepared") as second:
     second.call("sleeps " + sys.argv[1])
     print("called", flush=True)
     time.sleep(600)
 """
+
+
+@contextmanager
+def prepared() -> Iterator[Callable[[str], bool]]:
+    """What the second process makes ready."""
+    print("ready", flush=True)
+    try:
+        yield noted
+    finally:
+        print("put away", flush=True)
+
+
+def never_prepared() -> None:
+    time.sleep(600)
 
 
 def noted(word: str) -> bool:
@@ -51,7 +67,7 @@ def test_calls_are_made_in_order_and_their_lines_are_said_here(capsys: pytest.Ca
         for word in ("one", "two", "three"):
             second.call(word)
         assert second.went_well()
-    assert capsys.readouterr().out == "  one\n  two\n  three\n"
+    assert capsys.readouterr().out == "ready\n  one\n  two\n  three\nput away\n"
 
 
 def test_the_first_call_that_fails_is_the_last(capsys: pytest.CaptureFixture[str]) -> None:
@@ -59,7 +75,7 @@ def test_the_first_call_that_fails_is_the_last(capsys: pytest.CaptureFixture[str
         for word in ("one", "fails", "three"):
             second.call(word)
         assert not second.went_well()
-    assert capsys.readouterr().out == "  one\n  fails\n"
+    assert capsys.readouterr().out == "ready\n  one\n  fails\nput away\n"
 
 
 def test_an_error_in_it_is_no_success(capfd: pytest.CaptureFixture[str]) -> None:
@@ -75,7 +91,7 @@ def test_one_that_is_killed_is_told_of(tmp_path: Path, capsys: pytest.CaptureFix
         wait_for(tmp_path / "there")
         second._process.send_signal(signal.SIGKILL)
         assert not second.went_well()
-    assert capsys.readouterr().out == "  sleeps\nThe second process was ended by SIGKILL.\n"
+    assert capsys.readouterr().out == "ready\n  sleeps\nThe second process was ended by SIGKILL.\n"
 
 
 def test_what_goes_on_is_interrupted_where_this_process_gives_up(tmp_path: Path) -> None:
@@ -93,7 +109,7 @@ def test_what_goes_on_is_interrupted_where_this_process_gives_up(tmp_path: Path)
 
 def test_what_was_never_called_is_not_waited_for() -> None:
     began = time.monotonic()
-    with SecondProcess(NOTED, loaded=["athlete_assets_tests.deployments.endless"]):
+    with SecondProcess(ENDLESS):
         pass
     assert time.monotonic() - began < 60
 
