@@ -308,9 +308,9 @@ def activity_rows(inputs: Mapping[str, pa.Table], limits: Limits) -> dict[str, p
     is_right = pc.equal(pc.list_value_length(judgement["reject_reasons"]), 0).to_numpy(zero_copy_only=False)
     known_from = limits.first_day - (0 if "past" in inputs else limits.history_days)
     is_known = is_right & (day >= known_from) & (day <= limits.last_day)
-    chosen = np.flatnonzero(is_known & judgement["activity_date"].is_valid().to_numpy())
-    measured = _measured(judgement.select(_MEASURED).take(pa.array(chosen)))
-    asked = np.flatnonzero(day[chosen] >= limits.first_day)
+    is_known &= judgement["activity_date"].is_valid().to_numpy()
+    measured = _measured(judgement.select(_MEASURED).filter(pa.array(is_known)))
+    asked = np.flatnonzero(day[is_known] >= limits.first_day)
     rows = measured.take(pa.array(asked)) if len(asked) < measured.num_rows else measured
     history = measured.select(REMEMBERED)
     if "past" in inputs:

@@ -8,7 +8,7 @@ from datetime import date
 
 import pyarrow as pa
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from pyspark.sql import SparkSession
 
@@ -151,3 +151,30 @@ def test_rows_beyond_the_first_of_a_key_are_counted(
     assert repeated_keys(rows, ["name", "number", "day"]) == len(keys) - len(set(keys))
     assert repeated_keys(rows, ["day"]) == len(keys) - len({day for _, _, day in keys})
     assert repeated_keys(rows, []) == 0
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from(["a", "b", None]),
+            st.lists(st.one_of(st.integers(-3, 3), st.none()), max_size=4),
+            st.booleans(),
+        ),
+        max_size=4,
+    )
+)
+@example([("a", [1, 2], True), ("b", [1], True), ("a", [2], True)])
+def test_keys_that_stand_in_order_are_counted_as_any_others(
+    runs: list[tuple[str | None, list[int | None], bool]],
+) -> None:
+    """Athletes one after the other, each one's days mostly in order: as features are made, and nearly so."""
+    keys = [
+        (name, day)
+        for name, days, is_sorted in runs
+        for day in (sorted(days, key=lambda day: (day is None, day or 0)) if is_sorted else days)
+    ]
+    names, numbers = zip(*keys, strict=True) if keys else ((), ())
+    days = pa.array(numbers, pa.int64()).cast(pa.timestamp("us", "UTC"))
+    for values in (pa.array(numbers, pa.int64()), days):
+        rows = pa.table({"name": pa.array(names, pa.string()), "day": values})
+        assert repeated_keys(rows, ["name", "day"]) == len(keys) - len(set(keys))
