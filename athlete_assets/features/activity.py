@@ -23,7 +23,7 @@ from athlete_assets.days import Days
 from athlete_assets.features import recordings as recorded
 from athlete_assets.features import splits as split
 from athlete_assets.features import thresholds
-from athlete_assets.features.cells import MICROSECONDS_A_DAY, first_epoch_day
+from athlete_assets.features.cells import MICROSECONDS_A_DAY, by_month, first_epoch_day
 from athlete_assets.features.efforts import effort_time, has_clock, is_steady
 from athlete_assets.features.recordings import RECORDED_SECONDS, banister_weights, recording_totals
 from athlete_assets.features.splits import ZONE_SECONDS, Floats, Integers, Mask, is_null, split_totals
@@ -308,9 +308,10 @@ def activity_rows(inputs: Mapping[str, pa.Table], limits: Limits) -> dict[str, p
     is_right = pc.equal(pc.list_value_length(judgement["reject_reasons"]), 0).to_numpy(zero_copy_only=False)
     known_from = limits.first_day - (0 if "past" in inputs else limits.history_days)
     is_known = is_right & (day >= known_from) & (day <= limits.last_day)
-    is_known &= judgement["activity_date"].is_valid().to_numpy()
-    measured = _measured(judgement.select(_MEASURED).filter(pa.array(is_known)))
-    asked = np.flatnonzero(day[is_known] >= limits.first_day)
+    chosen = np.flatnonzero(is_known & judgement["activity_date"].is_valid().to_numpy())
+    chosen = chosen[by_month(day[chosen])]  # as files hold them
+    measured = _measured(judgement.select(_MEASURED).take(pa.array(chosen)))
+    asked = np.flatnonzero(day[chosen] >= limits.first_day)
     rows = measured.take(pa.array(asked)) if len(asked) < measured.num_rows else measured
     history = measured.select(REMEMBERED)
     if "past" in inputs:

@@ -35,6 +35,12 @@ def athletes_of(inputs: Mapping[str, pa.Table]) -> tuple[pa.Array, dict[str, NDA
     return coded.dictionary, dict(zip(inputs, np.split(of_rows, ends), strict=True))
 
 
+def by_month(epoch_day: NDArray[np.int64]) -> NDArray[np.intp]:
+    """The order of the rows by month, those of a month as they are."""
+    month = epoch_day.astype("datetime64[D]").astype("datetime64[M]").astype(np.int64)
+    return np.argsort((month - month.min(initial=0)).astype(np.uint16), kind="stable")  # by radix
+
+
 def rows_of(
     table: Table,
     columns: Mapping[str, NDArray[Any]],
@@ -42,11 +48,14 @@ def rows_of(
     epoch_day: NDArray[np.int64],
     choices: Mapping[str, pa.Array] | None = None,
 ) -> pa.Table:
-    """The rows of these athletes and days, in the contract's columns and types.
+    """The rows of these athletes and days, in the contract's columns and types, a month after the other, as files hold
+    them.
 
     columns: by name, each (rows,), NaN where null; a column of `choices` holds positions in the array that stands
     there. athlete_id, the day column and month follow from the rows' athletes and days.
     """
+    order = by_month(epoch_day)
+    athletes, epoch_day = athletes.take(pa.array(order)), epoch_day[order]
     made: dict[str, pa.Array] = {
         "athlete_id": athletes.cast(pa.string()),
         str(table.day_column): pa.array(epoch_day * MICROSECONDS_A_DAY).cast(pa.timestamp("us", "UTC")),
@@ -54,7 +63,7 @@ def rows_of(
     }
     for column in table.columns:
         if column.name not in made:
-            value = columns[column.name]
+            value = columns[column.name][order]
             missing = np.isnan(value)
             if choices and column.name in choices:
                 position = np.where(missing, 0, value).astype(np.int64)

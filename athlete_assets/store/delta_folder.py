@@ -31,10 +31,12 @@ from deltalake import (
 )
 from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
 from deltalake.schema import ArrayType, PrimitiveType
+from deltalake.transaction import AddAction, RemoveAction
 from pyarrow.fs import LocalFileSystem, SubTreeFileSystem
 from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
 
 from athlete_assets.errors import AthleteAssetsError, ContractError, DamageError, LastingStoreError, StoreError
+from athlete_assets.store import month_files
 from athlete_assets.store.arrow import plain
 from athlete_assets.store.athletes import ID
 from athlete_assets.store.delta_log import LogState, log_state
@@ -255,6 +257,28 @@ class DeltaFolder:
         Rows outside the predicate are refused with a ContractError.
         """
         return self._written(rows, mode="overwrite", predicate=predicate, writer_properties=writing())
+
+    def fill(self, rows: pa.Table, empty_in: int) -> int | None:
+        """Adds rows to a window that version `empty_in` holds none of, in one commit, if that is the newest version and
+        no other writer comes first; the version that it made. None, and nothing is added, where that is not so, or the
+        table does not lie by month: `overwrite` is for these. The rows are in the table's columns and of the window.
+        """
+        delta = self.open()
+        if delta.version() != empty_in or delta.metadata().partition_columns != [month_files.MONTH] or not len(rows):
+            return None
+        added: list[AddAction | RemoveAction] = []
+        try:
+            added += month_files.write(rows, self.path)
+            # without retries: a retried commit would come behind one that filled the window meanwhile
+            once = CommitProperties(max_commit_retries=0)
+            delta.create_write_transaction(added, "append", delta.schema(), [month_files.MONTH], commit_properties=once)
+        except CommitFailedError:
+            month_files.remove(self.path, [one.path for one in added])
+            return None
+        except (DeltaError, OSError, pa.ArrowException) as error:
+            month_files.remove(self.path, [one.path for one in added])
+            raise _failure(f"{self.name}: could not commit", error) from error
+        return empty_in + 1
 
     def append(self, rows: pa.Table, row_group_rows: int | None = None) -> int:
         """Adds the rows in one commit; the version that it made."""

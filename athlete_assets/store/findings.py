@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from pyspark.sql import Column as SparkColumn
     from pyspark.sql import DataFrame
 
+ROWS_A_RUN = 8
+"""Runs as short take as long to compare as their rows to be hashed."""
+
 
 @dataclass(frozen=True)
 class Findings:
@@ -93,13 +96,13 @@ def findings_in(batches: Iterable[pa.RecordBatch], table: Table) -> Findings:
 def repeated_keys(rows: pa.Table | pa.RecordBatch, keys: Sequence[str]) -> int:
     """How many rows have the keys of another one, that one not counted; a table without keys may repeat anything.
 
-    Where the rows of each first key lie together, in the order of the second, all differ. Elsewhere rows whose hashes
+    Features come in runs of an athlete's days, which show that all differ (`_are_in_runs`). Elsewhere rows whose hashes
     differ have different keys, and only the others are looked at: a grouping of all takes ten times as long.
     """
     if not keys or not rows.num_rows:
         return 0
     wanted = (rows if isinstance(rows, pa.Table) else pa.Table.from_batches([rows])).select(list(keys))
-    if len(keys) == 2 and _are_in_order(*(wanted[key].combine_chunks() for key in keys)):
+    if len(keys) == 2 and _are_in_runs(*(wanted[key].combine_chunks() for key in keys)):
         return 0
     hashes = row_hashes(pa.table([_numbers(wanted[key]) for key in keys], list(keys)))
     in_order = np.sort(hashes)
@@ -110,15 +113,21 @@ def repeated_keys(rows: pa.Table | pa.RecordBatch, keys: Sequence[str]) -> int:
     return alike.num_rows - alike.group_by(list(keys)).aggregate([]).num_rows
 
 
-def _are_in_order(first: pa.Array, second: pa.Array) -> bool:
-    """Whether equal values of the first column lie together, and the second, of numbers or moments, rises in each."""
+def _are_in_runs(first: pa.Array, second: pa.Array) -> bool:
+    """Whether the rows come in long runs of one value of the first column, in each of which the second, of numbers or
+    moments, rises, and no two runs of a value overlap: then no two rows are the same."""
     if first.null_count or second.null_count or not _is_number(second.type):
         return False
-    begins = np.append(True, pc.not_equal(first[1:], first[:-1]).to_numpy(zero_copy_only=False))
     number = second.cast(pa.int64()).to_numpy()
-    if not (begins[1:] | (number[1:] > number[:-1])).all():
+    goes_on = pc.equal(first[1:], first[:-1]).to_numpy(zero_copy_only=False) & (number[1:] > number[:-1])
+    begins = np.flatnonzero(np.append(True, ~goes_on))
+    if len(begins) * ROWS_A_RUN > len(number):
         return False
-    return pc.count_distinct(first.filter(pa.array(begins))).as_py() == begins.sum()
+    of = first.take(pa.array(begins)).dictionary_encode().indices.to_numpy()
+    low, high = number[begins], number[np.append(begins[1:], len(number)) - 1]
+    order = np.lexsort((low, of))
+    of, low, high = of[order], low[order], high[order]
+    return not ((of[1:] == of[:-1]) & (low[1:] <= high[:-1])).any()
 
 
 def _is_number(type: pa.DataType) -> bool:

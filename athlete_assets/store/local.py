@@ -134,9 +134,11 @@ class LocalStore(Store):
         findings = findings_of(rows, table, repeated=0)
         self.create(table)
         folder = self.folder(table)
+        newest = folder.version()
         before = folder.count(window)
         beside = folder.count(in_days) - before if isinstance(athletes, NamedAthletes) else 0
-        version = folder.overwrite(rows, window)
+        filled = None if before else folder.fill(rows, empty_in=newest)
+        version = folder.overwrite(rows, window) if filled is None else filled
         return Written(rows.num_rows, version, before, content_digest(rows), findings, beside)
 
     def count(self, table: Table, days: Days | None = None) -> int:

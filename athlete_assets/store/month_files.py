@@ -1,0 +1,123 @@
+"""New rows of a Delta table as Parquet files, one a month, which a commit then adds.
+
+delta-rs parts rows by month itself: it sorts those of each batch and copies every column, which of wide rows takes it
+as long as to encode them. Here the months of a batch are slices of it, if it comes a month after the other
+(`features.cells.rows_of` makes such rows), and Arrow writes them: half the CPU seconds (1.1 million rows of performance
+features: 1.6 against 3.1).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from deltalake.transaction import AddAction
+
+MONTH = "month"
+PAGE_BYTES = 160_000
+"""About 20,000 numbers, as of delta-rs: a reader of one athlete skips pages by the athletes in them."""
+MILLISECOND = timedelta(milliseconds=1)
+
+
+def write(rows: pa.Table, folder: Path) -> list[AddAction]:
+    """Writes the rows, whose month is known, into a file for each month below the folder: what a commit adds.
+
+    Where that fails, none of the files stays.
+    """
+    parts: dict[str, list[pa.RecordBatch]] = {}
+    for batch in rows.to_batches():
+        for month, part in _by_month(batch):
+            parts.setdefault(month, []).append(part)
+    files = [(f"{MONTH}={month}/{uuid4()}.zstd.parquet", month, of_month) for month, of_month in parts.items()]
+    try:
+        with ThreadPoolExecutor(os.cpu_count()) as threads:
+            return list(threads.map(lambda file: _write(folder, *file), files))
+    except BaseException:
+        remove(folder, [name for name, _, _ in files])
+        raise
+
+
+def remove(folder: Path, names: Sequence[str]) -> None:
+    """Removes those of the files that are there."""
+    for name in names:
+        with suppress(OSError):
+            (folder / name).unlink(missing_ok=True)
+
+
+def _by_month(rows: pa.RecordBatch) -> Iterator[tuple[str, pa.RecordBatch]]:
+    """The rows of each month, in their order; some of one month may come after those of another."""
+    if not rows.num_rows:
+        return
+    coded = rows[MONTH].dictionary_encode()
+    month = coded.indices.to_numpy()
+    begins = np.flatnonzero(np.diff(month, prepend=-1))
+    if len(begins) > len(coded.dictionary):
+        order = np.argsort(month, kind="stable")
+        rows, month = rows.take(pa.array(order)), month[order]
+        begins = np.flatnonzero(np.diff(month, prepend=-1))
+    for start, end in zip(begins, np.append(begins[1:], len(month)), strict=True):
+        yield coded.dictionary[month[start]].as_py(), rows.slice(start, end - start)
+
+
+def _write(folder: Path, name: str, month: str, parts: Sequence[pa.RecordBatch]) -> AddAction:
+    rows = pa.Table.from_batches(parts).drop_columns([MONTH])
+    bounded = [field.name for field in rows.schema if _has_bounds(field.type)]
+    (folder / name).parent.mkdir(exist_ok=True)
+    pq.write_table(
+        rows,
+        folder / name,
+        compression="zstd",
+        compression_level=1,
+        use_dictionary=False,  # numbers of features hardly repeat
+        write_statistics=bounded,
+        write_page_index=True,
+        data_page_size=PAGE_BYTES,
+        store_schema=False,
+    )
+    return AddAction(
+        path=name,
+        size=(folder / name).stat().st_size,
+        partition_values={MONTH: month},
+        modification_time=time.time_ns() // 1_000_000,
+        data_change=True,
+        stats=json.dumps(_statistics(rows, bounded)),
+    )
+
+
+def _has_bounds(type: pa.DataType) -> bool:
+    """Whether rows are looked for by such values: by keys and moments, not by what was measured."""
+    return bool(pa.types.is_string(type) or pa.types.is_integer(type) or pa.types.is_timestamp(type))
+
+
+def _statistics(rows: pa.Table, bounded: Sequence[str]) -> dict[str, Any]:
+    """The statistics of a file in the Delta log, by which readers leave it out."""
+    bounds = {name: pc.min_max(rows[name]).as_py() for name in bounded}
+    bounds = {name: found for name, found in bounds.items() if found["min"] is not None}
+    return {
+        "numRecords": rows.num_rows,
+        "minValues": {name: _said(found["min"], rounded_up=False) for name, found in bounds.items()},
+        "maxValues": {name: _said(found["max"], rounded_up=True) for name, found in bounds.items()},
+        "nullCount": {name: rows[name].null_count for name in bounded},
+    }
+
+
+def _said(value: Any, rounded_up: bool) -> Any:
+    """A bound as the protocol has it: moments to the millisecond, no smaller interval than that of the values."""
+    if not isinstance(value, datetime):
+        return value
+    beyond = timedelta(microseconds=value.microsecond % 1000)
+    moment = value - beyond + (MILLISECOND if rounded_up and beyond else timedelta())
+    said = moment.replace(tzinfo=None).isoformat(timespec="milliseconds")
+    return said if value.tzinfo is None else f"{said}Z"
