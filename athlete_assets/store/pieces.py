@@ -17,11 +17,11 @@ AnyStore = TypeVar("AnyStore", bound=Store)
 GB = 10**9
 STEP_GB = 1.4
 """What a step takes before its first row: the packages, Dagster, the engine and its buffers."""
-GB_A_MILLION_ROWS = 1.1
+GB_A_MILLION_ROWS = 0.8
 """What a million rows of a table take beside it while they are computed and written (benchmarks/feature_build.py:
-0.6 at most, of a cohort without splits and recordings)."""
-WIDEST_GB_A_MILLION_ROWS = 2.2
-"""The same of the widest table, performance features (1.6 in pieces of 1.2 million, 1.9 in one of 3.4 million)."""
+0.4 at most, of a cohort without splits and recordings)."""
+WIDEST_GB_A_MILLION_ROWS = 1.3
+"""The same of the widest table, performance features (1.2 in pieces of 1.3 million, 0.7 in one of 3.4 million)."""
 LEAST_ROWS = 100_000
 """Smaller pieces spend more on the engine's plans than on rows; about ten athletes of a life's running."""
 ROWS_ON_A_CLUSTER = 20_000_000
