@@ -6,11 +6,14 @@ from datetime import date
 from typing import Any
 
 import pandas as pd
+import pyarrow as pa
 import pytest
 from pyspark.sql import SparkSession
 
 from athlete_assets import tables
 from athlete_assets.days import Days
+from athlete_assets.features import daily as daily_module
+from athlete_assets.features.cells import first_epoch_day
 from athlete_assets.features.daily import daily_features
 from athlete_assets_tests.features.rows import Activity, activity_rows, assert_same, collected, day, no_rows, on_days
 from athlete_assets_tests.formulas.test_race_times import oracle
@@ -65,6 +68,42 @@ def test_a_day_adds_up_its_activities(sail: SparkSession) -> None:
     assert row["avg_pace_min_km"] == pytest.approx(71 / 15.4)
     assert row["best_pace_min_km"] == pytest.approx(4.0)  # the 400 m at 2:30 are too short to be a pace
     assert row["longest_run_km"] == pytest.approx(10)
+
+
+def kernel_rows(activities: list[dict[str, Any]], days: Days) -> pa.Table:
+    """What the kernel makes of activities by what they add, unknown where nothing is said; each athlete begins with the
+    first of them."""
+    first = first_epoch_day(days)
+    athletes = list(dict.fromkeys(row["athlete_id"] for row in activities))
+    added = {name: [row.get(name) for row in activities] for name in daily_module._ADDED}
+    inputs = {
+        "firsts": pa.table({"athlete_id": athletes, "first_day": pa.array([first] * len(athletes), pa.int32())}),
+        "activities": pa.table(
+            {
+                "athlete_id": [row["athlete_id"] for row in activities],
+                "day": pa.array([first] * len(activities), pa.int32()),
+                **{name: pa.array(values, pa.float64()) for name, values in added.items()},
+            }
+        ),
+    }
+    return daily_module.dense_days(inputs, first, len(days))
+
+
+def test_a_run_of_unknown_time_has_a_distance_and_no_pace() -> None:
+    """Null is not zero: not a pace of 0 min/km."""
+    (row,) = kernel_rows([{"athlete_id": "a", "run_distance_km": 10.0}], Days(day(0), day(0))).to_pylist()
+    assert (row["runs"], row["run_distance_km"], row["run_moving_time_min"]) == (1, 10.0, 0.0)
+    assert row["avg_pace_min_km"] is None
+
+
+def test_rows_come_a_month_after_the_other_and_in_it_athlete_by_athlete() -> None:
+    """As files hold them: a writer then has nothing to put in order."""
+    days = Days(date(2024, 1, 30), date(2024, 2, 2))
+    rows = kernel_rows([{"athlete_id": name, "distance_km": 1.0} for name in "ab"], days)
+    january, february = [date(2024, 1, 30), date(2024, 1, 31)], [date(2024, 2, 1), date(2024, 2, 2)]
+    assert [(row["athlete_id"], row["activity_date"].date()) for row in rows.to_pylist()] == [
+        (name, day) for month in (january, february) for name in "ab" for day in month
+    ]
 
 
 def test_a_rest_day_has_no_pace(sail: SparkSession) -> None:
