@@ -32,7 +32,7 @@ BUCKETS = 64
 ROWS_A_CALL = 25_000
 """About how many input rows a kernel gets at once in this process: what it computes of them stays in the caches, and in
 memory that the process has already (with 50,000 the kernel of activities meets ten times the page faults)."""
-ROWS_A_RUN = 500
+ROWS_A_RUN = 300
 """Where a bucket's rows lie together by so many on average, as those of an import athlete by athlete do, they are
 copied run by run, which takes half of the time."""
 _buckets = BUCKETS

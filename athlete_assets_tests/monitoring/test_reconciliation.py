@@ -97,6 +97,67 @@ def test_a_week_that_is_not_the_sum_of_its_days_fails(as_frame: Frame) -> None:
         assert not reconciliation.weekly_is_sum_of_daily(days, as_frame(tables.WEEKLY, wrong)).passed
 
 
+def calendar_of(athletes: int) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """Days of athletes who begin one after the other, up to a Wednesday, most with nothing; and their weeks."""
+    days, weeks = [], list[dict[str, Any]]()
+    for number in range(athletes):
+        name = f"ann {number}"
+        for day in range(number, 24):
+            km = 1.1 * number + day if day % (number + 2) == 0 and day > 13 else 0.0
+            days.append({**daily(day, km, 7.3 * km, int(km > 0), name), "elevation_gain_m": km / 3})
+            if not weeks or weeks[-1]["athlete_id"] != name or day % 7 == 0:
+                weeks.append({"athlete_id": name, "week_start": at(day - day % 7), **dict.fromkeys(OF_WEEK, 0)})
+            for of_week, of_day in OF_WEEK.items():
+                weeks[-1][of_week] += days[-1][of_day]
+    return days, weeks
+
+
+OF_WEEK = {
+    "weekly_distance_km": "distance_km",
+    "weekly_activities": "activities",
+    "weekly_tss": "daily_tss",
+    "weekly_elevation_m": "elevation_gain_m",
+    "weekly_moving_time_min": "moving_time_min",
+}
+
+
+def test_of_many_weeks_those_that_are_wrong_are_counted(as_frame: Frame) -> None:
+    days, weeks = calendar_of(12)
+
+    def found(weeks: list[dict[str, Any]]) -> tuple[Any, Any]:
+        numbers = reconciliation.weekly_is_sum_of_daily(
+            as_frame(tables.DAILY, *days), as_frame(tables.WEEKLY, *weeks)
+        ).numbers
+        return numbers["wrong"], numbers["weeks"]
+
+    assert len({week["athlete_id"] for week in weeks}) == 12
+    assert found(weeks) == (0, len(weeks))
+    assert found(list(reversed(weeks))) == (0, len(weeks))
+    empty = next(number for number, week in enumerate(weeks) if not week["weekly_activities"])
+    assert found(weeks[:empty] + weeks[empty + 1 :]) == (1, len(weeks))  # sums of nothing, but a row less
+    assert found([*weeks, {**weeks[-1], "athlete_id": "bob"}]) == (1, len(weeks) + 1)
+    for name in OF_WEEK:
+        slip = [{**weeks[empty], name: 1}, *weeks[:empty], *weeks[empty + 1 :]]
+        assert found(slip) == (1, len(weeks)), name
+        one, other = (next(w for w in weeks if w["athlete_id"] == who and w[name]) for who in ("ann 0", "ann 1"))
+        assert one[name] != other[name]
+        swapped = [{**week, name: {id(one): other, id(other): one}.get(id(week), week)[name]} for week in weeks]
+        assert found(swapped) == (2, len(weeks)), name
+        rounded = [
+            {**week, name: week[name] * (1 + 1e-12) if name != "weekly_activities" else week[name]} for week in weeks
+        ]
+        assert found(rounded) == (0, len(weeks)), name
+    nothing = (as_frame(table, row).limit(0) for table, row in ((tables.DAILY, days[0]), (tables.WEEKLY, weeks[0])))
+    assert reconciliation.weekly_is_sum_of_daily(*nothing).passed
+
+
+def test_weeks_that_agree_are_not_grouped_by_athlete(as_frame: Frame) -> None:
+    days, weeks = calendar_of(5)
+    assert reconciliation._weeks_that_agree(as_frame(tables.DAILY, *days), as_frame(tables.WEEKLY, *weeks)) == len(
+        weeks
+    )
+
+
 def test_a_row_for_each_day_of_the_calendar(as_frame: Frame) -> None:
     days = as_frame(tables.DAILY, *(daily(day, 0, 0, 0) for day in range(3)))
     states = [{"athlete_id": "ann", "as_of_date": at(day)} for day in range(4)]

@@ -17,7 +17,7 @@ from athlete_assets import tables
 from athlete_assets.days import Days, midnight
 from athlete_assets.settings import Settings
 from athlete_assets.store import columns
-from athlete_assets.store.arrow import arrow_schema
+from athlete_assets.store.arrow import arrow_schema, nullable
 from athlete_assets.store.base import Written
 from athlete_assets.store.digest import content_digest, row_hashes
 from athlete_assets.store.local import LocalStore
@@ -84,6 +84,28 @@ def test_what_promise_1_calls_the_same_is_the_same_and_a_centimetre_is_not() -> 
     assert one(10.0) == one(10.0 * (1 + 1e-12))
     assert one(10.0) != one(10.00001)
     assert one(0.0) == one(-0.0)
+
+
+def test_what_lies_beneath_a_null_does_not_matter_nor_where_rows_are_cut() -> None:
+    is_null = np.arange(100) % 3 == 0
+    numbers = [np.where(is_null, of_null, np.arange(100) / 4) for of_null in (0.0, -7.5, np.nan)]
+    tables = [pa.table({"km": nullable(of, is_null)}) for of in numbers]
+    assert [np.isnan(of[0]) for of in numbers] == [False, False, True]
+    assert len({content_digest(table) for table in tables}) == 1
+    whole = row_hashes(tables[0])
+    assert len(set(whole[~is_null])) == 66
+    assert len(set(whole[is_null])) == 1
+    for first in (1, 7, 8, 64, 99):
+        assert row_hashes(tables[1].slice(first)).tolist() == whole[first:].tolist()
+
+
+def test_the_places_in_a_list_are_content() -> None:
+    lists = [["a", "b"], ["b", "a"], ["a"], [], None, ["a", None], ["a", "a"], [None, "a"], [""], [None]]
+    rows = pa.table({"reasons": pa.array(lists, pa.list_(pa.string()))})
+    assert len(set(row_hashes(rows))) == len(lists)
+    assert row_hashes(rows.slice(3)).tolist() == row_hashes(rows)[3:].tolist()
+    numbers = pa.array([[0.0], [None], [], [0.0, 0.0]], pa.list_(pa.float64()))
+    assert len(set(row_hashes(pa.table({"shares": numbers})))) == 4
 
 
 def test_the_time_of_ingestion_is_no_content() -> None:
