@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import reduce, wraps
+from itertools import combinations
 from operator import add
 from typing import Any
 
@@ -20,7 +21,7 @@ from athlete_assets.errors import StoreError
 from athlete_assets.monitoring.checks import Check, CheckOutcome, contract_outcomes
 from athlete_assets.partitions import athletes_of
 from athlete_assets.settings import Settings
-from athlete_assets.store.athletes import EVERYONE
+from athlete_assets.store.athletes import EVERYONE, ID
 from athlete_assets.store.base import Store, Written
 from athlete_assets.store.findings import Findings, keys_tell_their_window
 from athlete_assets.store.pieces import athletes_with_activities, pieces, rows_at_once
@@ -234,14 +235,25 @@ def _findings(store: Store, table: Table, days: Days | None, written: Sequence[W
     """What the contract says of the window's rows: as found when they were written, where they are what is stored.
 
     Read back are the rows of a run of checks alone, of a window of which more or less is stored than was written (the
-    rejects outside the calendar, a log), and of several commits the keys that say nothing of their window.
+    rejects outside the calendar, a log), and of several commits the keys that may stand in two of them.
     """
     found = reduce(add, written).findings if written else None
     if found is None or found.rows != store.count(table, days):
         return store.findings(table, days)
-    if len(written) > 1 and not keys_tell_their_window(table):
+    if not keys_tell_their_window(table) and not _of_different_athletes(written, table):
         return replace(found, repeated_keys=store.repeated_keys(table, days))
     return found
+
+
+def _of_different_athletes(written: Sequence[Written], table: Table) -> bool:
+    """Whether no athlete's rows, and so no key, can stand in two of the commits."""
+    whose = [one.athletes for one in written]
+    return len(written) == 1 or (
+        ID in table.keys
+        and all(
+            one is not None and other is not None and one.surely_apart(other) for one, other in combinations(whose, 2)
+        )
+    )
 
 
 def _data_version(written: Sequence[Written], store: Store) -> dg.DataVersion | None:

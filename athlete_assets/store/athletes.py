@@ -44,6 +44,10 @@ class Athletes(ABC):
         """The same athletes in parts of at most `size` of those known, none of whom is in two; at least one part."""
 
     @abstractmethod
+    def surely_apart(self, other: Athletes) -> bool:
+        """Whether no athlete can be one of both; False also where that is not told at a glance."""
+
+    @abstractmethod
     def __str__(self) -> str: ...
 
 
@@ -70,6 +74,9 @@ class NamedAthletes(Athletes):
     def parts(self, known: Collection[str], size: int) -> list[Athletes]:
         ids = sorted(self.ids)
         return [NamedAthletes(frozenset(ids[first:end])) for first, end in _even(len(ids), size)]
+
+    def surely_apart(self, other: Athletes) -> bool:
+        return isinstance(other, NamedAthletes) and self.ids.isdisjoint(other.ids)
 
     def __str__(self) -> str:
         return counted(len(self.ids), "athlete")
@@ -123,6 +130,12 @@ class AthleteSpan(Athletes):
         ids = sorted(athlete for athlete in known if self._holds(athlete))
         bounds = [self.first, *(ids[first] for first, _ in _even(len(ids), size)[1:]), self.before]
         return [AthleteSpan(first, before) for first, before in pairwise(bounds)]
+
+    def surely_apart(self, other: Athletes) -> bool:
+        return isinstance(other, AthleteSpan) and (self._ends_before(other) or other._ends_before(self))
+
+    def _ends_before(self, other: AthleteSpan) -> bool:
+        return self.before is not None and other.first is not None and self.before <= other.first
 
     def _holds(self, athlete: str) -> bool:
         return (self.first is None or athlete >= self.first) and (self.before is None or athlete < self.before)

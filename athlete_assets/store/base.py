@@ -68,6 +68,8 @@ class Written:
     """What the contract says of the rows that were written; None where the store did not look."""
     rows_beside: int = 0
     """Rows of the window that are of other athletes than those named ones whose rows were replaced, and stayed."""
+    athletes: Athletes | None = None
+    """Whose rows all of these are; None where they may be anybody's."""
 
     @property
     def data_version(self) -> str | None:

@@ -139,7 +139,7 @@ class LocalStore(Store):
         beside = folder.count(in_days) - before if isinstance(athletes, NamedAthletes) else 0
         filled = None if before else folder.fill(rows, empty_in=newest)
         version = folder.overwrite(rows, window) if filled is None else filled
-        return Written(rows.num_rows, version, before, content_digest(rows), findings, beside)
+        return Written(rows.num_rows, version, before, content_digest(rows), findings, beside, athletes)
 
     def count(self, table: Table, days: Days | None = None) -> int:
         if not self.exists(table):

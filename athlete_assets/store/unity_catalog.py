@@ -146,7 +146,7 @@ class UnityCatalogStore(Store):
         _attempt(name, lambda: self._overwrite(table, fitted, days))
         version = self.version(table)
         assert version is not None
-        return Written(findings.rows, version, before, digest, findings, beside)
+        return Written(findings.rows, version, before, digest, findings, beside, self.athletes_of(table))
 
     def append(self, table: Table, rows: DataFrame) -> Written:
         name = self.full_name(table)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import combinations
 from pathlib import Path
 
 import pyarrow as pa
@@ -60,3 +61,23 @@ def test_parts_hold_each_athlete_once_whether_known_or_not(ids: frozenset[str], 
     assert max(known) <= size
     assert max(known) - min(known) <= 1
     assert len(parts) == max(1, -(-sum(known) // size))
+
+
+BOUNDS = st.none() | st.sampled_from(IDS)
+SPANS = st.builds(AthleteSpan, BOUNDS, BOUNDS)
+NAMED = st.builds(NamedAthletes, st.frozensets(st.sampled_from(IDS)))
+
+
+@given(SPANS | NAMED, SPANS | NAMED)
+def test_of_those_who_are_surely_apart_nobody_is_one_of_both(one: Athletes, other: Athletes) -> None:
+    asked = pa.array([*IDS, None], pa.string())
+    of_both = pc.and_(one.hold(asked), other.hold(asked)).to_pylist()
+    assert not (one.surely_apart(other) and any(of_both))
+    assert one.surely_apart(other) == other.surely_apart(one)
+
+
+@given(st.frozensets(NAMES), st.integers(1, 5), st.sampled_from(["everyone", "named", "span"]))
+def test_parts_are_surely_apart(ids: frozenset[str], size: int, kind: str) -> None:
+    whole = {"everyone": EVERYONE, "named": NamedAthletes(ids), "span": AthleteSpan("Z", "é")}[kind]
+    for one, other in combinations(whole.parts(ids, size), 2):
+        assert one.surely_apart(other)

@@ -17,6 +17,7 @@ from athlete_assets.assets import builder
 from athlete_assets.days import Days, midnight
 from athlete_assets.errors import ContractError
 from athlete_assets.store import findings
+from athlete_assets.store.athletes import Athletes, AthleteSpan
 from athlete_assets.store.base import Written
 from athlete_assets.store.findings import Findings, findings_in, findings_of, findings_of_frame, repeated_keys
 from athlete_assets.store.local import LocalStore
@@ -92,6 +93,22 @@ def test_a_key_that_stands_in_two_windows_is_found_though_each_commit_was_good(s
     both = Days(JANUARY.first, FEBRUARY.last)
     assert not outcomes(store, tables.ACTIVITY, both, [first, second])["keys"]
     assert outcomes(store, tables.ACTIVITY, FEBRUARY, [second])["keys"]
+
+
+def test_keys_of_different_athletes_are_not_read_back(store: LocalStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    def written(athletes: Athletes, name: str, days: Days) -> Written:
+        rows = activity([days.first], 1)
+        ids = rows.schema.get_field_index("athlete_id")
+        rows = rows.set_column(ids, rows.schema.field(ids), pa.array([name]))
+        return store.of(athletes).replace_arrow(tables.ACTIVITY, rows, days)
+
+    both, few, more = Days(JANUARY.first, FEBRUARY.last), AthleteSpan(None, "b"), AthleteSpan("b", None)
+    commits = [written(few, "a", JANUARY), written(more, "b", JANUARY)]
+    again = written(few, "a", FEBRUARY)
+    assert not outcomes(store, tables.ACTIVITY, both, [*commits, again])["keys"]
+
+    monkeypatch.setattr(LocalStore, "repeated_keys", lambda *_: pytest.fail("the keys are read back"))
+    assert outcomes(store, tables.ACTIVITY, JANUARY, commits)["keys"]
 
 
 def test_where_another_number_of_rows_is_stored_the_stored_ones_are_judged(store: LocalStore) -> None:
