@@ -32,7 +32,7 @@ from numpy.typing import NDArray
 
 from athlete_assets.features.efforts import CLOCKLESS_LEAD
 from athlete_assets.formulas.race_times import HIGHEST_VDOT, held_share, speed_at_oxygen_cost, vdot
-from athlete_assets.formulas.slices import Ranked, Slices
+from athlete_assets.formulas.slices import Ranked, Slices, distinct
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
@@ -111,23 +111,29 @@ def critical_speed(key: Integers, distance_m: Floats, duration_s: Floats, asked:
     Efforts and asked keys are sorted by key.
     """
     score = vdot(distance_m, duration_s)
-    best = np.full((3, len(BANDS_S) - 1, len(asked)), np.nan)  # score, duration and distance of each band's best
     band = np.minimum(np.searchsorted(BANDS_S, duration_s, side="right") - 1, len(BANDS_S) - 2)
-    first, end = _window(key, asked, window_days)
+    # many days have the same efforts before them, and few have efforts of which a line can be drawn
+    (first, end), times = distinct(_window(key, asked, window_days))
+    best = np.full((len(BANDS_S) - 1, len(first)), -1)  # the row of each band's best
     for number in range(len(BANDS_S) - 1):
         is_member = band == number
         members = np.flatnonzero(is_member)
         so_far = np.append(0, np.cumsum(is_member))
-        low, high = so_far[first], so_far[end]
-        row = best_in_slices(score[members], low, high)
-        found = row >= 0
-        chosen = members[row[found]]
-        best[:, number, found] = score[chosen], duration_s[chosen], distance_m[chosen]
+        best[number] = np.append(members, -1)[best_in_slices(score[members], so_far[first], so_far[end])]
+    scores = np.append(score, np.nan)[best]
+    with np.errstate(invalid="ignore"):
+        counts = scores >= EFFORT_SHARE * np.fmax.reduce(scores, axis=0)
+    enough = np.flatnonzero(counts.sum(axis=0) >= EFFORTS)
+    speed = np.full(len(first), np.nan)
+    speed[enough] = _speed_of_lines(duration_s[best[:, enough]], distance_m[best[:, enough]], counts[:, enough])
+    return np.repeat(speed, times)
 
+
+def _speed_of_lines(duration_s: Floats, distance_m: Floats, counts: NDArray[np.bool_]) -> Floats:
+    """The slope (m/s) of the line through the efforts that count of each column, NaN where it is not sound."""
     with np.errstate(invalid="ignore", divide="ignore"):
-        counts = best[0] >= EFFORT_SHARE * np.fmax.reduce(best[0], axis=0)
         count = counts.sum(axis=0)
-        time, metres = np.where(counts, best[1], 0.0), np.where(counts, best[2], 0.0)
+        time, metres = np.where(counts, duration_s, 0.0), np.where(counts, distance_m, 0.0)
         mean_time, mean_metres = time.sum(axis=0) / count, metres.sum(axis=0) / count
         time_off = np.where(counts, time - mean_time, 0.0)
         metres_off = np.where(counts, metres - mean_metres, 0.0)
@@ -136,7 +142,7 @@ def critical_speed(key: Integers, distance_m: Floats, duration_s: Floats, asked:
         miss = np.abs(np.where(counts, (intercept + speed * time) / np.where(counts, metres, 1.0) - 1, 0.0)).max(axis=0)
         spread = time.max(axis=0) / np.where(counts, time, np.inf).min(axis=0)
         least, most = PLAUSIBLE_INTERCEPT_M
-        sound = (count >= EFFORTS) & (spread >= DURATION_SPREAD) & (miss <= LINE_TOLERANCE) & (speed > 0)
+        sound = (spread >= DURATION_SPREAD) & (miss <= LINE_TOLERANCE) & (speed > 0)
         return np.where(sound & (intercept >= least) & (intercept <= most), speed, np.nan)
 
 
