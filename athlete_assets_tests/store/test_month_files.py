@@ -66,6 +66,24 @@ def test_rows_in_any_order_and_batches_are_stored_once(
     assert len(files(store)) == len({f"{day:%Y-%m}" for _, day in keys})
 
 
+def test_counts_lie_as_a_list_of_numbers_and_what_is_measured_does_not(store: LocalStore, empty: DeltaFolder) -> None:
+    rows = pa.concat_tables([daily("a", WINTER), daily("b", WINTER)])
+    counts = [None if day % 5 == 0 else day % 3 for day in range(rows.num_rows)]
+    metres = [day / 7 for day in range(rows.num_rows)]
+    for name, values in (("runs", [day % 3 for day in range(rows.num_rows)]), ("best_pace_min_km", counts)):
+        at = rows.schema.get_field_index(name)
+        rows = rows.set_column(at, rows.schema.field(at), pa.array(values, rows.schema.field(at).type))
+    at = rows.schema.get_field_index("distance_km")
+    rows = rows.set_column(at, rows.schema.field(at), pa.array(metres, pa.float64()))
+    empty.fill(rows, empty_in=0)
+    for file in files(store):
+        group = pq.read_metadata(file).row_group(0)
+        chunks = {chunk.path_in_schema: chunk for chunk in map(group.column, range(group.num_columns))}
+        assert {"runs", "best_pace_min_km"} <= {name for name, chunk in chunks.items() if chunk.has_dictionary_page}
+        assert not {"distance_km", "activity_date"} & {n for n, chunk in chunks.items() if chunk.has_dictionary_page}
+    assert in_order(store.rows(tables.DAILY)).equals(in_order(rows))
+
+
 def test_a_file_is_found_by_the_moments_in_it_to_the_microsecond(store: LocalStore) -> None:
     """The log knows milliseconds, so that its bounds lie around what the file holds."""
     moment = datetime(2024, 1, 5, 7, 30, 0, 123_456, UTC)
