@@ -124,7 +124,8 @@ def _list_bits(lists: pa.ListArray) -> NDArray[np.uint64]:
     place = (np.arange(len(values)) - np.repeat(ends - lengths, lengths)).astype(np.uint64)
     with np.errstate(over="ignore"):
         at_place = _bits(values) * _factor(0) + _is_null(values) * _factor(1)
-        up_to = np.cumsum(np.append(np.uint64(0), _mixed(at_place + place * _factor(2))), dtype=np.uint64)
+        at_place += (place + np.uint64(1)) * _factor(2)  # so that a 0 counts, too
+        up_to = np.cumsum(np.append(np.uint64(0), _mixed(at_place)), dtype=np.uint64)
         return up_to[ends] - up_to[ends - lengths]
 
 
