@@ -18,8 +18,8 @@ GB = 10**9
 STEP_GB = 1.4
 """What a step takes before its first row: the packages, Dagster, the engine and its buffers."""
 GB_A_MILLION_ROWS = {tables.DAILY: 0.3, tables.WEEKLY: 0.2, tables.PERFORMANCE: 1.3}
-"""What a million athlete-days take beside it while a table's rows are computed and written (benchmarks/feature_build.py:
-of daily and weekly features half as much in pieces of 6.7 million, of performance 1.2 in pieces of 1.3 million)."""
+"""What a million athlete-days take beside it while a table's rows are computed and written: of performance features 1.2
+in pieces of 1.3 million, of the others here half of this in pieces of 6.7 million (benchmarks/feature_build.py)."""
 GB_A_MILLION_OTHERS = 0.8
 """The same of activities and rolling features, twice what a cohort without splits and recordings takes."""
 LEAST_ROWS = 100_000
