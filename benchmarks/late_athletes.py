@@ -1,9 +1,10 @@
 """What one late run of a few athletes costs.
 
-    python benchmarks/late_athletes.py [--athletes 300] [--late 3] [--days 60]
+    python benchmarks/late_athletes.py [--athletes 300] [--late 3] [--days 60] [--apart 1]
 
 A home with all its tables; then a run of some athletes some days ago is late, and what follows from it is computed: of
-those athletes alone, and of all, in turn, in one process. CPU seconds of the process, the engine (Sail) among them;
+those athletes alone, and of all, in turn, in one process. The late ones are neighbours by id or, with --apart 1, spread
+evenly over all, which is the dearest case: each file of a month then holds one of them. CPU seconds of the process, the engine (Sail) among them;
 prints the median of the repeats.
 """
 
@@ -27,7 +28,7 @@ BY_DAY = [*tables.DAILY_TABLES, *tables.STATE_TABLES]
 
 
 def main() -> None:
-    asked = options(__doc__, athletes=300, years=1.0, late=3, days=60, repeats=3).parse_args()
+    asked = options(__doc__, athletes=300, years=1.0, late=3, days=60, repeats=3, apart=0).parse_args()
     with tempfile.TemporaryDirectory(prefix="bench_late_") as folder:
         settings = home(Path(folder), asked.athletes, asked.years)
         assets = Assets(settings)
@@ -35,7 +36,8 @@ def main() -> None:
         assets.run([tables.WEEKLY], Days(settings.start_date, monday_of(LAST)))
         window = Days(LAST - timedelta(days=asked.days), LAST)
         weeks = Days(monday_of(window.first), monday_of(LAST))
-        few = json.dumps([f"athlete-{number:06d}" for number in range(asked.late)])
+        step = asked.athletes // asked.late if asked.apart else 1
+        few = json.dumps([f"athlete-{number:06d}" for number in range(0, asked.late * step, step)])
         spent: dict[str, list[float]] = {"of all": [], "of the late": []}
         for _ in range(asked.repeats):
             for name, tags in (("of all", {}), ("of the late", {ATHLETES: few})):

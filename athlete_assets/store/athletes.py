@@ -53,20 +53,34 @@ class Athletes(ABC):
 
 @dataclass(frozen=True)
 class NamedAthletes(Athletes):
-    """These athletes, by their ids."""
+    """These athletes, by their ids.
+
+    Said with the smallest and the largest of them, too: of a longer list of values a reader does not see which files
+    and pages hold none.
+    """
 
     ids: frozenset[str]
 
     def column(self) -> Column:
         from pyspark.sql import functions as F
 
-        return F.coalesce(F.col(ID).isin(*sorted(self.ids)), F.lit(False))
+        if not self.ids:
+            return F.lit(False)
+        return F.coalesce(
+            F.col(ID).between(min(self.ids), max(self.ids)) & F.col(ID).isin(*sorted(self.ids)), F.lit(False)
+        )
 
     def sql(self) -> str:
-        return f"{ID} IN ({', '.join(map(delta_literal, sorted(self.ids)))})" if self.ids else "false"
+        if not self.ids:
+            return "false"
+        first, last = delta_literal(min(self.ids)), delta_literal(max(self.ids))
+        return f"{ID} >= {first} AND {ID} <= {last} AND {ID} IN ({', '.join(map(delta_literal, sorted(self.ids)))})"
 
     def expression(self) -> pc.Expression:
-        return pc.field(ID).isin(self._values())
+        if not self.ids:
+            return pc.scalar(False)
+        field = pc.field(ID)
+        return (field >= min(self.ids)) & (field <= max(self.ids)) & field.isin(self._values())
 
     def hold(self, ids: pa.Array | pa.ChunkedArray) -> pa.Array | pa.ChunkedArray:
         return pc.is_in(ids, value_set=self._values())

@@ -1,4 +1,4 @@
-"""New rows of a Delta table as Parquet files, one a month, which a commit then adds.
+"""New rows of a Delta table as Parquet files, each of one month, which a commit then adds.
 
 delta-rs parts rows by month itself: it sorts those of each batch and copies every column, which of wide rows takes it
 as long as to encode them. Here the months of a batch are slices of it, if it comes a month after the other
@@ -26,6 +26,9 @@ import pyarrow.parquet as pq
 from deltalake.transaction import AddAction
 
 MONTH = "month"
+ROWS_A_FILE = 100_000
+"""Rows come in the order of athletes, so that a late run of some has one file of a month written anew and not the whole
+month, whoever else is in it. To open a file of fewer rows costs as much as to read them."""
 SAMPLE = 2_000
 """Rows in which repeated numbers are looked for."""
 ROWS_A_NUMBER = 6
@@ -36,15 +39,19 @@ MILLISECOND = timedelta(milliseconds=1)
 
 
 def write(rows: pa.Table, folder: Path) -> list[AddAction]:
-    """Writes the rows, whose month is known, into a file for each month below the folder: what a commit adds.
+    """Writes the rows, whose month is known, into files of a month below the folder: what a commit adds.
 
     Where that fails, none of the files stays.
     """
     parts: dict[str, list[pa.RecordBatch]] = {}
-    for batch in rows.to_batches():
+    for batch in rows.to_batches(max_chunksize=ROWS_A_FILE):
         for month, part in _by_month(batch):
             parts.setdefault(month, []).append(part)
-    files = [(f"{MONTH}={month}/{uuid4()}.zstd.parquet", month, of_month) for month, of_month in parts.items()]
+    files = [
+        (f"{MONTH}={month}/{uuid4()}.zstd.parquet", month, of_file)
+        for month, of_month in parts.items()
+        for of_file in _in_files(of_month)
+    ]
     repeated = _repeated_numbers(rows)
     try:
         with ThreadPoolExecutor(os.cpu_count()) as threads:
@@ -74,6 +81,17 @@ def _by_month(rows: pa.RecordBatch) -> Iterator[tuple[str, pa.RecordBatch]]:
         begins = np.flatnonzero(np.diff(month, prepend=-1))
     for start, end in zip(begins, np.append(begins[1:], len(month)), strict=True):
         yield coded.dictionary[month[start]].as_py(), rows.slice(start, end - start)
+
+
+def _in_files(parts: Sequence[pa.RecordBatch]) -> Iterator[list[pa.RecordBatch]]:
+    """The parts of each file, in their order: at most ROWS_A_FILE rows."""
+    file: list[pa.RecordBatch] = []
+    for part in parts:
+        if sum(map(len, file)) + len(part) > ROWS_A_FILE:
+            yield file
+            file = []
+        file.append(part)
+    yield file
 
 
 def _repeated_numbers(rows: pa.Table) -> list[str]:

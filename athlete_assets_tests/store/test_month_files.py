@@ -66,6 +66,24 @@ def test_rows_in_any_order_and_batches_are_stored_once(
     assert len(files(store)) == len({f"{day:%Y-%m}" for _, day in keys})
 
 
+def test_a_late_run_of_one_has_one_file_of_a_month_written_anew(
+    store: LocalStore, empty: DeltaFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(month_files, "ROWS_A_FILE", 70)
+    january = span("2024-01-01", "2024-01-31")
+    rows = pa.concat_tables([daily(f"athlete {number}", january, number) for number in range(9)])
+    empty.fill(rows, empty_in=0)
+    before = {file: pq.read_metadata(file).num_rows for file in files(store)}
+    assert sorted(before.values()) == [31, 62, 62, 62, 62]
+    assert in_order(store.rows(tables.DAILY)).equals(in_order(rows))
+
+    one = store.among(["athlete 4"])
+    assert one.replace_arrow(tables.DAILY, daily("athlete 4", january, 7.5), january).rows_beside == 8 * 31
+    kept = {added["path"] for added in pa.table(empty.open().get_add_actions(flatten=True)).to_pylist()}
+    assert len(kept & {str(file.relative_to(store.path(tables.DAILY))) for file in before}) == 4
+    assert store.count(tables.DAILY, january) == 9 * 31
+
+
 def test_counts_lie_as_a_list_of_numbers_and_what_is_measured_does_not(store: LocalStore, empty: DeltaFolder) -> None:
     rows = pa.concat_tables([daily("a", WINTER), daily("b", WINTER)])
     counts = [None if day % 5 == 0 else day % 3 for day in range(rows.num_rows)]
