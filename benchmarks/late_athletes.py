@@ -2,10 +2,10 @@
 
     python benchmarks/late_athletes.py [--athletes 300] [--late 3] [--days 60] [--apart 1]
 
-A home with all its tables; then a run of some athletes some days ago is late, and what follows from it is computed: of
-those athletes alone, and of all, in turn, in one process. The late ones are neighbours by id or, with --apart 1, spread
-evenly over all, which is the dearest case: each file of a month then holds one of them. CPU seconds of the process, the engine (Sail) among them;
-prints the median of the repeats.
+A home with all its tables; then a run of some athletes some days ago is late, and what follows is computed: of those
+athletes alone, and of all, in turn, in one process. The late ones are neighbours by id or, with --apart 1, spread over
+all, which is dearest: each file of a month may then hold one of them. CPU seconds of the process, the engine (Sail)
+among them; prints the median of the repeats.
 """
 
 from __future__ import annotations

@@ -13,8 +13,9 @@ from athlete_assets.store.base import Maintained, Size
 from athlete_assets.store.delta_folder import DeltaFolder, HistoryGoneError, writing
 
 LOG_RETENTION = "delta.logRetentionDuration"
-COMPACTED_BYTES = 128 * 1024**2
-"""Files of a month are joined up to this size: what a reader opens at once."""
+COMPACTED_BYTES = 16 * 1024**2
+"""Files of a month are joined up to this size: large enough to be opened for what is in it (200,000 rows of the widest
+table), small enough to be written anew for one late athlete."""
 
 
 def maintain_delta(folder: DeltaFolder, keep_days: int) -> Maintained:
