@@ -17,11 +17,11 @@ AnyStore = TypeVar("AnyStore", bound=Store)
 GB = 10**9
 STEP_GB = 1.4
 """What a step takes before its first row: the packages, Dagster, the engine and its buffers."""
-GB_A_MILLION_ROWS = {tables.DAILY: 0.3, tables.WEEKLY: 0.2, tables.PERFORMANCE: 1.3}
-"""What a million athlete-days take beside it while a table's rows are computed and written: of performance features 1.2
-in pieces of 1.3 million, of the others here half of this in pieces of 6.7 million (benchmarks/feature_build.py)."""
-GB_A_MILLION_OTHERS = 0.8
-"""The same of activities and rolling features, twice what a cohort without splits and recordings takes."""
+GB_A_MILLION_ROWS = 0.8
+"""What a million rows of a table take beside it while they are computed and written (benchmarks/feature_build.py:
+0.4 at most, of a cohort without splits and recordings)."""
+WIDEST_GB_A_MILLION_ROWS = 1.3
+"""The same of the widest table, performance features (1.2 in pieces of 1.3 million, 0.7 in one of 3.4 million)."""
 LEAST_ROWS = 100_000
 """Smaller pieces spend more on the engine's plans than on rows; about ten athletes of a life's running."""
 ROWS_ON_A_CLUSTER = 20_000_000
@@ -58,8 +58,8 @@ def rows_at_once(settings: Settings, table: Table) -> int:
     if settings.deployment != "local":
         return ROWS_ON_A_CLUSTER
     memory_gb = free_gb() / 2 if settings.memory_gb is None else settings.memory_gb
-    gb_a_million = GB_A_MILLION_ROWS.get(table, GB_A_MILLION_OTHERS)
-    return max(LEAST_ROWS, int((memory_gb - STEP_GB) / gb_a_million * 1_000_000))
+    gb_a_million_rows = WIDEST_GB_A_MILLION_ROWS if table == tables.PERFORMANCE else GB_A_MILLION_ROWS
+    return max(LEAST_ROWS, int((memory_gb - STEP_GB) / gb_a_million_rows * 1_000_000))
 
 
 def free_gb() -> float:
