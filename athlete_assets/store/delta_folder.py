@@ -44,6 +44,9 @@ from athlete_assets.store.sql import delta_literal
 
 COMMIT_ATTEMPTS = 8
 CHANGE_FEED_PROPERTY = "delta.enableChangeDataFeed"
+FILE_BYTES = 8 * 1024**2
+"""About how large a file may become (100,000 rows of the widest table). Rows come in the order of athletes, so that a
+late run of some has few files written anew; delta-rs's own 100 MB are a whole month of 36,000 athletes."""
 Result = TypeVar("Result")
 
 
@@ -339,7 +342,7 @@ class DeltaFolder:
     def _written(self, rows: pa.Table, **options: object) -> int:
         def write() -> int:
             delta = self.open()
-            write_deltalake(delta, rows, **options)  # type: ignore[call-overload]
+            write_deltalake(delta, rows, target_file_size=FILE_BYTES, **options)  # type: ignore[call-overload]
             return int(delta.version())
 
         return committed(write, self.name)

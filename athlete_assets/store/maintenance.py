@@ -10,12 +10,9 @@ from deltalake.exceptions import CommitFailedError, DeltaError
 
 from athlete_assets.errors import StoreError
 from athlete_assets.store.base import Maintained, Size
-from athlete_assets.store.delta_folder import DeltaFolder, HistoryGoneError, writing
+from athlete_assets.store.delta_folder import FILE_BYTES, DeltaFolder, HistoryGoneError, writing
 
 LOG_RETENTION = "delta.logRetentionDuration"
-COMPACTED_BYTES = 16 * 1024**2
-"""Files of a month are joined up to this size: large enough to be opened for what is in it (200,000 rows of the widest
-table), small enough to be written anew for one late athlete."""
 
 
 def maintain_delta(folder: DeltaFolder, keep_days: int) -> Maintained:
@@ -31,7 +28,7 @@ def maintain_delta(folder: DeltaFolder, keep_days: int) -> Maintained:
     before, note = Size.of(folder.path), ""
     try:
         try:
-            folder.open().optimize.compact(target_size=COMPACTED_BYTES, writer_properties=writing())
+            folder.open().optimize.compact(target_size=FILE_BYTES, writer_properties=writing())
         except CommitFailedError:
             note = "not compacted: another writer committed meanwhile"
         table = folder.open()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import random
 import threading
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -16,7 +17,7 @@ from hypothesis import strategies as st
 from athlete_assets import tables
 from athlete_assets.errors import LastingStoreError
 from athlete_assets.settings import Settings
-from athlete_assets.store import month_files
+from athlete_assets.store import delta_folder, month_files
 from athlete_assets.store.delta_folder import DeltaFolder
 from athlete_assets.store.local import LocalStore
 from athlete_assets_tests import rows as made
@@ -82,6 +83,24 @@ def test_a_late_run_of_one_has_one_file_of_a_month_written_anew(
     kept = {added["path"] for added in pa.table(empty.open().get_add_actions(flatten=True)).to_pylist()}
     assert len(kept & {str(file.relative_to(store.path(tables.DAILY))) for file in before}) == 4
     assert store.count(tables.DAILY, january) == 9 * 31
+
+
+def test_a_window_that_is_replaced_lies_in_small_files_too(
+    store: LocalStore, empty: DeltaFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(delta_folder, "FILE_BYTES", 2_000)
+    january = span("2024-01-01", "2024-01-31")
+    numbers = iter(random.Random(1).random() for _ in range(31 * 300))
+    rows = pa.concat_tables([daily(f"athlete {number:03}", january) for number in range(300)])
+    at = rows.schema.get_field_index("distance_km")
+    rows = rows.set_column(at, rows.schema.field(at), pa.array(list(numbers)))  # does not pack well
+    for _ in range(2):
+        store.replace_arrow(tables.DAILY, rows, january)
+    before = set(empty.open().file_uris())
+    assert len(before) > 3
+    store.among(["athlete 004"]).replace_arrow(tables.DAILY, daily("athlete 004", january, 7.5), january)
+    assert len(before & set(empty.open().file_uris())) == len(before) - 1
+    assert store.count(tables.DAILY, january) == 300 * 31
 
 
 def test_counts_lie_as_a_list_of_numbers_and_what_is_measured_does_not(store: LocalStore, empty: DeltaFolder) -> None:
