@@ -17,14 +17,13 @@ from athlete_assets.assets.builder import (
     table_asset,
     table_spec,
 )
-from athlete_assets.days import ONE_DAY, Days, midnight
+from athlete_assets.days import ONE_DAY, Days
 from athlete_assets.features import activity, daily, performance, rolling, weekly
 from athlete_assets.monitoring import anomalies, charts, checks, reconciliation
 from athlete_assets.partitions import days_of
 from athlete_assets.settings import Settings
 from athlete_assets.silver import quality
 from athlete_assets.store.base import Store, Written
-from athlete_assets.tables import Table
 
 NEWEST_STATE = ("ctl_42d", "atl_7d", "tsb", "ramp_rate_7d", "acwr", "total_distance_30d_km", "is_overtraining_risk")
 
@@ -128,7 +127,7 @@ def daily_asset(settings: Settings) -> dg.AssetsDefinition:
         window = days_of(context)
         written = []
         for piece in in_pieces(context, store, tables.DAILY, window):
-            rows = daily.daily_features(_up_to(piece.read(tables.ACTIVITY), tables.ACTIVITY, window), window)
+            rows = daily.daily_features(piece.read(tables.ACTIVITY), window)
             written.append(piece.replace(tables.DAILY, rows, window))
         activities, rows = store.read(tables.ACTIVITY), store.read(tables.DAILY, window)
         outcomes = [
@@ -208,8 +207,8 @@ def rolling_asset(settings: Settings) -> dg.AssetsDefinition:
         written = []
         for piece in in_pieces(context, store, tables.ROLLING, window):
             rows = rolling.rolling_features(
-                _up_to(piece.read(tables.DAILY), tables.DAILY, window),
-                _up_to(piece.read(tables.ACTIVITY), tables.ACTIVITY, window),
+                piece.read(tables.DAILY),
+                piece.read(tables.ACTIVITY),
                 piece.read(tables.ROLLING, Days(evening_before, evening_before)),
                 window,
                 settings,
@@ -282,8 +281,3 @@ def _stored_past(store: Store, silver: DataFrame, history: Days, window: Days, s
     if stored != quality.on_days(silver, before).count():
         return None
     return store.read(tables.ACTIVITY, before)
-
-
-def _up_to(rows: DataFrame, table: Table, days: Days) -> DataFrame:
-    """The rows of the days and of all history before them, never of a day after."""
-    return rows.where(F.col(str(table.day_column)) <= F.lit(midnight(days.last)))

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from athlete_assets import tables
@@ -33,6 +34,27 @@ def athletes_of(inputs: Mapping[str, pa.Table]) -> tuple[pa.Array, dict[str, NDA
     of_rows = coded.indices.to_numpy().astype(np.intp)
     ends = np.cumsum([rows.num_rows for rows in inputs.values()])[:-1]
     return coded.dictionary, dict(zip(inputs, np.split(of_rows, ends), strict=True))
+
+
+def epoch_days(rows: pa.Table, name: str) -> NDArray[np.int64]:
+    """Days from 1970-01-01 to those of a column of midnights."""
+    return rows[name].cast(pa.int64()).to_numpy() // MICROSECONDS_A_DAY
+
+
+def known(rows: pa.Table, name: str) -> NDArray[np.float64]:
+    """The column as numbers, NaN where it is null or infinite: one such value would turn every sum that it enters."""
+    values = rows[name].cast(pa.float64()).to_numpy()
+    return np.where(np.isinf(values), np.nan, values)
+
+
+def is_true(rows: pa.Table, name: str) -> NDArray[np.bool_]:
+    """The column, False where it is null."""
+    return pc.fill_null(rows[name], False).to_numpy()
+
+
+def is_in(rows: pa.Table, name: str, values: Collection[str]) -> NDArray[np.bool_]:
+    """Whether the column has one of the values."""
+    return pc.is_in(rows[name], pa.array(values, pa.string())).to_numpy()
 
 
 def by_month(epoch_day: NDArray[np.int64]) -> NDArray[np.intp]:

@@ -1,7 +1,7 @@
 """athlete_daily_features: a dense calendar of each athlete's days, rest days included.
 
-The engine says what each activity adds; a NumPy kernel adds it up in the calendar's cells, a hash bucket of athletes at
-a time. To group by athlete and day, most of which hold one activity, takes the engine longer than all the rest.
+A NumPy kernel adds up in the calendar's cells what each activity adds, a hash bucket of athletes at a time. To group by
+athlete and day, most of which hold one activity, takes the engine longer than all the rest.
 """
 
 from __future__ import annotations
@@ -13,15 +13,15 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
-from pyspark.sql import Column, DataFrame
+from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from athlete_assets import tables
 from athlete_assets.days import Days, midnight
-from athlete_assets.features.cells import athletes_of, first_epoch_day, rows_of
+from athlete_assets.features.cells import athletes_of, epoch_days, first_epoch_day, is_in, is_true, known, rows_of
 from athlete_assets.features.efforts import effort_time
 from athlete_assets.store.by_athlete import apply_together
-from athlete_assets.store.columns import known, within
+from athlete_assets.store.scans import of_days
 
 BEST_PACE_FROM_KM = 1.0
 """Shorter runs say more about the GPS than about the runner."""
@@ -38,54 +38,50 @@ def daily_features(activities: DataFrame, days: Days) -> DataFrame:
     days are those from the earlier to the later of the old and the new first day (simplest: all days from the
     touched one on), not the touched day alone.
     """
-    activities = activities.where(F.col("activity_date") <= F.lit(midnight(days.last)))
-    firsts = activities.groupBy("athlete_id").agg(F.min(_day()).alias("first_day"))
+    past = activities.where(F.col("activity_date") <= F.lit(midnight(days.last)))
+    firsts = past.groupBy("athlete_id").agg(F.min(F.unix_date(F.col("activity_date").cast("date"))).alias("first_day"))
     inputs = {
         "firsts": (firsts, {"first_day": tables.INT}),
-        "activities": (
-            _added(activities.where(within(tables.ACTIVITY, days))),
-            {"day": tables.INT, **dict.fromkeys(_ADDED, tables.DOUBLE)},
-        ),
+        "activities": (of_days(activities, tables.ACTIVITY, days), tables.ACTIVITY.types("activity_date", *_READ)),
     }
     kernel = partial(dense_days, first=first_epoch_day(days), length=len(days))
     return apply_together(inputs, kernel, tables.DAILY.ddl)
 
 
-_ADDED = (
+_READ = (
+    "sport_type",
     "distance_km",
     "moving_time_min",
+    "elapsed_time_min",
     "elevation_gain_m",
-    "daily_tss",
-    "run_distance_km",
-    "run_moving_time_min",
-    "best_pace_min_km",
+    "estimated_tss",
+    "pace_min_km",
+    "is_race",
 )
+"""The columns of ACTIVITY that count, beside athlete and day."""
 
 
-def _day() -> Column:
-    return F.unix_date(F.col("activity_date").cast("date"))
-
-
-def _added(activities: DataFrame) -> DataFrame:
-    """What each activity adds to its day, null what does not count: of a run with a distance and a pace also as one."""
-    pace, distance, moving_time = known("pace_min_km"), known("distance_km"), known("moving_time_min")
-    effort = effort_time(moving_time, known("elapsed_time_min"), F.coalesce(F.col("is_race"), F.lit(False)))
-    is_run = F.col("sport_type").isin(*tables.RUN_SPORTS) & (distance > 0) & pace.isNotNull()
-    values = {
+def _added(activities: pa.Table) -> dict[str, NDArray[np.float64]]:
+    """What each activity adds to its day, NaN what does not count: of a run with a distance and a pace also as one."""
+    distance, moving_time = known(activities, "distance_km"), known(activities, "moving_time_min")
+    effort = effort_time(moving_time, known(activities, "elapsed_time_min"), is_true(activities, "is_race"))
+    is_run = is_in(activities, "sport_type", tables.RUN_SPORTS) & (distance > 0)
+    is_run &= ~np.isnan(known(activities, "pace_min_km"))
+    is_paced = is_run & (distance >= BEST_PACE_FROM_KM)
+    return {
         "distance_km": distance,
         "moving_time_min": moving_time,
-        "elevation_gain_m": known("elevation_gain_m"),
-        "daily_tss": known("estimated_tss"),
-        "run_distance_km": F.when(is_run, distance),
-        "run_moving_time_min": F.when(is_run, moving_time),
-        "best_pace_min_km": F.when(is_run & (distance >= BEST_PACE_FROM_KM), effort / distance),
+        "elevation_gain_m": known(activities, "elevation_gain_m"),
+        "daily_tss": known(activities, "estimated_tss"),
+        "run_distance_km": np.where(is_run, distance, np.nan),
+        "run_moving_time_min": np.where(is_run, moving_time, np.nan),
+        "best_pace_min_km": np.divide(effort, distance, out=np.full(len(distance), np.nan), where=is_paced),
     }
-    return activities.select("athlete_id", _day().alias("day"), *(values[name].alias(name) for name in _ADDED))
 
 
 def dense_days(inputs: Mapping[str, pa.Table], first: int, length: int) -> pa.Table:
     """DAILY rows of `length` days from epoch day `first`: one for each day of the athletes of a bucket from their first
-    one on, of what each activity adds."""
+    one on, of their rows of ACTIVITY in the days."""
     athletes, coded = athletes_of(inputs)
     begin = np.full(len(athletes), first + length)
     begin[coded["firsts"]] = np.maximum(inputs["firsts"]["first_day"].to_numpy(), first)
@@ -94,8 +90,8 @@ def dense_days(inputs: Mapping[str, pa.Table], first: int, length: int) -> pa.Ta
     athlete = np.repeat(np.arange(len(athletes)), rows)
     day = begin[athlete] + np.arange(len(athlete)) - start[athlete]
     of, activities = coded["activities"], inputs["activities"]
-    place = start[of] + activities["day"].to_numpy() - begin[of]
-    value = {name: activities[name].to_numpy() for name in _ADDED}
+    place = start[of] + epoch_days(activities, "activity_date") - begin[of]
+    value = _added(activities)
     is_known = {name: ~np.isnan(values) for name, values in value.items()}
 
     def total(added: NDArray[Any]) -> NDArray[np.float64]:
@@ -106,7 +102,7 @@ def dense_days(inputs: Mapping[str, pa.Table], first: int, length: int) -> pa.Ta
         combine.at(found, place[is_known[name]], value[name][is_known[name]])
         return np.where(np.isinf(found), np.nan, found)
 
-    columns = {name: total(np.where(is_known[name], value[name], 0.0)) for name in _ADDED if name != "best_pace_min_km"}
+    columns = {name: total(np.where(is_known[name], value[name], 0.0)) for name in value if name != "best_pace_min_km"}
     columns["activities"] = total(np.ones(len(place)))
     columns["untracked_activities"] = total(~is_known["daily_tss"])
     columns["runs"] = total(is_known["run_distance_km"])

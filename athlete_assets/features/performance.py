@@ -17,16 +17,24 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 from pyspark.sql import DataFrame
-from pyspark.sql import functions as F
 
 from athlete_assets import tables
 from athlete_assets.days import Days
-from athlete_assets.features.cells import ROWS_A_CALL, athletes_of, first_epoch_day, rows_of
+from athlete_assets.features.cells import (
+    ROWS_A_CALL,
+    athletes_of,
+    epoch_days,
+    first_epoch_day,
+    is_true,
+    known,
+    rows_of,
+)
 from athlete_assets.features.efforts import CLOCKLESS_LEAD, effort_time, has_clock
 from athlete_assets.formulas.race_times import HIGHEST_VDOT, RECENT_EFFORT_DAYS, RIEGEL_EXPONENT, vdot
 from athlete_assets.formulas.slices import Ranked, RowOfSmallest, Smallest, Sums, Windows
+from athlete_assets.store import columns
 from athlete_assets.store.by_athlete import apply_together
-from athlete_assets.store.columns import known, within
+from athlete_assets.store.scans import of_days, of_sports
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
@@ -63,10 +71,11 @@ HR_SLOPE_PRIOR, HR_SLOPE_PRIOR_WEIGHT = 0.12, 0.5
 ORDER_M, _ORDERS = 0.1, 1 << 24
 """A day's runs are put in order by their length, in so many steps of ORDER_M."""
 
-VALUES = ("metres", "seconds", "effort_seconds", "has_clock", "graded_seconds", "bpm")
-INPUTS = {"day": tables.INT, **dict.fromkeys(VALUES, tables.DOUBLE)}
-"""Of a run, and of the best of a part of a run. Parts count among the bests alone: what is typical, how often somebody
-runs and at what heart rate are said of whole runs."""
+READ = ("distance_km", "moving_time_min", "elapsed_time_min", "is_race", "grade_adjusted_pace_min_km", "avg_hr")
+"""The columns of ACTIVITY that count, of a run, beside athlete and day."""
+PART = {**tables.ACTIVITY.types("activity_date"), "metres": tables.DOUBLE, "part_s": tables.DOUBLE}
+"""The best of a part of a run. Parts count among the bests alone: what is typical, how often somebody runs and at what
+heart rate are said of whole runs."""
 
 
 def performance_features(
@@ -77,53 +86,25 @@ def performance_features(
     activities: ACTIVITY rows of the days and of LOOKBACK_DAYS before them; earlier and later ones are ignored.
     efforts: silver.strava_best_effort, whole or the part that matters; None where there is no such table.
     """
-    calendar = daily.where(within(tables.DAILY, days)).select(
-        "athlete_id", F.unix_date(F.col("activity_date").cast("date")).alias("day")
-    )
-    metres = known("distance_km") * 1000
-    moving, elapsed = known("moving_time_min"), known("elapsed_time_min")
-    runs = activities.where(
-        within(tables.ACTIVITY, days.starting_earlier(LOOKBACK_DAYS))
-        & F.col("sport_type").isin(*tables.RUN_SPORTS)
-        & (metres > 0)
-        & (known("moving_time_min") > 0)
-    ).select(
-        "athlete_id",
-        F.unix_date(F.col("activity_date").cast("date")).alias("day"),
-        metres.alias("metres"),
-        (moving * 60).alias("seconds"),
-        (effort_time(moving, elapsed, F.col("is_race")) * 60).alias("effort_seconds"),
-        (F.col("is_race") | has_clock(moving, elapsed)).cast("double").alias("has_clock"),
-        (known("grade_adjusted_pace_min_km") * known("distance_km") * 60).alias("graded_seconds"),
-        known("avg_hr").alias("bpm"),
-    )
-    inputs = {"days": (calendar, {"day": tables.INT}), "runs": (runs, INPUTS)}
+    runs = of_sports(of_days(activities, tables.ACTIVITY, days.starting_earlier(LOOKBACK_DAYS)), tables.RUN_SPORTS)
+    inputs = {
+        "days": (of_days(daily, tables.DAILY, days), tables.DAILY.types("activity_date")),
+        "runs": (runs, tables.ACTIVITY.types("activity_date", *READ)),
+    }
     if efforts is not None:
-        inputs["parts"] = (_parts(efforts, activities, days), INPUTS)
+        inputs["parts"] = (_parts(efforts, runs), PART)
     kernel = partial(bucket_states, first=first_epoch_day(days), length=len(days))
     return apply_together(inputs, kernel, tables.PERFORMANCE.ddl, ROWS_A_CALL)
 
 
-def _parts(efforts: DataFrame, activities: DataFrame, days: Days) -> DataFrame:
-    """The best efforts inside the runs, as input rows: their clock ran on, their heart rate is not looked at."""
-    runs = activities.where(
-        within(tables.ACTIVITY, days.starting_earlier(LOOKBACK_DAYS)) & F.col("sport_type").isin(*tables.RUN_SPORTS)
-    ).select("athlete_id", "activity_id", "activity_date")
-    metres, seconds = known("distance"), known("elapsed_time")
+def _parts(efforts: DataFrame, runs: DataFrame) -> DataFrame:
+    """The best efforts inside the runs, each with its run's day."""
+    metres, seconds = columns.known("distance"), columns.known("elapsed_time")
     parts = efforts.where((metres >= EFFORT_FROM_M) & (seconds > 0)).select(
-        "athlete_id", "activity_id", metres.alias("metres"), seconds.alias("seconds")
+        "athlete_id", "activity_id", metres.alias("metres"), seconds.alias("part_s")
     )
-    nothing = F.lit(None).cast("double")
-    return parts.join(runs, on=["athlete_id", "activity_id"], how="inner").select(
-        "athlete_id",
-        F.unix_date(F.col("activity_date").cast("date")).alias("day"),
-        "metres",
-        "seconds",
-        F.col("seconds").alias("effort_seconds"),
-        F.lit(1.0).alias("has_clock"),
-        nothing.alias("graded_seconds"),
-        nothing.alias("bpm"),
-    )
+    runs = runs.select("athlete_id", "activity_id", "activity_date")
+    return parts.join(runs, on=["athlete_id", "activity_id"], how="inner")
 
 
 def bucket_states(inputs: Mapping[str, pa.Table], first: int, length: int) -> pa.Table:
@@ -151,7 +132,29 @@ class _Cells:
     days: int
 
     def of(self, athlete: NDArray[np.intp], rows: pa.Table) -> Integers:
-        return athlete * self.days + (rows["day"].to_numpy().astype(np.int64) - self.first)
+        return athlete * self.days + (epoch_days(rows, "activity_date") - self.first)
+
+
+def _of_runs(rows: pa.Table) -> tuple[Floats, ...]:
+    """Metres, moving time (s), the time (s) of an effort, whether (1) its clock is known, the flat time (s) of equal
+    effort and the heart rate (bpm) of rows of ACTIVITY; NaN where unknown."""
+    kilometres, moving, elapsed = (known(rows, name) for name in READ[:3])
+    is_race = is_true(rows, "is_race")
+    return (
+        kilometres * 1000,
+        moving * 60,
+        effort_time(moving, elapsed, is_race) * 60,
+        (is_race | has_clock(moving, elapsed)).astype(np.float64),
+        known(rows, "grade_adjusted_pace_min_km") * kilometres * 60,
+        known(rows, "avg_hr"),
+    )
+
+
+def _of_parts(rows: pa.Table) -> tuple[Floats, ...]:
+    """The same of the best of parts: their clock ran on, their heart rate is not looked at."""
+    metres, seconds = rows["metres"].to_numpy(), rows["part_s"].to_numpy()
+    unknown = np.full(len(metres), np.nan)
+    return metres, seconds, seconds, np.ones(len(metres)), unknown, unknown
 
 
 @dataclass(frozen=True)
@@ -174,15 +177,18 @@ class _Runs:
 
     @classmethod
     def of(cls, inputs: Mapping[str, pa.Table], coded: Mapping[str, NDArray[np.intp]], cells: _Cells) -> _Runs:
-        kinds = [name for name in ("runs", "parts") if name in inputs]
-        cell = np.concatenate([cells.of(coded[name], inputs[name]) for name in kinds])
-        is_whole = np.concatenate([np.full(len(coded[name]), name == "runs") for name in kinds])
-        rows = pa.concat_tables([inputs[name].select(list(VALUES)) for name in kinds])
-        metres, moving, clock, has_clock, graded, bpm = (rows[name].to_numpy() for name in VALUES)
-        length = np.minimum(metres / ORDER_M, _ORDERS - 1).astype(np.int64)
-        order = np.argsort(cell * _ORDERS + length)  # by one key: by two it takes four times as long
-        cell, metres, moving, clock, has_clock, graded, bpm, is_whole = (
-            values[order] for values in (cell, metres, moving, clock, has_clock, graded, bpm, is_whole)
+        kinds = {"runs": _of_runs, "parts": _of_parts}
+        found = {name: read(inputs[name]) for name, read in kinds.items() if name in inputs}
+        cell = np.concatenate([cells.of(coded[name], inputs[name]) for name in found])
+        is_whole = np.concatenate([np.full(len(coded[name]), name == "runs") for name in found])
+        values = [np.concatenate(of_kinds) for of_kinds in zip(*found.values(), strict=True)]
+        metres, moving = values[:2]
+        with np.errstate(invalid="ignore"):
+            counts = np.flatnonzero((metres > 0) & (moving > 0))
+        length = np.minimum(metres[counts] / ORDER_M, _ORDERS - 1).astype(np.int64)
+        order = counts[np.argsort(cell[counts] * _ORDERS + length)]  # by one key: by two it takes four times as long
+        metres, moving, clock, has_clock, graded, bpm, cell, is_whole = (
+            value[order] for value in (*values, cell, is_whole)
         )
         is_continuous = np.isfinite(clock)
         seconds = np.where(is_continuous, clock, moving)

@@ -1,6 +1,6 @@
 """athlete_rolling_features: the athlete's state at the end of each day.
 
-One NumPy pass over a hash bucket of athletes. The engine only unites the rows that a bucket needs; inside it those of
+One NumPy pass over a hash bucket of athletes. The rows that a bucket needs come as they are stored; inside it those of
 days are scattered into arrays (days, athletes), so their order does not matter, and the kernels do the rest. What rests
 on single runs is found over them (`formulas.slices`): they reach a year back, and one day is to cost a day.
 """
@@ -15,19 +15,27 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
-from pyspark.sql import Column, DataFrame
+from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from athlete_assets import tables
 from athlete_assets.days import ONE_DAY, Days, midnight
-from athlete_assets.features.cells import ROWS_A_CALL, athletes_of, first_epoch_day, rows_of
+from athlete_assets.features.cells import (
+    ROWS_A_CALL,
+    athletes_of,
+    epoch_days,
+    first_epoch_day,
+    is_true,
+    known,
+    rows_of,
+)
 from athlete_assets.features.efforts import CLOCKLESS_LEAD, effort_time, has_clock
 from athlete_assets.formulas import sequences
 from athlete_assets.formulas.race_times import HIGHEST_VDOT, riegel, vdot
 from athlete_assets.formulas.slices import RowOfSmallest, Sums, Windows
 from athlete_assets.settings import Settings
 from athlete_assets.store.by_athlete import apply_together
-from athlete_assets.store.columns import known, within
+from athlete_assets.store.scans import of_days, of_sports
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
@@ -96,9 +104,8 @@ def rolling_features(
     evening before it is untouched history, and an athlete who began on the touched day has none.
     """
     evening_before = days.first - ONE_DAY
-    recent = daily.where(within(tables.DAILY, days.starting_earlier(LOOKBACK_DAYS)))
-    state = state.where(within(tables.ROLLING, Days(evening_before, evening_before)))
-    days_of_log = _daily_rows(recent)
+    recent = days_of_log = of_days(daily, tables.DAILY, days.starting_earlier(LOOKBACK_DAYS))
+    state = of_days(state, tables.ROLLING, Days(evening_before, evening_before))
     unseeded = (
         recent.where(F.col("activity_date") < F.lit(midnight(days.first)))
         .select("athlete_id")
@@ -108,14 +115,14 @@ def rolling_features(
     # Asked before the plan is made: the daily increment must not read all history to find that none is needed.
     if not unseeded.isEmpty():
         before = daily.where(F.col("activity_date") < F.lit(midnight(days.first - LOOKBACK_DAYS * ONE_DAY)))
-        days_of_log = days_of_log.unionAll(_daily_rows(before.join(unseeded, on="athlete_id", how="left_semi")))
+        days_of_log = recent.unionAll(before.join(unseeded, on="athlete_id", how="left_semi"))
     inputs = {
-        "state": (_state_rows(state), _types(_STATE_COLUMNS)),
-        "days": (days_of_log, _types(_DAY_COLUMNS)),
-        "runs": (_run_rows(activities, days), _types(_RUN_COLUMNS)),
+        "state": (state, tables.ROLLING.types("as_of_date", *_STATE_COLUMNS)),
+        "days": (days_of_log, tables.DAILY.types("activity_date", *_DAY_COLUMNS)),
+        "runs": (_runs_before(activities, days), tables.ACTIVITY.types("activity_date", *_RUN_COLUMNS)),
     }
     if athletes is not None:
-        inputs["starts"] = (_start_rows(athletes, days), _types(_START_COLUMNS))
+        inputs["starts"] = (_start_rows(athletes, days), {"day": tables.INT, **dict.fromkeys(_START_COLUMNS, "double")})
     limits = Limits(settings.expected_active_days_per_week, settings.acwr_risk, settings.monotony_risk)
     kernel = partial(bucket_states, first=first_epoch_day(days), length=len(days), limits=limits)
     return apply_together(inputs, kernel, tables.ROLLING.ddl, ROWS_A_CALL)
@@ -135,30 +142,13 @@ _DAY_COLUMNS = (
     "best_pace_min_km",
     "longest_run_km",
 )
-_RUN_COLUMNS = ("run_distance_km", "best_pace_min_km", "effort_min", "has_clock")
+_RUN_COLUMNS = ("distance_km", "pace_min_km", "moving_time_min", "elapsed_time_min", "is_race")
 _START_COLUMNS = ("starting_fitness", "starting_fatigue", "is_own")
 
 
-def _types(columns: tuple[str, ...]) -> dict[str, str]:
-    return {"day": tables.INT, **dict.fromkeys(columns, tables.DOUBLE)}
-
-
-def _input_rows(rows: DataFrame, day: str, values: Mapping[str, Column]) -> DataFrame:
-    """athlete_id, epoch day, and the values."""
-    return rows.select(
-        "athlete_id",
-        F.unix_date(F.col(day).cast("date")).alias("day"),
-        *(value.cast("double").alias(name) for name, value in values.items()),
-    )
-
-
-def _state_rows(state: DataFrame) -> DataFrame:
-    """The state of the evening before."""
-    return _input_rows(state, "as_of_date", {name: F.col(name) for name in _STATE_COLUMNS})
-
-
-def _daily_rows(daily: DataFrame) -> DataFrame:
-    return _input_rows(daily, "activity_date", {name: F.col(name) for name in _DAY_COLUMNS})
+def _runs_before(activities: DataFrame, days: Days) -> DataFrame:
+    """The runs of the last RUN_DAYS: a day's trend points and its best effort need each of them."""
+    return of_sports(of_days(activities, tables.ACTIVITY, days.starting_earlier(RUN_DAYS - 1)), tables.RUN_SPORTS)
 
 
 def _start_rows(athletes: DataFrame, days: Days) -> DataFrame:
@@ -168,27 +158,13 @@ def _start_rows(athletes: DataFrame, days: Days) -> DataFrame:
         (F.col("valid_from") < F.lit(midnight(days.last + ONE_DAY)))
         & (F.col("starting_fitness").isNotNull() | F.col("starting_fatigue").isNotNull())
     )
-    values = {name: F.col(name) for name in _START_COLUMNS if name != "is_own"}
-    values["is_own"] = F.coalesce((F.col("source") == tables.OWN_WORD).cast("int"), F.lit(0))
-    return _input_rows(stated, "valid_from", values)
-
-
-def _run_rows(activities: DataFrame, days: Days) -> DataFrame:
-    """The runs with a pace of the last RUN_DAYS: a day's trend points and its best effort need each of them."""
-    runs = activities.where(
-        within(tables.ACTIVITY, days.starting_earlier(RUN_DAYS - 1))
-        & F.col("sport_type").isin(*tables.RUN_SPORTS)
-        & (known("distance_km") > 0)
-        & known("pace_min_km").isNotNull()
+    return stated.select(
+        "athlete_id",
+        F.unix_date(F.col("valid_from").cast("date")).alias("day"),
+        "starting_fitness",
+        "starting_fatigue",
+        F.coalesce((F.col("source") == tables.OWN_WORD).cast("double"), F.lit(0.0)).alias("is_own"),
     )
-    moving, elapsed = known("moving_time_min"), known("elapsed_time_min")
-    values = {
-        "run_distance_km": F.col("distance_km"),
-        "best_pace_min_km": F.col("pace_min_km"),
-        "effort_min": effort_time(moving, elapsed, F.col("is_race")),
-        "has_clock": F.col("is_race") | has_clock(moving, elapsed),
-    }
-    return _input_rows(runs, "activity_date", values)
 
 
 # --------------------------------------------------------------------------------------------------- one bucket
@@ -197,15 +173,10 @@ def _run_rows(activities: DataFrame, days: Days) -> DataFrame:
 def bucket_states(inputs: Mapping[str, pa.Table], first: int, length: int, limits: Limits) -> pa.Table:
     """ROLLING rows of `length` days from epoch day `first` for the athletes of a bucket, of its input rows."""
     athletes, coded = athletes_of(inputs)
-    state, of_day, runs, stated = (
-        _Rows.of(inputs.get(name), coded.get(name), columns, len(athletes))
-        for name, columns in (
-            ("state", _STATE_COLUMNS),
-            ("days", _DAY_COLUMNS),
-            ("runs", _RUN_COLUMNS),
-            ("starts", _START_COLUMNS),
-        )
-    )
+    state = _Rows.of(inputs["state"], coded["state"], "as_of_date", _STATE_COLUMNS, len(athletes))
+    of_day = _Rows.of(inputs["days"], coded["days"], "activity_date", _DAY_COLUMNS, len(athletes))
+    runs = _Rows.of_runs(inputs["runs"], coded["runs"], len(athletes))
+    stated = _Rows.of_starts(inputs.get("starts"), coded.get("starts"), len(athletes))
     base = first - LOOKBACK_DAYS
     recent, past = of_day.where(of_day.day >= base), of_day.where(of_day.day < base)
     asked = np.sort((recent.athlete * length + (recent.day - first))[recent.day >= first])
@@ -292,14 +263,34 @@ class _Rows:
     values: dict[str, Floats]
 
     @classmethod
-    def of(
-        cls, rows: pa.Table | None, athlete: NDArray[np.intp] | None, columns: tuple[str, ...], athletes: int
-    ) -> _Rows:
-        """The rows of an input; none where there is no such input."""
+    def of(cls, rows: pa.Table, athlete: NDArray[np.intp], day: str, columns: tuple[str, ...], athletes: int) -> _Rows:
+        """The rows of a stored table."""
+        values = {name: rows[name].cast(pa.float64()).to_numpy() for name in columns}
+        return cls(athlete, athletes, epoch_days(rows, day), values)
+
+    @classmethod
+    def of_runs(cls, rows: pa.Table, athlete: NDArray[np.intp], athletes: int) -> _Rows:
+        """The runs with a distance and a pace, of their rows of ACTIVITY."""
+        distance, pace, moving, elapsed = (known(rows, name) for name in _RUN_COLUMNS[:4])
+        is_race = is_true(rows, "is_race")
+        values = {
+            "distance_km": distance,
+            "pace_min_km": pace,
+            "effort_min": effort_time(moving, elapsed, is_race),
+            "has_clock": (is_race | has_clock(moving, elapsed)).astype(np.float64),
+        }
+        of_all = cls(athlete, athletes, epoch_days(rows, "activity_date"), values)
+        return of_all.where(np.flatnonzero((distance > 0) & ~np.isnan(pace)))
+
+    @classmethod
+    def of_starts(cls, rows: pa.Table | None, athlete: NDArray[np.intp] | None, athletes: int) -> _Rows:
+        """What athletes state; nothing where that was not read."""
         if rows is None or athlete is None:
-            return cls(np.empty(0, np.intp), athletes, np.empty(0, np.int64), dict.fromkeys(columns, np.empty(0)))
-        values = {name: rows.column(name).to_numpy() for name in columns}
-        return cls(athlete, athletes, rows.column("day").to_numpy().astype(np.int64), values)
+            return cls(
+                np.empty(0, np.intp), athletes, np.empty(0, np.int64), dict.fromkeys(_START_COLUMNS, np.empty(0))
+            )
+        values = {name: rows[name].to_numpy() for name in _START_COLUMNS}
+        return cls(athlete, athletes, rows["day"].to_numpy().astype(np.int64), values)
 
     def where(self, chosen: NDArray[Any]) -> _Rows:
         """The rows of a boolean mask, or of indices in their order."""
@@ -457,7 +448,7 @@ def _pace_trend(runs: _Rows, first: int, length: int) -> Floats:
     """Slope of run pace, min/km per 30 days; NaN under TREND_POINTS runs or where all fall on one day."""
     base, days = first - TREND_DAYS + 1, TREND_DAYS - 1 + length
     recent = runs.where(runs.day >= base)
-    counts, sums = recent.day_sums(recent.values["best_pace_min_km"], base, days)
+    counts, sums = recent.day_sums(recent.values["pace_min_km"], base, days)
     enough = sequences.sliding(np.add, counts, TREND_DAYS) >= TREND_POINTS
     return np.where(enough, sequences.slope(counts, sums, TREND_DAYS) * TREND_DAYS, np.nan)
 
@@ -470,7 +461,7 @@ def _best_efforts(runs: _Rows, athlete: Integers, day: Integers, first: int, len
     USUAL_EFFORT_POINTS runs), or under 1 / CLOCKLESS_LEAD of it where the run's clock is unknown.
     Of equals the newest.
     """
-    metres, seconds = runs.values["run_distance_km"] * 1000, runs.values["effort_min"] * 60
+    metres, seconds = runs.values["distance_km"] * 1000, runs.values["effort_min"] * 60
     with np.errstate(invalid="ignore"):
         plausible = (metres >= BEST_EFFORT_FROM_KM * 1000) & (seconds > 0) & (vdot(metres, seconds) <= HIGHEST_VDOT)
     base, days = first - RUN_DAYS, RUN_DAYS + length

@@ -100,14 +100,27 @@ class LocalStore(Store):
     def read(self, table: Table, days: Days | None = None) -> DataFrame:
         if not self.exists(table):
             return self.spark.createDataFrame([], table.ddl.replace(" NOT NULL", ""))
-        from athlete_assets.store.columns import within
+        from athlete_assets.store.scans import as_scan, of_days
 
         self.folder(table).refuse_damage()
         frame = as_contracted(self.spark.read.format("delta").load(engine_path(self.path(table))), table)
         athletes = self.athletes_of(table)
         if athletes:
             frame = frame.where(athletes.column())
-        return frame.where(within(table, days)) if days else frame
+        if is_derived(table):
+            frame = as_scan(frame, partial(self._stored, table), athletes.sql() if athletes else None)
+        return of_days(frame, table, days) if days else frame
+
+    def _stored(self, table: Table, columns: Sequence[str], condition: str | None) -> pa.Table:
+        """`rows` that fulfil the condition, of a table that holds its contract's types (`is_derived`)."""
+        folder, schema = self.folder(table), arrow_schema(table)
+        stored = folder.columns().types
+        names = ", ".join(name for name in columns if name in stored)
+        rows = folder.query(f"SELECT {names} FROM t WHERE {condition or 'true'}")
+        for name in columns:
+            if name not in stored:
+                rows = rows.append_column(name, pa.nulls(rows.num_rows, schema.field(name).type))
+        return rows.select(columns)
 
     def replace(self, table: Table, rows: DataFrame, days: Days | None = None) -> Written:
         return self.replace_arrow(table, self._computed(table, rows), days)

@@ -11,10 +11,11 @@ import pytest
 from pyspark.sql import SparkSession
 
 from athlete_assets import tables
-from athlete_assets.days import Days
+from athlete_assets.days import Days, midnight
 from athlete_assets.features import daily as daily_module
 from athlete_assets.features.cells import first_epoch_day
 from athlete_assets.features.daily import daily_features
+from athlete_assets.store.arrow import arrow_schema
 from athlete_assets_tests.features.rows import Activity, activity_rows, assert_same, collected, day, no_rows, on_days
 from athlete_assets_tests.formulas.test_race_times import oracle
 
@@ -71,19 +72,16 @@ def test_a_day_adds_up_its_activities(sail: SparkSession) -> None:
 
 
 def kernel_rows(activities: list[dict[str, Any]], days: Days) -> pa.Table:
-    """What the kernel makes of activities by what they add, unknown where nothing is said; each athlete begins with the
-    first of them."""
+    """What the kernel makes of activities of the first day by their columns, null where nothing is said; each athlete
+    begins with the first of them."""
     first = first_epoch_day(days)
     athletes = list(dict.fromkeys(row["athlete_id"] for row in activities))
-    added = {name: [row.get(name) for row in activities] for name in daily_module._ADDED}
+    read = ("athlete_id", "activity_date", *daily_module._READ)
+    schema = pa.schema([arrow_schema(tables.ACTIVITY).field(name).with_nullable(True) for name in read])
     inputs = {
         "firsts": pa.table({"athlete_id": athletes, "first_day": pa.array([first] * len(athletes), pa.int32())}),
-        "activities": pa.table(
-            {
-                "athlete_id": [row["athlete_id"] for row in activities],
-                "day": pa.array([first] * len(activities), pa.int32()),
-                **{name: pa.array(values, pa.float64()) for name, values in added.items()},
-            }
+        "activities": pa.Table.from_pylist(
+            [{"activity_date": midnight(days.first), **row} for row in activities], schema
         ),
     }
     return daily_module.dense_days(inputs, first, len(days))
@@ -91,7 +89,9 @@ def kernel_rows(activities: list[dict[str, Any]], days: Days) -> pa.Table:
 
 def test_a_run_of_unknown_time_has_a_distance_and_no_pace() -> None:
     """Null is not zero: not a pace of 0 min/km."""
-    (row,) = kernel_rows([{"athlete_id": "a", "run_distance_km": 10.0}], Days(day(0), day(0))).to_pylist()
+    (row,) = kernel_rows(
+        [{"athlete_id": "a", "sport_type": "Run", "distance_km": 10.0, "pace_min_km": 5.0}], Days(day(0), day(0))
+    ).to_pylist()
     assert (row["runs"], row["run_distance_km"], row["run_moving_time_min"]) == (1, 10.0, 0.0)
     assert row["avg_pace_min_km"] is None
 

@@ -15,10 +15,11 @@ import pytest
 from pyspark.sql import DataFrame, SparkSession
 
 from athlete_assets import tables
-from athlete_assets.days import Days, midnight
+from athlete_assets.days import ONE_DAY, Days, midnight
 from athlete_assets.features import performance, rolling
 from athlete_assets.features.daily import daily_features
 from athlete_assets.settings import Settings
+from athlete_assets.store.arrow import arrow_schema
 from athlete_assets_tests.features.rows import (
     Activity,
     activity_rows,
@@ -415,23 +416,31 @@ def test_the_kernels_travel_with_the_function(tmp_path: Path, table: tables.Tabl
 
 def rolling_bucket() -> dict[str, pa.Table]:
     """Three days of one athlete as a bucket's inputs, without a state or runs."""
-    days = [{"daily_tss": load, "activities": float(load > 0)} for load in (100.0, 0.0, 50.0)]
+    days = [{"daily_tss": load, "activities": int(load > 0)} for load in (100.0, 0.0, 50.0)]
     return {
-        "state": input_rows(rolling._STATE_COLUMNS, []),
-        "days": input_rows(rolling._DAY_COLUMNS, days),
-        "runs": input_rows(rolling._RUN_COLUMNS, []),
+        "state": input_rows(tables.ROLLING, rolling._STATE_COLUMNS, []),
+        "days": input_rows(tables.DAILY, rolling._DAY_COLUMNS, days),
+        "runs": input_rows(tables.ACTIVITY, rolling._RUN_COLUMNS, []),
     }
 
 
 def performance_bucket() -> dict[str, pa.Table]:
     """Three days of one athlete, with a run of 10 km on each."""
-    runs = [{"metres": 10_000.0, "seconds": time, "effort_seconds": time} for time in (3_000.0, 2_900.0, 2_800.0)]
-    return {"days": input_rows([], [{}] * 3), "runs": input_rows(performance.VALUES, runs)}
+    runs = [{"distance_km": 10.0, "moving_time_min": time} for time in (50.0, 49.0, 48.0)]
+    return {
+        "days": input_rows(tables.DAILY, [], [{}] * 3),
+        "runs": input_rows(tables.ACTIVITY, performance.READ, runs),
+    }
 
 
-def input_rows(columns: Sequence[str], days: Sequence[dict[str, float]]) -> pa.Table:
-    schema = pa.schema([("athlete_id", pa.string()), ("day", pa.int32()), *((name, pa.float64()) for name in columns)])
-    given = [{"athlete_id": "a", "day": 19_723 + offset, **values} for offset, values in enumerate(days)]
+def input_rows(table: tables.Table, columns: Sequence[str], days: Sequence[dict[str, float]]) -> pa.Table:
+    """Rows of the table as a kernel gets them, of consecutive days."""
+    day = str(table.day_column)
+    schema = pa.schema([arrow_schema(table).field(name).with_nullable(True) for name in ("athlete_id", day, *columns)])
+    first = date(2024, 1, 1)  # 19,723 days after 1970-01-01
+    given = [
+        {"athlete_id": "a", day: midnight(first + offset * ONE_DAY), **values} for offset, values in enumerate(days)
+    ]
     return pa.Table.from_pylist(given, schema=schema)
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import threading
 from collections.abc import Mapping
 from datetime import datetime, timezone
 
@@ -174,3 +176,20 @@ def test_what_a_kernel_makes_of_several_tables_can_be_held(spark: SparkSession) 
     here = computed_here(made["names"])
     assert here is not None
     assert sorted(pa.concat_tables(here)["athlete_id"].to_pylist()) == names
+
+
+def test_the_same_threads_serve_each_piece(sail: SparkSession, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Threads anew would have the heap keep for each of them what the last ones gave back."""
+    monkeypatch.setattr(by_athlete, "ROWS_A_CALL", 1)
+    runs = frame(sail, [(f"athlete-{number}", number) for number in range(20)], "athlete_id string, id bigint")
+    seen: list[set[threading.Thread]] = []
+
+    def noted(rows: pa.Table) -> pa.Table:
+        seen[-1].add(threading.current_thread())
+        return rows
+
+    for _ in range(2):
+        seen.append(set())
+        computed_here(apply_by_athlete(runs, noted, "athlete_id string, id bigint"))
+    assert len(seen[0] | seen[1]) <= (os.cpu_count() or 1)
+    assert threading.current_thread() not in seen[0]
