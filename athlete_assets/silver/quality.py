@@ -47,6 +47,7 @@ from athlete_assets.settings import Settings
 from athlete_assets.silver.plausible import RESULTS
 from athlete_assets.silver.sports import ANY_SPORT, family, strava_sport
 from athlete_assets.store.arrow import months_of, nullable
+from athlete_assets.store.scans import chosen
 
 CONTEXT_DAYS = 2
 """Days before a window on which its verdicts rest."""
@@ -144,7 +145,9 @@ def in_window(activities: DataFrame, days: Days, settings: Settings) -> DataFram
 
     Outside the calendar are rows without a date, or with one before settings.start_date or after settings.today.
     """
-    return activities.where(_outside(settings) | _is_on(days))
+    local = f"{LOCAL} < '{_text(settings.start_date)}' OR {LOCAL} >= '{_text(settings.today + ONE_DAY)}'"
+    inside = f"({LOCAL} >= '{_text(days.first)}' AND {LOCAL} < '{_text(days.last + ONE_DAY)}')"
+    return chosen(activities, _outside(settings) | _is_on(days), f"{LOCAL} IS NULL OR {local} OR {inside}")
 
 
 def on_days(activities: DataFrame, days: Days) -> DataFrame:
@@ -172,6 +175,11 @@ def needed_to_judge(activities: DataFrame, days: Days, settings: Settings) -> Da
         return context
     keys = context.select("athlete_id", "id").distinct()
     return context.unionByName(before.join(keys, on=["athlete_id", "id"], how="left_semi"))
+
+
+def _text(day: date) -> str:
+    """Its midnight, as a predicate of delta-rs spells it."""
+    return f"{day}T00:00:00"
 
 
 def _is_on(days: Days) -> Column:

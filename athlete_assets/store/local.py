@@ -107,12 +107,17 @@ class LocalStore(Store):
         athletes = self.athletes_of(table)
         if athletes:
             frame = frame.where(athletes.column())
-        if is_derived(table):
+        if self._holds_its_types(table):
             frame = as_scan(frame, partial(self._stored, table), athletes.sql() if athletes else None)
         return of_days(frame, table, days) if days else frame
 
+    def _holds_its_types(self, table: Table) -> bool:
+        """Whether no column is to be widened to the contract's type, as those of silver may be."""
+        stored = self.folder(table).columns().types
+        return all(stored.get(column.name, column.type) == column.type for column in table.columns)
+
     def _stored(self, table: Table, columns: Sequence[str], condition: str | None) -> pa.Table:
-        """`rows` that fulfil the condition, of a table that holds its contract's types (`is_derived`)."""
+        """`rows` that fulfil the condition, of a table that holds its contract's types."""
         folder, schema = self.folder(table), arrow_schema(table)
         stored = folder.columns().types
         names = ", ".join(name for name in columns if name in stored)

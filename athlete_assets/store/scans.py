@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from weakref import WeakKeyDictionary
 
 import pyarrow as pa
-from pyspark.sql import DataFrame
+from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from athlete_assets.days import Days
@@ -51,17 +51,18 @@ def scanned(rows: DataFrame, columns: Sequence[str]) -> pa.Table | None:
 
 def of_days(rows: DataFrame, table: Table, days: Days) -> DataFrame:
     """The table's rows of the days."""
-    return _where(rows, rows.where(within(table, days)), window_sql(table, days))
+    return chosen(rows, within(table, days), window_sql(table, days))
 
 
 def of_sports(activities: DataFrame, sports: Collection[str]) -> DataFrame:
     """The activities of the sports."""
-    chosen = activities.where(F.col("sport_type").isin(*sports))
-    return _where(activities, chosen, f"sport_type IN ({', '.join(map(delta_literal, sports))})")
+    names = ", ".join(map(delta_literal, sports))
+    return chosen(activities, F.col("sport_type").isin(*sports), f"sport_type IN ({names})")
 
 
-def _where(rows: DataFrame, chosen: DataFrame, condition: str) -> DataFrame:
-    scan = _scans.get(rows)
+def chosen(rows: DataFrame, condition: Column, in_delta: str) -> DataFrame:
+    """The rows that fulfil a condition, which is said in Spark's language and in that of delta-rs."""
+    found, scan = rows.where(condition), _scans.get(rows)
     if scan is not None:
-        _scans[chosen] = replace(scan, conditions=(*scan.conditions, condition))
-    return chosen
+        _scans[found] = replace(scan, conditions=(*scan.conditions, in_delta))
+    return found

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import date
+from pathlib import Path
 
 import pyarrow as pa
 import pytest
@@ -10,12 +11,15 @@ from pyspark.sql import DataFrame, SparkSession
 
 from athlete_assets import tables
 from athlete_assets.days import Days
+from athlete_assets.settings import Settings
+from athlete_assets.silver import quality
 from athlete_assets.store.arrow import arrow_schema
 from athlete_assets.store.athletes import EVERYONE, Athletes, AthleteSpan, NamedAthletes
 from athlete_assets.store.local import LocalStore
 from athlete_assets.store.scans import of_days, of_sports, scanned
 from athlete_assets.store.sql import literal
 from athlete_assets_tests.features.rows import Activity, activity_table
+from athlete_assets_tests.silver.rows import activity, arrow
 from athlete_assets_tests.store.rows import daily, span
 
 YEARS = span("2023-11-20", "2024-03-09")
@@ -90,9 +94,13 @@ def test_a_frame_with_an_expression_is_the_engines(home: LocalStore, sail: Spark
     assert scanned(sail.createDataFrame([("a",)], "athlete_id string"), ["athlete_id"]) is None
 
 
-def test_silver_is_the_engines(store: LocalStore) -> None:
-    """Upstream may hold other types, which the engine widens to the contract's."""
+def test_types_are_widened_by_the_engine(store: LocalStore) -> None:
+    """Upstream's silver may hold others than the contract's."""
     store.create(tables.STRAVA_ACTIVITIES)
+    assert scanned(store.read(tables.STRAVA_ACTIVITIES), ["athlete_id"]) is not None
+    rows = store.rows(tables.STRAVA_ACTIVITIES)
+    place = rows.schema.get_field_index("id")
+    store.folder(tables.STRAVA_ACTIVITIES).restart(rows.set_column(place, "id", rows["id"].cast(pa.int32())), {})
     assert scanned(store.read(tables.STRAVA_ACTIVITIES), ["athlete_id"]) is None
 
 
@@ -100,3 +108,29 @@ def test_a_commit_after_the_read_is_seen_by_either_way(home: LocalStore) -> None
     rows = home.read(tables.DAILY)
     home.replace_arrow(tables.DAILY, daily("b", [YEARS.first]), YEARS)
     assert same(rows, COLUMNS) == 1
+
+
+def test_silver_of_a_window_and_outside_the_calendar(tmp_path: Path) -> None:
+    """On the athlete's clock, to the microsecond."""
+    settings = Settings(home=tmp_path, start_date=date(2024, 1, 1), as_of=date(2024, 12, 31))
+    starts = {
+        "2023-12-31 23:59:59.999999": True,  # before the calendar begins
+        "2024-01-01 00:00:00": False,
+        "2024-03-03 23:59:59.999999": False,
+        "2024-03-04 00:00:00": True,
+        "2024-03-05 23:59:59.999999": True,
+        "2024-03-06 00:00:00": False,
+        "2024-12-31 23:59:59.999999": False,
+        "2025-01-01 00:00:00": True,  # after today
+    }
+    rows = [activity(start, id=number) for number, start in enumerate(starts)]
+    rows.append(activity(id=100) | {"start_date_local": None})
+    store = LocalStore(settings)
+    store.create(tables.STRAVA_ACTIVITIES)
+    store.folder(tables.STRAVA_ACTIVITIES).append(arrow(rows, tables.STRAVA_ACTIVITIES))
+    window = quality.in_window(store.read(tables.STRAVA_ACTIVITIES), span("2024-03-04", "2024-03-05"), settings)
+    assert same(window, ["id", "start_date_local"]) == 5
+    found = scanned(window, ["id"])
+    assert found is not None
+    asked = [number for number, is_asked in enumerate(starts.values()) if is_asked]
+    assert sorted(found["id"].to_pylist()) == [*asked, 100]
