@@ -48,6 +48,11 @@ class Athletes(ABC):
         """Whether no athlete can be one of both; False also where that is not told at a glance."""
 
     @abstractmethod
+    def hold_all(self, first: str, last: str) -> bool | None:
+        """Whether everybody whose id lies from `first` to `last` is one of them (True), or nobody (False); None where
+        some may be."""
+
+    @abstractmethod
     def __str__(self) -> str: ...
 
 
@@ -91,6 +96,11 @@ class NamedAthletes(Athletes):
 
     def surely_apart(self, other: Athletes) -> bool:
         return isinstance(other, NamedAthletes) and self.ids.isdisjoint(other.ids)
+
+    def hold_all(self, first: str, last: str) -> bool | None:
+        if first == last:
+            return first in self.ids
+        return None if any(first <= athlete <= last for athlete in self.ids) else False
 
     def __str__(self) -> str:
         return counted(len(self.ids), "athlete")
@@ -147,6 +157,12 @@ class AthleteSpan(Athletes):
 
     def surely_apart(self, other: Athletes) -> bool:
         return isinstance(other, AthleteSpan) and (self._ends_before(other) or other._ends_before(self))
+
+    def hold_all(self, first: str, last: str) -> bool | None:
+        if self._holds(first) and self._holds(last):
+            return True
+        is_apart = (self.first is not None and last < self.first) or (self.before is not None and first >= self.before)
+        return False if is_apart else None
 
     def _ends_before(self, other: AthleteSpan) -> bool:
         return self.before is not None and other.first is not None and self.before <= other.first

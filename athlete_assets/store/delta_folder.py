@@ -31,14 +31,15 @@ from deltalake import (
 )
 from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
 from deltalake.schema import ArrayType, PrimitiveType
-from deltalake.transaction import AddAction, RemoveAction
+from deltalake.transaction import AddAction
 from pyarrow.fs import LocalFileSystem, SubTreeFileSystem
 from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
 
+from athlete_assets.days import Days
 from athlete_assets.errors import AthleteAssetsError, ContractError, DamageError, LastingStoreError, StoreError
 from athlete_assets.store import month_files
 from athlete_assets.store.arrow import plain
-from athlete_assets.store.athletes import ID
+from athlete_assets.store.athletes import ID, Athletes
 from athlete_assets.store.delta_log import LogState, log_state
 from athlete_assets.store.sql import delta_literal
 
@@ -261,27 +262,41 @@ class DeltaFolder:
         """
         return self._written(rows, mode="overwrite", predicate=predicate, writer_properties=writing())
 
-    def fill(self, rows: pa.Table, empty_in: int) -> int | None:
-        """Adds rows to a window that version `empty_in` holds none of, in one commit, if that is the newest version and
-        no other writer comes first; the version that it made. None, and nothing is added, where that is not so, or the
-        table does not lie by month: `overwrite` is for these. The rows are in the table's columns and of the window.
+    def refill(
+        self, rows: pa.Table, day: str, days: Days, athletes: Athletes | None, before: int, seen: int
+    ) -> int | None:
+        """Replaces the rows of the days (column `day`) and athletes, of which version `seen` holds `before`, in one
+        commit, if that is the newest version and no other writer comes first; the version that it made.
+
+        None, and nothing is changed, where that is not so, or the table does not lie by month: `overwrite` is for
+        these. The rows are in the table's columns and of the window.
         """
         delta = self.open()
-        if delta.version() != empty_in or delta.metadata().partition_columns != [month_files.MONTH] or not len(rows):
+        by_month = delta.metadata().partition_columns == [month_files.MONTH]
+        if delta.version() != seen or not by_month or not (before or len(rows)):
             return None
-        added: list[AddAction | RemoveAction] = []
+        added: list[AddAction] = []
         try:
-            added += month_files.write(rows, self.path)
-            # without retries: a retried commit would come behind one that filled the window meanwhile
-            once = CommitProperties(max_commit_retries=0)
-            delta.create_write_transaction(added, "append", delta.schema(), [month_files.MONTH], commit_properties=once)
+            taken = month_files.taken_out(delta, self.path, day, days, athletes) if before else month_files.NOTHING
+            added += taken.added
+            if taken.rows == before:
+                added += month_files.write(rows, self.path)
+                delta.create_write_transaction(
+                    [*taken.removed, *added],
+                    "append",
+                    delta.schema(),
+                    [month_files.MONTH],
+                    # without retries: a retried commit would come behind one that changed the window meanwhile
+                    commit_properties=CommitProperties(max_commit_retries=0),
+                )
+                return seen + 1
         except CommitFailedError:
-            month_files.remove(self.path, [one.path for one in added])
-            return None
+            pass
         except (DeltaError, OSError, pa.ArrowException) as error:
             month_files.remove(self.path, [one.path for one in added])
             raise _failure(f"{self.name}: could not commit", error) from error
-        return empty_in + 1
+        month_files.remove(self.path, [one.path for one in added])
+        return None
 
     def append(self, rows: pa.Table, row_group_rows: int | None = None) -> int:
         """Adds the rows in one commit; the version that it made."""

@@ -155,8 +155,8 @@ class LocalStore(Store):
         newest = folder.version()
         before = folder.count(window)
         beside = folder.count(in_days) - before if isinstance(athletes, NamedAthletes) else 0
-        filled = None if before else folder.fill(rows, empty_in=newest)
-        version = folder.overwrite(rows, window) if filled is None else filled
+        refilled = folder.refill(rows, day_column(table), days, athletes, before, newest) if days else None
+        version = folder.overwrite(rows, window) if refilled is None else refilled
         return Written(rows.num_rows, version, before, content_digest(rows), findings, beside, athletes)
 
     def count(self, table: Table, days: Days | None = None) -> int:

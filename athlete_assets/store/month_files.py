@@ -1,9 +1,10 @@
-"""New rows of a Delta table as Parquet files, each of one month, which a commit then adds.
+"""New rows of a Delta table as Parquet files, each of one month, which a commit then adds, in place of older ones.
 
 delta-rs parts rows by month itself: it sorts those of each batch and copies every column, which of wide rows takes it
 as long as to encode them. Here the months of a batch are slices of it, if it comes a month after the other
 (`features.cells.rows_of` makes such rows), and Arrow writes them: half the CPU seconds (1.1 million rows of performance
-features: 1.6 against 3.1).
+features: 1.6 against 3.1). To replace a window delta-rs reads all files in which rows of it may be, which the log says
+of few: of 12,137 athletes performance features were filled anew in 37 in place of 61 CPU seconds.
 """
 
 from __future__ import annotations
@@ -11,9 +12,10 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -23,7 +25,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
-from deltalake.transaction import AddAction
+from deltalake import DeltaTable
+from deltalake.transaction import AddAction, RemoveAction
+
+from athlete_assets.days import Days, midnight
+from athlete_assets.store.arrow import plain, plain_type
+from athlete_assets.store.athletes import ID, Athletes
 
 MONTH = "month"
 ROWS_A_FILE = 100_000
@@ -35,6 +42,8 @@ ROWS_A_NUMBER = 6
 """As many rows that share a number, on average, are written faster as places in a list of numbers than as numbers."""
 PAGE_BYTES = 160_000
 """About 20,000 numbers, as of delta-rs: a reader of one athlete skips pages by the athletes in them."""
+UNSEEN = frozenset({"deletionVectors", "columnMapping"})
+"""What a table may have whose files do not hold its rows as they are. (This product makes none such.)"""
 MILLISECOND = timedelta(milliseconds=1)
 
 
@@ -59,6 +68,95 @@ def write(rows: pa.Table, folder: Path) -> list[AddAction]:
     except BaseException:
         remove(folder, [name for name, _, _ in files])
         raise
+
+
+@dataclass(frozen=True)
+class Taken:
+    """What takes a window's rows out of a table: the files that go, and those written with what stays of them."""
+
+    removed: list[RemoveAction]
+    added: list[AddAction]
+    rows: int
+    """How many rows are taken out."""
+
+
+NOTHING = Taken([], [], 0)
+
+
+def taken_out(delta: DeltaTable, folder: Path, day: str, days: Days, athletes: Athletes | None) -> Taken:
+    """What takes the rows of the days (column `day`) and athletes out of the table, which lies by month.
+
+    Of most files the log's bounds tell that they hold such rows alone, or none; the others are read, and what stays is
+    written anew, a file at a time. Nothing of a table whose files do not hold its rows as they are (`UNSEEN`).
+    """
+    if UNSEEN & set(delta.protocol().reader_features or ()):
+        return NOTHING
+    schema = pa.schema(delta.schema().to_arrow())
+    now = time.time_ns() // 1_000_000
+    is_taken = (pc.field(day) >= midnight(days.first)) & (pc.field(day) <= midnight(days.last))
+    keys = [day]
+    if athletes is not None:
+        is_taken &= athletes.expression()
+        keys.append(ID)
+    added: list[AddAction] = []
+
+    def without(file: dict[str, Any]) -> tuple[RemoveAction | None, int]:
+        """What removes the file, and how many of its rows are taken out; none of them, and it stays."""
+        month, rows = file[f"partition.{MONTH}"], file["num_records"]
+        whole = _is_taken(file, month, day, days, athletes)
+        taken = rows if whole else 0
+        if whole is None:
+            stored = pq.ParquetFile(folder / file["path"])
+            taken = len(plain(stored.read(keys)).filter(is_taken))
+            if 0 < taken < rows:
+                kept = _as(schema, stored.read(), month).filter(~is_taken | is_taken.is_null())
+                added.extend(write(kept, folder))
+                taken = rows - len(kept)
+        return RemoveAction(file["path"], True, now, file["size_bytes"], {MONTH: month}) if taken else None, taken
+
+    files = pa.table(delta.get_add_actions(flatten=True)).to_pylist()
+    try:
+        with ThreadPoolExecutor(os.cpu_count()) as threads:
+            found = list(threads.map(without, files))
+    except BaseException:
+        remove(folder, [file.path for file in added])
+        raise
+    return Taken([removal for removal, _ in found if removal], added, sum(rows for _, rows in found))
+
+
+def _is_taken(file: Mapping[str, Any], month: str, day: str, days: Days, athletes: Athletes | None) -> bool | None:
+    """Whether all rows of the file are of the days and athletes (True), or none (False); None where the log does not
+    tell. (delta-rs keeps bounds of a table's first columns alone.)"""
+    first, last = file.get(f"min.{day}"), file.get(f"max.{day}")
+    before, after = (days.first - timedelta(days=1), days.last + timedelta(days=1))
+    if not days.months[0] <= month <= days.months[1]:
+        return False
+    of_days: bool | None = f"{before:%Y-%m}" < month < f"{after:%Y-%m}" or None  # all days of the month are among them
+    if first is not None and last is not None and file.get(f"null_count.{day}") == 0:
+        if last < midnight(days.first) or first > midnight(days.last):
+            return False
+        of_days = (midnight(days.first) <= first and last <= midnight(days.last)) or None
+    if athletes is None:
+        return of_days
+    first, last = file.get(f"min.{ID}"), file.get(f"max.{ID}")
+    if first is None or last is None or file.get(f"null_count.{ID}") != 0:
+        return None
+    of_athletes = athletes.hold_all(first, last)
+    return False if of_athletes is False else of_days and of_athletes
+
+
+def _as(schema: pa.Schema, rows: pa.Table, month: str) -> pa.Table:
+    """The rows of a file of the month in the table's columns: null where it was written before a column came. (What
+    delta-rs merged holds string views, which Arrow does not filter.)"""
+    columns = [
+        pa.array([month] * len(rows), pa.string())
+        if field.name == MONTH
+        else rows[field.name].cast(plain_type(field.type))
+        if field.name in rows.column_names
+        else pa.nulls(len(rows), plain_type(field.type))
+        for field in schema
+    ]
+    return pa.table(columns, names=schema.names)
 
 
 def remove(folder: Path, names: Sequence[str]) -> None:

@@ -8,7 +8,7 @@ from typing import TypeVar
 from athlete_assets import tables
 from athlete_assets.days import Days
 from athlete_assets.settings import Settings
-from athlete_assets.store.athletes import EVERYONE, ID
+from athlete_assets.store.athletes import EVERYONE, ID, NamedAthletes
 from athlete_assets.store.base import Store
 from athlete_assets.tables import Table
 
@@ -36,6 +36,8 @@ def pieces(store: AnyStore, table: Table, days: Days) -> list[AnyStore]:
     is in two of them, and who is gone from silver is in one as well.
     """
     size = max(1, rows_at_once(store.settings, table) // len(days))
+    if isinstance(store.athletes, NamedAthletes) and len(store.athletes.ids) <= size:
+        return [store]
     if store.count(tables.STRAVA_ACTIVITIES) <= size:  # which files tell; their athletes are read where they are more
         return [store]
     parts = (store.athletes or EVERYONE).parts(athletes_with_activities(store), size)

@@ -1,4 +1,4 @@
-"""Rows of an empty window, written a file a month and added in one commit: all of them once, or nothing."""
+"""Rows of a window, written a file a month and put in place of the old ones in one commit: all once, or nothing."""
 
 from __future__ import annotations
 
@@ -7,21 +7,26 @@ import random
 import threading
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import given
+from deltalake.table import ProtocolVersions
+from hypothesis import HealthCheck, given
+from hypothesis import settings as examples
 from hypothesis import strategies as st
 
 from athlete_assets import tables
+from athlete_assets.days import Days, midnight
 from athlete_assets.errors import LastingStoreError
 from athlete_assets.settings import Settings
 from athlete_assets.store import delta_folder, month_files
-from athlete_assets.store.delta_folder import DeltaFolder
+from athlete_assets.store.athletes import Athletes, AthleteSpan, NamedAthletes
+from athlete_assets.store.delta_folder import DeltaFolder, committed
 from athlete_assets.store.local import LocalStore
 from athlete_assets_tests import rows as made
-from athlete_assets_tests.store.rows import daily, span
+from athlete_assets_tests.store.rows import daily, rejects, span
 
 WINTER = span("2023-12-30", "2024-02-02")
 ROWS = daily("a", WINTER)
@@ -41,8 +46,13 @@ def empty(store: LocalStore) -> DeltaFolder:
     return store.folder(tables.DAILY)
 
 
+def filled(folder: DeltaFolder, rows: pa.Table) -> int | None:
+    """The rows as those of a window that is empty in version 0."""
+    return folder.refill(rows, "activity_date", span("2023-01-01", "2024-12-31"), None, before=0, seen=0)
+
+
 def test_each_month_is_a_file_of_its_own(store: LocalStore, empty: DeltaFolder) -> None:
-    assert empty.fill(ROWS, empty_in=0) == empty.version() == 1
+    assert filled(empty, ROWS) == empty.version() == 1
     assert [file.parent.name for file in files(store)] == ["month=2023-12", "month=2024-01", "month=2024-02"]
     assert in_order(store.rows(tables.DAILY)).equals(ROWS.combine_chunks())
     assert empty.columns().types == {column.name: column.type for column in tables.DAILY.columns}
@@ -62,7 +72,7 @@ def test_rows_in_any_order_and_batches_are_stored_once(
     seed.shuffle(shuffled)  # type: ignore[attr-defined]
     rows = pa.concat_tables([daily(athlete, [day], day.day) for athlete, day in shuffled]).combine_chunks()
     folder = store.folder(tables.DAILY)
-    assert folder.fill(pa.Table.from_batches(rows.to_batches(max_chunksize=batch)), empty_in=0) == 1
+    assert filled(folder, pa.Table.from_batches(rows.to_batches(max_chunksize=batch))) == 1
     assert in_order(store.rows(tables.DAILY)).equals(in_order(rows))
     assert len(files(store)) == len({f"{day:%Y-%m}" for _, day in keys})
 
@@ -73,7 +83,7 @@ def test_a_late_run_of_one_has_one_file_of_a_month_written_anew(
     monkeypatch.setattr(month_files, "ROWS_A_FILE", 70)
     january = span("2024-01-01", "2024-01-31")
     rows = pa.concat_tables([daily(f"athlete {number}", january, number) for number in range(9)])
-    empty.fill(rows, empty_in=0)
+    filled(empty, rows)
     before = {file: pq.read_metadata(file).num_rows for file in files(store)}
     assert sorted(before.values()) == [31, 62, 62, 62, 62]
     assert in_order(store.rows(tables.DAILY)).equals(in_order(rows))
@@ -94,8 +104,7 @@ def test_a_window_that_is_replaced_lies_in_small_files_too(
     rows = pa.concat_tables([daily(f"athlete {number:03}", january) for number in range(300)])
     at = rows.schema.get_field_index("distance_km")
     rows = rows.set_column(at, rows.schema.field(at), pa.array(list(numbers)))  # does not pack well
-    for _ in range(2):
-        store.replace_arrow(tables.DAILY, rows, january)
+    empty.overwrite(rows)  # as delta-rs does it: whatever is not by month, or lost a race
     before = set(empty.open().file_uris())
     assert len(before) > 3
     store.among(["athlete 004"]).replace_arrow(tables.DAILY, daily("athlete 004", january, 7.5), january)
@@ -112,7 +121,7 @@ def test_counts_lie_as_a_list_of_numbers_and_what_is_measured_does_not(store: Lo
         rows = rows.set_column(at, rows.schema.field(at), pa.array(values, rows.schema.field(at).type))
     at = rows.schema.get_field_index("distance_km")
     rows = rows.set_column(at, rows.schema.field(at), pa.array(metres, pa.float64()))
-    empty.fill(rows, empty_in=0)
+    filled(empty, rows)
     for file in files(store):
         group = pq.read_metadata(file).row_group(0)
         chunks = {chunk.path_in_schema: chunk for chunk in map(group.column, range(group.num_columns))}
@@ -127,7 +136,7 @@ def test_a_file_is_found_by_the_moments_in_it_to_the_microsecond(store: LocalSto
     store.create(tables.ACTIVITY)
     folder = store.folder(tables.ACTIVITY)
     row = {"athlete_id": "a", "activity_id": 1, "event_timestamp": moment, "activity_date": datetime(2024, 1, 5)}
-    folder.fill(made.rows(tables.ACTIVITY, {**row, "month": "2024-01"}), empty_in=0)
+    filled(folder, made.rows(tables.ACTIVITY, {**row, "month": "2024-01"}))
     (added,) = pa.table(folder.open().get_add_actions(flatten=True)).to_pylist()
     assert added["min.event_timestamp"] == moment.replace(microsecond=123_000)
     assert added["max.event_timestamp"] == moment.replace(microsecond=124_000)
@@ -145,7 +154,7 @@ def test_a_file_is_found_by_the_moments_in_it_to_the_microsecond(store: LocalSto
 def test_of_another_version_nothing_is_added(store: LocalStore, empty: DeltaFolder) -> None:
     empty.append(daily("b", WINTER))
     before = files(store)
-    assert empty.fill(ROWS, empty_in=0) is None
+    assert filled(empty, ROWS) is None
     assert files(store) == before
 
 
@@ -160,7 +169,7 @@ def test_it_gives_way_to_whoever_commits_first(
         return list(write(rows, folder))
 
     monkeypatch.setattr(month_files, "write", overtaken)
-    assert empty.fill(ROWS, empty_in=0) is None
+    assert filled(empty, ROWS) is None
     assert files(store) == first[0]
     assert set(store.rows(tables.DAILY)["distance_km"].to_pylist()) == {7.0}
 
@@ -168,13 +177,13 @@ def test_it_gives_way_to_whoever_commits_first(
 def test_of_two_who_found_a_window_empty_the_rows_stand_once(
     store: LocalStore, empty: DeltaFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    both, fill = threading.Barrier(2), DeltaFolder.fill
+    both, fill = threading.Barrier(2), DeltaFolder.refill
 
-    def at_once(self: DeltaFolder, rows: pa.Table, empty_in: int) -> int | None:
+    def at_once(self: DeltaFolder, *given: Any) -> int | None:
         both.wait(60)
-        return fill(self, rows, empty_in)
+        return fill(self, *given)
 
-    monkeypatch.setattr(DeltaFolder, "fill", at_once)
+    monkeypatch.setattr(DeltaFolder, "refill", at_once)
     writers = [
         threading.Thread(target=store.replace_arrow, args=(tables.DAILY, daily("a", WINTER, metres), WINTER))
         for metres in (5.0, 6.0)
@@ -200,6 +209,185 @@ def test_what_could_not_be_written_leaves_no_file(
 
     monkeypatch.setattr(pq, "write_table", full)
     with pytest.raises(LastingStoreError, match=r"daily_features: could not commit.*No space left.*free the disk"):
-        empty.fill(ROWS, empty_in=0)
+        filled(empty, ROWS)
     assert files(store) == []
     assert empty.version() == 0
+
+
+# --------------------------------------------------------------------------------------------- in place of older rows
+
+IDS = ["a", "b", "c", "d"]
+SOMEBODY = st.one_of(
+    st.none(),
+    st.sets(st.sampled_from(IDS)).map(lambda ids: NamedAthletes(frozenset(ids))),
+    st.tuples(st.sampled_from([None, *IDS]), st.sampled_from([None, *IDS]))
+    .filter(lambda span: None in span or span[0] < span[1])
+    .map(lambda span: AthleteSpan(*span)),
+)
+WINDOWS = st.tuples(st.dates(date(2023, 12, 20), date(2024, 2, 10)), st.integers(0, 50)).map(
+    lambda window: Days(window[0], window[0] + timedelta(days=window[1]))
+)
+
+
+def no_delta_rs(*_: object, **__: object) -> int:
+    raise AssertionError("delta-rs replaces the window")
+
+
+@examples(deadline=None, max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(replacements=st.lists(st.tuples(WINDOWS, SOMEBODY, st.integers(1, 3)), min_size=1, max_size=5))
+def test_windows_of_some_athletes_are_replaced_and_no_other_row(
+    replacements: list[tuple[Days, Athletes | None, int]],
+    tmp_path_factory: pytest.TempPathFactory,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(month_files, "ROWS_A_FILE", 70)
+    monkeypatch.setattr(DeltaFolder, "overwrite", no_delta_rs)
+    whole = span("2023-12-20", "2024-03-31")
+    store = LocalStore(Settings(home=tmp_path_factory.mktemp("home")))
+    store.replace_arrow(tables.DAILY, pa.concat_tables([daily(athlete, whole, 0.0) for athlete in IDS]), whole)
+    expected = {(athlete, day): 0.0 for athlete in IDS for day in whole}
+    for number, (days, athletes, every) in enumerate(replacements, start=1):
+        of = [athlete for athlete in IDS if athletes is None or athletes.hold(pa.array([athlete]))[0].as_py()]
+        before = {key: metres for key, metres in expected.items() if key[0] in of and key[1] in days}
+        rows = [daily(athlete, list(days)[::every], float(number)) for athlete in of]
+        some = store.of(athletes)
+        if not before and not rows:
+            continue  # nothing to do
+        written = some.replace_arrow(tables.DAILY, pa.concat_tables([daily("a", []), *rows]), days)
+        assert (written.rows_before, written.version) == (len(before), store.version(tables.DAILY))
+        expected = {key: metres for key, metres in expected.items() if key not in before}
+        expected |= {(athlete, day): float(number) for athlete in of for day in list(days)[::every]}
+        found = store.rows(tables.DAILY).to_pylist()
+        assert {(row["athlete_id"], row["activity_date"].date()): row["distance_km"] for row in found} == expected
+        assert len(found) == len(expected)
+
+
+def live(folder: DeltaFolder) -> set[str]:
+    return set(pa.table(folder.open().get_add_actions(flatten=True))["path"].to_pylist())
+
+
+def test_files_without_a_row_of_the_window_stay_and_whole_ones_are_not_read(
+    store: LocalStore, empty: DeltaFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(month_files, "ROWS_A_FILE", 31)
+    january = span("2024-01-01", "2024-01-31")
+    filled(empty, pa.concat_tables([*(daily(athlete, january) for athlete in IDS), daily("a", WINTER.weeks)[-1:]]))
+    before, read = live(empty), list[str]()
+    file = pq.ParquetFile
+
+    def noted(path: Path) -> pq.ParquetFile:
+        read.append(str(path.relative_to(empty.path)))
+        return file(path)
+
+    monkeypatch.setattr(pq, "ParquetFile", noted)
+    store.of(AthleteSpan("c", None)).replace_arrow(tables.DAILY, daily("d", january, 1.0), january)
+    assert (len(before), len(before & live(empty)), read) == (5, 3, [])
+    store.among(["b"]).replace_arrow(tables.DAILY, daily("b", [], 1.0), span("2024-01-10", "2024-01-12"))
+    assert len(read) == 1
+    assert len(before & live(empty)) == 2
+    assert store.count(tables.DAILY) == 31 + 28 + 31 + 1
+
+
+def test_bounds_that_the_log_does_not_hold_are_looked_up(
+    store: LocalStore, empty: DeltaFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """delta-rs keeps those of a table's first columns alone; of whole months the folder tells enough."""
+    committed(lambda: empty.open().alter.set_table_properties({"delta.dataSkippingNumIndexedCols": "0"}), empty.name)
+    empty.append(pa.concat_tables([daily("a", WINTER), daily("b", WINTER)]))
+    added = pa.table(empty.open().get_add_actions(flatten=True)).to_pylist()
+    assert not any(file.get("max.activity_date") for file in added)
+    monkeypatch.setattr(DeltaFolder, "overwrite", no_delta_rs)
+    new_year = span("2023-12-31", "2024-01-01")
+    store.among(["a"]).replace_arrow(tables.DAILY, daily("a", new_year, 7.0), new_year)
+    store.replace_arrow(tables.DAILY, daily("c", [date(2024, 2, 1)]), span("2024-01-31", "2024-02-29"))
+    assert store.count(tables.DAILY) == 2 * len(WINTER) - 2 * 3 + 1
+
+
+def test_a_row_of_nobody_stays_where_it_is(store: LocalStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It belongs to those before the first name; what is compared with its name says neither yes nor no."""
+    monkeypatch.setattr(DeltaFolder, "overwrite", no_delta_rs)
+    day = date(2024, 1, 5)
+    rows = rejects([(1, day, "duplicate"), (2, day, "duplicate"), (3, day, "duplicate")])
+    names = pa.array(["a", None, "c"], pa.string())
+    store.replace_arrow(tables.REJECTS, rows.set_column(0, rows.schema.field(0), names), Days(day, day))
+    store.of(AthleteSpan("b", None)).replace_arrow(tables.REJECTS, rejects([]), Days(day, day))
+    assert sorted(store.rows(tables.REJECTS)["id"].to_pylist()) == [1, 2]
+    store.of(AthleteSpan(None, "a")).replace_arrow(tables.REJECTS, rejects([]), Days(day, day))
+    assert store.rows(tables.REJECTS)["id"].to_pylist() == [1]
+
+
+def test_what_stays_of_a_file_from_before_a_column_came_has_none_of_it(store: LocalStore, empty: DeltaFolder) -> None:
+    empty.restart(daily("a", WINTER).drop_columns(["longest_run_km"]), {})
+    store.replace_arrow(tables.DAILY, daily("a", [WINTER.first]), Days(WINTER.first, WINTER.first))
+    rows = store.rows(tables.DAILY)
+    assert (rows.num_rows, rows["longest_run_km"].null_count) == (len(WINTER), len(WINTER))
+
+
+def test_a_table_whose_files_hold_deleted_rows_is_left_to_delta_rs(
+    store: LocalStore, empty: DeltaFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    filled(empty, ROWS)
+    monkeypatch.setattr(month_files, "UNSEEN", {"a feature"})
+    protocol = ProtocolVersions(3, 7, [], ["a feature"])
+    monkeypatch.setattr(delta_folder.DeltaTable, "protocol", lambda _: protocol)
+    assert empty.refill(ROWS, "activity_date", WINTER, None, before=len(WINTER), seen=1) is None
+    assert store.version(tables.DAILY) == 1
+
+
+def test_rows_that_are_not_those_that_were_counted_are_left_to_delta_rs(store: LocalStore, empty: DeltaFolder) -> None:
+    filled(empty, ROWS)
+    before = files(store)
+    for counted in (1, len(WINTER) + 1):
+        assert empty.refill(ROWS, "activity_date", WINTER, None, before=counted, seen=1) is None
+    part = Days(WINTER.first, WINTER.first)
+    assert empty.refill(ROWS[:1], "activity_date", part, None, before=2, seen=1) is None
+    assert (files(store), empty.version()) == (before, 1)
+
+
+def test_a_refill_gives_way_to_whoever_commits_first(
+    store: LocalStore, empty: DeltaFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    filled(empty, ROWS)
+    write = month_files.write
+    others = iter([daily("a", [WINTER.first], 7.0)])
+
+    def overtaken(rows: pa.Table, folder: Path) -> list[object]:
+        for first in others:
+            empty.overwrite(first, f"activity_date = '{midnight(WINTER.first).isoformat()}'")
+        return list(write(rows, folder))
+
+    monkeypatch.setattr(month_files, "write", overtaken)
+    days = Days(WINTER.first, WINTER.first + timedelta(days=1))
+    written = store.replace_arrow(tables.DAILY, daily("a", days, 5.0), days)
+    assert written.version == store.version(tables.DAILY) == 3
+    metres = in_order(store.rows(tables.DAILY))["distance_km"].to_pylist()
+    assert metres == [5.0, 5.0, *[10.0] * (len(WINTER) - 2)]
+
+
+def test_a_window_stays_as_it_was_where_what_stays_could_not_be_written(
+    store: LocalStore, empty: DeltaFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    filled(empty, ROWS)
+    before, write = files(store), pq.write_table
+
+    def full(rows: pa.Table, where: Path, **how: object) -> None:
+        write(rows, where, **how)
+        if "2024-02" in str(where):
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(pq, "write_table", full)
+    window = Days(WINTER.first + timedelta(days=1), WINTER.last - timedelta(days=1))
+    with pytest.raises(LastingStoreError, match="No space left"):
+        store.replace_arrow(tables.DAILY, daily("a", window), window)
+    assert (files(store), empty.version()) == (before, 1)
+
+
+def test_what_delta_rs_merged_is_read_and_what_stays_is_written(
+    store: LocalStore, empty: DeltaFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It writes string views, which Arrow does not filter."""
+    filled(empty, ROWS)
+    empty.upsert(daily("a", [WINTER.last], 7.0), tables.DAILY.keys)
+    monkeypatch.setattr(DeltaFolder, "overwrite", no_delta_rs)
+    store.replace_arrow(tables.DAILY, daily("a", []), Days(date(2024, 2, 1), date(2024, 2, 1)))
+    assert in_order(store.rows(tables.DAILY))["distance_km"].to_pylist() == [10.0] * (len(WINTER) - 2) + [7.0]
