@@ -35,7 +35,7 @@ from usage import cpu_seconds, forget_peak, options, peak_mb, read_mb
 
 from athlete_assets import tables
 from athlete_assets.days import Days, monday_of
-from athlete_assets.features import activity, performance, rolling
+from athlete_assets.features import activity, daily, performance, rolling, weekly
 from athlete_assets.settings import Settings
 from athlete_assets.store.base import Size
 from athlete_assets.store.local import LocalStore
@@ -54,6 +54,8 @@ NEXT_DAY: dict[str, list[tables.Table]] = {
 }
 KERNELS = (
     (activity, "activity_rows"),
+    (daily, "dense_days"),
+    (weekly, "bucket_weeks"),
     (rolling, "bucket_states"),
     (performance, "bucket_states"),
 )

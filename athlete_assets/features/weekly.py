@@ -1,17 +1,39 @@
-"""athlete_weekly_features: the training week, Monday to Sunday."""
+"""athlete_weekly_features: the training week, Monday to Sunday.
+
+One NumPy pass over a hash bucket of athletes: their days are put into arrays (day of the week, weeks), in which a day
+that is missing is 0. So a week's sums have one order, and the same bits, however its days come.
+"""
 
 from __future__ import annotations
 
-from pyspark.sql import Column, DataFrame, Window
-from pyspark.sql import functions as F
+from collections.abc import Mapping
+from functools import partial
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+from pyspark.sql import DataFrame
 
 from athlete_assets import tables
 from athlete_assets.days import Days
-from athlete_assets.features.cells import SECONDS_A_DAY
-from athlete_assets.formulas.sequences import MONOTONY_CAP
-from athlete_assets.store.columns import within
+from athlete_assets.features.cells import ROWS_A_CALL, athletes_of, epoch_days, first_epoch_day, rows_of
+from athlete_assets.formulas import sequences
+from athlete_assets.store.by_athlete import apply_together
+from athlete_assets.store.scans import of_days
 
 DAYS_A_WEEK = 7
+_READ = (
+    "distance_km",
+    "activities",
+    "daily_tss",
+    "elevation_gain_m",
+    "moving_time_min",
+    "longest_run_km",
+    "runs",
+    "run_distance_km",
+    "run_moving_time_min",
+)
+"""The columns of DAILY that count, beside athlete and day."""
 
 
 def weekly_features(daily: DataFrame, weeks: Days) -> DataFrame:
@@ -21,77 +43,54 @@ def weekly_features(daily: DataFrame, weeks: Days) -> DataFrame:
     missing (before the first activity, or still to come in the running week) count as 0 load.
     """
     weeks = weeks.weeks
-    daily = daily.where(within(tables.DAILY, weeks.starting_earlier(DAYS_A_WEEK)))
-    load = F.col("daily_tss")
-    totals = daily.groupBy("athlete_id", monday_number("activity_date").alias("monday")).agg(
-        F.sum("distance_km").alias("weekly_distance_km"),
-        F.sum("activities").alias("weekly_activities"),
-        F.sum(load).alias("weekly_tss"),
-        F.sum("elevation_gain_m").alias("weekly_elevation_m"),
-        F.sum("moving_time_min").alias("weekly_moving_time_min"),
-        F.sum("runs").alias("runs"),
-        F.sum("run_distance_km").alias("run_distance_km"),
-        F.sum("run_moving_time_min").alias("run_moving_time_min"),
-        F.max("longest_run_km").alias("longest_run_km"),
-        F.count(F.when(F.col("activities") > 0, F.lit(1))).alias("active_days"),
-        F.count(load).alias("days"),
-        F.min(load).alias("least_load"),
-        F.max(load).alias("most_load"),
-        F.sum(load * load).alias("squares"),
-    )
-    rows = _with_monotony(totals).select(
-        "athlete_id",
-        beginning_of("monday").alias("week_start"),
-        "weekly_distance_km",
-        "weekly_activities",
-        "weekly_tss",
-        "weekly_elevation_m",
-        "weekly_moving_time_min",
-        F.when(F.col("runs") > 0, F.col("run_moving_time_min") / F.col("run_distance_km")).alias("avg_pace_week"),
-        "longest_run_km",
-        "active_days",
-        "training_monotony",
-        (F.col("weekly_tss") * F.col("training_monotony")).alias("training_strain"),
-        _change_against_the_week_before().alias("distance_change_pct"),
-        F.date_format(F.date_from_unix_date("monday"), "yyyy-MM").alias("month"),
-    )
-    return rows.where(within(tables.WEEKLY, weeks))
+    days = of_days(daily, tables.DAILY, weeks.starting_earlier(DAYS_A_WEEK))
+    inputs = {"days": (days, tables.DAILY.types("activity_date", *_READ))}
+    kernel = partial(bucket_weeks, first=first_epoch_day(weeks), length=len(weeks) // DAYS_A_WEEK)
+    return apply_together(inputs, kernel, tables.WEEKLY.ddl, ROWS_A_CALL)
 
 
-def monday_number(day: str) -> Column:
-    """Days from 1970-01-01, a Thursday, to the Monday of the day's week: as numbers, since the engine takes as long to
-    truncate a moment to its week as for all the sums of weeks."""
-    number = F.unix_date(F.col(day).cast("date"))
-    return number - F.pmod(number + F.lit(3), F.lit(DAYS_A_WEEK))
+def bucket_weeks(inputs: Mapping[str, pa.Table], first: int, length: int) -> pa.Table:
+    """WEEKLY rows of `length` weeks from the Monday of epoch day `first` for the athletes of a bucket, of their DAILY
+    rows in these weeks and the one before."""
+    athletes, coded = athletes_of(inputs)
+    days, athlete = inputs["days"], coded["days"]
+    before = first - DAYS_A_WEEK
+    weeks = length + 1
+    week, weekday = np.divmod(epoch_days(days, "activity_date") - before, DAYS_A_WEEK)
+    cell, cells = athlete * weeks + week, len(athletes) * weeks
 
+    def by_day(name: str, nothing: float = 0.0) -> NDArray[np.float64]:
+        """The column as (day of the week, cells)."""
+        value = days[name].cast(pa.float64()).to_numpy()
+        found = np.full(DAYS_A_WEEK * cells, nothing)
+        found[weekday * cells + cell] = np.where(np.isnan(value), nothing, value)
+        return found.reshape(DAYS_A_WEEK, cells)
 
-def beginning_of(day_number: str) -> Column:
-    """The midnight (UTC) with which a day begins that is told as a number of days from 1970-01-01."""
-    return F.timestamp_seconds(F.col(day_number).cast("bigint") * SECONDS_A_DAY)
-
-
-def _with_monotony(weeks: DataFrame) -> DataFrame:
-    """Adds training_monotony, `sequences.monotony` of one week: mean over POPULATION deviation, capped; equal loads
-    give the cap, none null.
-
-    By the sum of squares, as the engine makes it on its way. What that loses to cancellation is lost where the mean is
-    many times the deviation, beyond the cap: below it, at most MONOTONY_CAP squared times the last bit.
-    """
-    missing_is_none = F.col("days") < DAYS_A_WEEK
-    mean = F.coalesce(F.col("weekly_tss"), F.lit(0.0)) / DAYS_A_WEEK
-    least = F.when(missing_is_none, F.least(F.col("least_load"), F.lit(0.0))).otherwise(F.col("least_load"))
-    # Greatest and least say whether the days differ: the deviation of equal days may be a last-bit residue.
-    variance = F.col("squares") / DAYS_A_WEEK - mean * mean
-    weeks = weeks.withColumns({"mean_load": mean, "least_of_all": least, "variance": variance})
-    varies = (F.col("most_load") > F.col("least_of_all")) & (F.col("variance") > 0)
-    cap = F.lit(MONOTONY_CAP)
-    ratio = F.when(varies, F.least(F.col("mean_load") / F.sqrt("variance"), cap)).otherwise(cap)
-    return weeks.withColumn("training_monotony", F.when(F.col("most_load") > 0, ratio))
-
-
-def _change_against_the_week_before() -> Column:
-    """Per cent; null where the week before has no row or no distance."""
-    by_week = Window.partitionBy("athlete_id").orderBy("monday")
-    before = F.lag("weekly_distance_km").over(by_week)
-    is_adjacent = F.col("monday") - F.lag("monday").over(by_week) == DAYS_A_WEEK
-    return F.when(is_adjacent & (before > 0), (F.col("weekly_distance_km") / before - 1) * 100)
+    activities, load = by_day("activities"), by_day("daily_tss")
+    distance = by_day("distance_km").sum(axis=0)
+    has_days = np.bincount(cell, minlength=cells) > 0
+    is_asked = has_days.copy()
+    is_asked[::weeks] = False  # the week before
+    longest = by_day("longest_run_km", -np.inf).max(axis=0)
+    run_time, run_distance = (by_day(name).sum(axis=0) for name in ("run_moving_time_min", "run_distance_km"))
+    total, monotony = load.sum(axis=0), sequences.monotony(load, DAYS_A_WEEK)[0]
+    distance_before = np.concatenate([[0.0], distance[:-1]])
+    ran, moved = by_day("runs").sum(axis=0) > 0, distance_before > 0  # a week without days has no distance
+    unknown = np.full(cells, np.nan)
+    columns = {
+        "weekly_distance_km": distance,
+        "weekly_activities": activities.sum(axis=0),
+        "weekly_tss": total,
+        "weekly_elevation_m": by_day("elevation_gain_m").sum(axis=0),
+        "weekly_moving_time_min": by_day("moving_time_min").sum(axis=0),
+        "avg_pace_week": np.divide(run_time, run_distance, out=unknown.copy(), where=ran),
+        "longest_run_km": np.where(np.isfinite(longest), longest, np.nan),
+        "active_days": (activities > 0).sum(axis=0).astype(np.float64),
+        "training_monotony": monotony,
+        "training_strain": total * monotony,
+        "distance_change_pct": (np.divide(distance, distance_before, out=unknown.copy(), where=moved) - 1) * 100,
+    }
+    asked = np.flatnonzero(is_asked)
+    of, number = np.divmod(asked, weeks)
+    values = {name: value[asked] for name, value in columns.items()}
+    return rows_of(tables.WEEKLY, values, athletes.take(pa.array(of)), before + number * DAYS_A_WEEK)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from datetime import date, timedelta
+from functools import reduce
+from operator import or_
 
 import numpy as np
 import pyarrow as pa
@@ -188,11 +190,13 @@ def _bests(activities: DataFrame, efforts: DataFrame | None) -> DataFrame:
     runs = activities.where(F.col("sport_type").isin(*tables.RUN_SPORTS))
     time = effort_time(F.col("moving_time_min"), F.col("elapsed_time_min"), F.col("is_race"))
 
+    def is_near(metres: float) -> Column:
+        return F.abs(F.col("distance_km") * 1000 / metres - 1) <= DISTANCE_TOLERANCE
+
     def seconds(metres: float) -> Column:
-        near = F.abs(F.col("distance_km") * 1000 / metres - 1) <= DISTANCE_TOLERANCE
         # no pace: no person runs so, or the heart rate contradicts it
         of_distance = F.when(
-            near & F.col("pace_min_km").isNotNull(), time * 60 * metres / (F.col("distance_km") * 1000)
+            is_near(metres) & F.col("pace_min_km").isNotNull(), time * 60 * metres / (F.col("distance_km") * 1000)
         )
         return _plausible(of_distance, metres)
 
@@ -203,7 +207,10 @@ def _bests(activities: DataFrame, efforts: DataFrame | None) -> DataFrame:
         ]
 
     distances = tables.BEST_DISTANCES_M.items()
-    times = runs.select("athlete_id", "activity_date", *(seconds(metres).alias(name) for name, metres in distances))
+    counts = reduce(or_, (is_near(metres) for _, metres in distances))  # most runs are over no such distance
+    times = runs.where(counts).select(
+        "athlete_id", "activity_date", *(seconds(metres).alias(name) for name, metres in distances)
+    )
     if efforts is not None:
         times = times.unionAll(_parts(efforts, runs))
     return times.groupBy("athlete_id").agg(*(column for name, _ in distances for column in best(name)))

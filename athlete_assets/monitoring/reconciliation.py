@@ -15,6 +15,7 @@ from pyspark.sql import Column, DataFrame, Row
 from pyspark.sql import functions as F
 
 from athlete_assets.days import Days, midnight
+from athlete_assets.features.cells import epoch_days
 from athlete_assets.features.rolling import HIGHEST_START
 from athlete_assets.monitoring.checks import Check, CheckOutcome
 from athlete_assets.settings import Settings
@@ -128,10 +129,11 @@ def _drawn_sums(rows: DataFrame, day: str, values: Iterable[str]) -> pa.Table:
     times that."""
     drawn = (F.pmod(F.xxhash64("athlete_id"), F.lit(1 << 20)) + 1).cast("double")
     asked = list(values)
-    picked = rows.select(F.unix_date(F.col(day).cast("date")).alias("day"), drawn.alias("drawn"), *asked)
+    picked = rows.select(day, drawn.alias("drawn"), *asked)
     sums = (F.sum(F.col(name).cast("double") * F.col("drawn")).alias(name) for name in asked)
-    of_days = picked.groupBy("day").agg(F.count(F.lit(1)).alias("rows"), F.sum("drawn").alias("drawn"), *sums)
-    return of_days.toArrow().sort_by("day")
+    of_days = picked.groupBy(day).agg(F.count(F.lit(1)).alias("rows"), F.sum("drawn").alias("drawn"), *sums).toArrow()
+    # of the result, not of each row: that takes the engine a sixth of all this
+    return of_days.append_column("day", pa.array(epoch_days(of_days, day))).sort_by("day")
 
 
 NO_GAPS = Check("no_gaps", "From the athlete's first activity on, each day of the window has a row.")

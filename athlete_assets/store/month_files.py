@@ -183,11 +183,12 @@ def _by_month(rows: pa.RecordBatch) -> Iterator[tuple[str, pa.RecordBatch]]:
 
 def _in_files(parts: Sequence[pa.RecordBatch]) -> Iterator[list[pa.RecordBatch]]:
     """The parts of each file, in their order: at most ROWS_A_FILE rows."""
-    file: list[pa.RecordBatch] = []
+    file, rows = list[pa.RecordBatch](), 0
     for part in parts:
-        if sum(map(len, file)) + len(part) > ROWS_A_FILE:
+        rows += len(part)
+        if rows > ROWS_A_FILE:
             yield file
-            file = []
+            file, rows = [], len(part)
         file.append(part)
     yield file
 

@@ -99,7 +99,7 @@ def _sail() -> SparkSession:
     from pysail.spark import SparkConnectServer
 
     # One heap for Arrow's arrays and NumPy's. Arrow's own allocator gives its pages back and has the system clear them
-    # anew: with it a first fill of activity and rolling features takes 5 to 9 % more CPU seconds.
+    # anew: with it a first fill of activity and rolling features takes 2 to 10 % more CPU seconds.
     if "ARROW_DEFAULT_MEMORY_POOL" not in os.environ:
         pa.set_memory_pool(pa.system_memory_pool())
     server = SparkConnectServer(port=0)

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Sequence
 from functools import reduce
 from typing import Any
 
 import pandas as pd
+import pyarrow as pa
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from pyspark.sql import DataFrame, SparkSession
 
 from athlete_assets import tables
 from athlete_assets.days import Days
+from athlete_assets.features.cells import first_epoch_day
 from athlete_assets.features.daily import daily_features
-from athlete_assets.features.weekly import weekly_features
-from athlete_assets_tests.features.rows import Activity, activity_rows, collected, daily_rows, day, no_rows
+from athlete_assets.features.weekly import bucket_weeks, weekly_features
+from athlete_assets_tests.features.rows import Activity, activity_rows, collected, daily_rows, daily_table, day, no_rows
 from athlete_assets_tests.formulas.test_race_times import oracle
 
 
@@ -131,3 +136,16 @@ def test_the_month_is_the_monday_s(sail: SparkSession) -> None:
 
 def test_no_days_are_no_weeks(sail: SparkSession) -> None:
     assert collected(weekly_features(no_rows(sail, tables.DAILY), WEEK), tables.WEEKLY).empty
+
+
+@given(loads=st.lists(st.floats(0, 500), min_size=1, max_size=40), seed=st.randoms(use_true_random=False))
+def test_a_week_has_the_same_bits_in_whatever_order_its_days_come(loads: list[float], seed: random.Random) -> None:
+    days = pa.concat_tables([daily_table(loads, athlete="a"), daily_table(loads[::-1], athlete="b")])
+    order = list(range(len(days)))
+    seed.shuffle(order)
+    in_order, shuffled = (
+        bucket_weeks({"days": rows}, first_epoch_day(Days(day(0), day(0))), 6) for rows in (days, days.take(order))
+    )
+    keys = [("athlete_id", "ascending"), ("week_start", "ascending")]
+    assert shuffled.sort_by(keys).equals(in_order.sort_by(keys))
+    assert len(in_order) == 2 * -(-len(loads) // 7)
