@@ -102,16 +102,17 @@ def taken_out(delta: DeltaTable, folder: Path, day: str, days: Days, athletes: A
 
     def without(file: dict[str, Any]) -> tuple[RemoveAction | None, int]:
         """What removes the file, and how many of its rows are taken out; none of them, and it stays."""
-        month, rows = file[f"partition.{MONTH}"], file["num_records"]
+        month, rows = file[f"partition.{MONTH}"], file.get("num_records")
         whole = _is_taken(file, month, day, days, athletes)
         taken = rows if whole else 0
-        if whole is None:
-            stored = pq.ParquetFile(folder / file["path"])
-            taken = len(plain(stored.read(keys)).filter(is_taken))
-            if 0 < taken < rows:
-                kept = _as(schema, stored.read(), month).filter(~is_taken | is_taken.is_null())
-                added.extend(write(kept, folder))
-                taken = rows - len(kept)
+        if whole is None or taken is None:
+            with pq.ParquetFile(folder / file["path"]) as stored:
+                rows = stored.metadata.num_rows
+                taken = len(plain(stored.read(keys)).filter(is_taken))
+                if 0 < taken < rows:
+                    kept = _as(schema, stored.read(), month).filter(~is_taken | is_taken.is_null())
+                    added.extend(write(kept, folder))
+                    taken = rows - len(kept)
         return RemoveAction(file["path"], True, now, file["size_bytes"], {MONTH: month}) if taken else None, taken
 
     files = pa.table(delta.get_add_actions(flatten=True)).to_pylist()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import random
 import threading
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -391,3 +392,17 @@ def test_what_delta_rs_merged_is_read_and_what_stays_is_written(
     monkeypatch.setattr(DeltaFolder, "overwrite", no_delta_rs)
     store.replace_arrow(tables.DAILY, daily("a", []), Days(date(2024, 2, 1), date(2024, 2, 1)))
     assert in_order(store.rows(tables.DAILY))["distance_km"].to_pylist() == [10.0] * (len(WINTER) - 2) + [7.0]
+
+
+def test_a_file_of_which_the_log_says_nothing_is_looked_into(
+    store: LocalStore, empty: DeltaFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A writer may leave statistics out."""
+    delta = empty.open()
+    silent = [replace(file, stats="{}") for file in month_files.write(ROWS, empty.path)]
+    delta.create_write_transaction(silent, "append", delta.schema(), ["month"])
+    monkeypatch.setattr(DeltaFolder, "overwrite", no_delta_rs)
+    window = span("2024-01-01", "2024-02-01")
+    written = store.replace_arrow(tables.DAILY, daily("a", window, 7.0), window)
+    assert written.rows_before == len(window)
+    assert in_order(store.rows(tables.DAILY))["distance_km"].to_pylist() == [10.0, 10.0, *[7.0] * len(window), 10.0]
