@@ -326,6 +326,12 @@ def window_sql(table: Table, days: Days, alias: str = "") -> str:
     return f"(({inside}) OR {prefix}month = '{tables.OUTSIDE_CALENDAR}')" if table == tables.REJECTS else f"({inside})"
 
 
+def within_sql(table: Table, days: Days) -> str:
+    """SQL for the rows that `read` gives for the days: of rejects not those outside the calendar."""
+    window = window_sql(table, days)
+    return f"{window} AND month <> '{tables.OUTSIDE_CALENDAR}'" if table == tables.REJECTS else window
+
+
 def day_column(table: Table) -> str:
     """The column by which the table's windows are found; raises ValueError for a table that is replaced whole."""
     if table.day_column is None:

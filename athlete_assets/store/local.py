@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from athlete_assets import tables
 from athlete_assets.days import Days, midnight
 from athlete_assets.settings import Settings
 from athlete_assets.store.arrow import (
@@ -34,6 +33,7 @@ from athlete_assets.store.base import (
     is_derived,
     refuse_changed,
     window_sql,
+    within_sql,
 )
 from athlete_assets.store.delta_folder import CHANGE_FEED_PROPERTY, DeltaFolder
 from athlete_assets.store.digest import content_digest
@@ -163,7 +163,9 @@ class LocalStore(Store):
         if not self.exists(table):
             return 0
         athletes = self.athletes_of(table)
-        return self.folder(table).count(_both(_within_sql(table, days), athletes.sql() if athletes else None))
+        return self.folder(table).count(
+            _both(within_sql(table, days) if days else None, athletes.sql() if athletes else None)
+        )
 
     def findings(self, table: Table, days: Days | None = None) -> Findings:
         """Without an engine, a batch at a time; the keys of a month at a time where a key tells its month."""
@@ -232,12 +234,6 @@ class LocalStore(Store):
         rows = fitted(self.rows(table), table)
         self.folder(table).restart(rows.cast(arrow_schema(table, comments=True)), properties(table))
         return rows.num_rows
-
-
-def _within_sql(table: Table, days: Days | None) -> str | None:
-    """SQL for the rows that `read` gives for the days: of rejects not those outside the calendar."""
-    window = window_sql(table, days) if days else None
-    return f"{window} AND month <> '{tables.OUTSIDE_CALENDAR}'" if window and table == tables.REJECTS else window
 
 
 def _both(one: str | None, other: str | None) -> str | None:

@@ -17,7 +17,7 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from athlete_assets.days import Days
-from athlete_assets.store.base import window_sql
+from athlete_assets.store.base import within_sql
 from athlete_assets.store.columns import within
 from athlete_assets.store.sql import delta_literal
 from athlete_assets.tables import Table
@@ -51,7 +51,7 @@ def scanned(rows: DataFrame, columns: Sequence[str]) -> pa.Table | None:
 
 def of_days(rows: DataFrame, table: Table, days: Days) -> DataFrame:
     """The table's rows of the days."""
-    return chosen(rows, within(table, days), window_sql(table, days))
+    return chosen(rows, within(table, days), within_sql(table, days))
 
 
 def of_sports(activities: DataFrame, sports: Collection[str]) -> DataFrame:

@@ -20,7 +20,7 @@ from athlete_assets.store.scans import of_days, of_sports, scanned
 from athlete_assets.store.sql import literal
 from athlete_assets_tests.features.rows import Activity, activity_table
 from athlete_assets_tests.silver.rows import activity, arrow
-from athlete_assets_tests.store.rows import daily, span
+from athlete_assets_tests.store.rows import daily, rejects, span
 
 YEARS = span("2023-11-20", "2024-03-09")
 IDS = ("a", "b", "it's \\ o", "z")
@@ -73,6 +73,14 @@ def test_activities_of_some_sports(store: LocalStore) -> None:
     columns = ["athlete_id", "activity_date", "pace_min_km", "is_race"]
     assert same(of_sports(activities, tables.RUN_SPORTS), columns) == 3
     assert same(of_days(of_sports(activities, ["Ride"]), tables.ACTIVITY, Days(week[0], week[2])), columns) == 1
+
+
+def test_of_rejects_those_outside_the_calendar_are_of_no_day(store: LocalStore) -> None:
+    """Each window writes them anew, none reads them."""
+    day = date(2024, 3, 4)
+    store.replace_arrow(tables.REJECTS, rejects([(1, day, "duplicate"), (2, None, "no_date")]), Days(day, day))
+    assert same(store.read(tables.REJECTS, Days(day, day)), ["id", "month"]) == 1
+    assert same(store.read(tables.REJECTS), ["id", "month"]) == 2
 
 
 def test_a_column_that_is_not_stored_yet_is_null(home: LocalStore) -> None:
