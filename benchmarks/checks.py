@@ -2,13 +2,15 @@
 
 A home's first fill of each feature table through its asset, in this process. A step's CPU seconds are those from its
 first read to its last result, the engine (Sail, in the process) among them. To its checks belong what is computed of
-the rows being written (`findings`), and everything after the last commit. Prints the median of the repeats.
+the rows being written (`findings`) and of those in the kernels' hands, and everything after the last commit. Prints the
+median of the repeats.
 """
 
 from __future__ import annotations
 
 import statistics
 import tempfile
+import threading
 import time
 from collections import defaultdict
 from collections.abc import Callable
@@ -21,6 +23,7 @@ from usage import options
 
 from athlete_assets.assets import builder
 from athlete_assets.days import Days, monday_of
+from athlete_assets.monitoring import reconciliation
 from athlete_assets.store import local
 from athlete_assets.store.local import LocalStore
 
@@ -33,13 +36,15 @@ class Clock:
         self.first_read = 0.0
         self.last_result = 0.0
         self.in_findings = 0.0
+        self._lock = threading.Lock()
 
     def watch(self) -> None:
         self._wrap(LocalStore, "replace_arrow", self._committed)
         self._wrap(LocalStore, "read", self._read, before=True)
         self._wrap(builder, "check_result", self._reported)
-        if hasattr(local, "findings_of"):
-            self._wrap(local, "findings_of", self._found)
+        self._wrap(local, "findings_of", self._found)
+        for name in ("sums_of_call", "drawn_sums_of_call"):
+            self._wrap(reconciliation, name, self._found)
 
     def _reported(self, spent: float) -> None:
         self.last_result = time.process_time()
@@ -51,7 +56,8 @@ class Clock:
         self.first_read = self.first_read or time.process_time()
 
     def _found(self, spent: float) -> None:
-        self.in_findings += spent
+        with self._lock:
+            self.in_findings += spent
 
     def _wrap(self, owner: Any, name: str, tell: Callable[[float], None], before: bool = False) -> None:
         original = getattr(owner, name)
@@ -59,10 +65,10 @@ class Clock:
         def wrapped(*arguments: Any, **options: Any) -> Any:
             if before:
                 tell(0.0)
-            began = time.process_time()
+            began = time.thread_time()  # the kernels' threads run side by side
             result = original(*arguments, **options)
             if not before:
-                tell(time.process_time() - began)
+                tell(time.thread_time() - began)
             return result
 
         setattr(owner, name, wrapped)

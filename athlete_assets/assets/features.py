@@ -1,8 +1,10 @@
 """The feature tables as assets: each reads a window, calls its transform, replaces the window, checks the rows."""
 
 from collections.abc import Iterator
+from functools import partial
 
 import dagster as dg
+import pyarrow as pa
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
@@ -24,6 +26,7 @@ from athlete_assets.partitions import days_of
 from athlete_assets.settings import Settings
 from athlete_assets.silver import quality
 from athlete_assets.store.base import Store, Written
+from athlete_assets.store.by_athlete import watch
 
 NEWEST_STATE = ("ctl_42d", "atl_7d", "tsb", "ramp_rate_7d", "acwr", "total_distance_30d_km", "is_overtraining_risk")
 
@@ -125,13 +128,15 @@ def daily_asset(settings: Settings) -> dg.AssetsDefinition:
     def athlete_daily_features(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult]:
         store = store_of_run(context)
         window = days_of(context)
-        written = []
+        written, seen = list[Written](), list[pa.Table]()
         for piece in in_pieces(context, store, tables.DAILY, window):
             rows = daily.daily_features(piece.read(tables.ACTIVITY), window)
+            watch(rows, reconciliation.sums_of_call, seen)
             written.append(piece.replace(tables.DAILY, rows, window))
         activities, rows = store.read(tables.ACTIVITY), store.read(tables.DAILY, window)
+        stored = store.count(tables.ACTIVITY, window), store.count(tables.DAILY, window)
         outcomes = [
-            reconciliation.activities_add_up(store.read(tables.ACTIVITY, window), rows),
+            reconciliation.activities_add_up(store.read(tables.ACTIVITY, window), rows, seen, stored),
             reconciliation.no_gaps(rows, activities, window),
             anomalies.row_count_stable(written, settings),
         ]
@@ -160,13 +165,14 @@ def weekly_asset(settings: Settings) -> dg.AssetsDefinition:
     def athlete_weekly_features(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult]:
         store = store_of_run(context)
         window = days_of(context)
-        written = []
+        written, seen = list[Written](), list[pa.Table]()
         for piece in in_pieces(context, store, tables.WEEKLY, window):
             rows = weekly.weekly_features(piece.read(tables.DAILY, window.starting_earlier(7)), window)
+            watch(rows, partial(reconciliation.drawn_sums_of_call, window=window), seen)
             written.append(piece.replace(tables.WEEKLY, rows, window))
-        weeks = store.read(tables.WEEKLY, window)
+        days, weeks = store.read(tables.DAILY, window), store.read(tables.WEEKLY, window)
         outcomes = [
-            reconciliation.weekly_is_sum_of_daily(store.read(tables.DAILY, window), weeks),
+            reconciliation.weekly_is_sum_of_daily(days, weeks, seen, store.count(tables.DAILY, window)),
             anomalies.row_count_stable(written, settings),
         ]
         if settings.today in window:

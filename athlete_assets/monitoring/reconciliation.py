@@ -1,21 +1,27 @@
 """Checks that reconcile a table with the one it was made from: sums, calendars, a recomputation. Without Dagster.
 
 Each is one aggregate over stored rows, so that it judges what readers will see; sums are compared to SUM_TOLERANCE.
+Where a kernel of this process had the rows in its hands, they are added up there (`by_athlete.watch`): to read them
+once more took more than the kernels of days and weeks themselves. How many there are is asked of what is stored.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+import zlib
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, timedelta
+from functools import reduce
+from operator import add
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from pyspark.sql import Column, DataFrame, Row
 from pyspark.sql import functions as F
 
 from athlete_assets.days import Days, midnight
-from athlete_assets.features.cells import epoch_days
+from athlete_assets.features.cells import athletes_of, epoch_days, first_epoch_day
 from athlete_assets.features.rolling import HIGHEST_START
 from athlete_assets.monitoring.checks import Check, CheckOutcome
 from athlete_assets.settings import Settings
@@ -36,19 +42,27 @@ ACTIVITIES_ADD_UP = Check(
 )
 
 
-def activities_add_up(activities: DataFrame, daily: DataFrame) -> CheckOutcome:
-    """Number, distance, time and load of the window's activities are the daily features' sums."""
-    measures = ("activities", "distance_km", "moving_time_min", "daily_tss")
-    one = _totals(
-        activities,
-        {
-            "activities": F.count(F.lit(1)),
-            "distance_km": F.sum("distance_km"),
-            "moving_time_min": F.sum("moving_time_min"),
-            "daily_tss": F.sum("estimated_tss"),
-        },
-    )
-    other = _totals(daily, {name: F.sum(name) for name in measures})
+_OF_DAYS = {"distance_km": "distance_km", "moving_time_min": "moving_time_min", "daily_tss": "estimated_tss"}
+"""Sums of the days, and the column of the activities that each is of."""
+
+
+def activities_add_up(
+    activities: DataFrame, daily: DataFrame, seen: Sequence[pa.Table] = (), stored: tuple[int, int] = (0, 0)
+) -> CheckOutcome:
+    """Number, distance, time and load of the window's activities are the daily features' sums.
+
+    seen: `sums_of_call` of the calls in which the days were made. They count where they hold as many activities and
+    days as are stored, so that nothing was left out; else the stored rows are read.
+    """
+    found = pa.concat_tables(seen) if seen else None
+    if found is not None and stored == (_total(found, "activities in"), _total(found, "days")):
+        one, other = (
+            {name: _total(found, f"{name} {side}") for name in ("activities", *_OF_DAYS)} for side in ("in", "out")
+        )
+    else:
+        sums = {name: F.sum(of_activities) for name, of_activities in _OF_DAYS.items()}
+        one = _totals(activities, {"activities": F.count(F.lit(1)), **sums})
+        other = _totals(daily, {name: F.sum(name) for name in one})
     differing = [name for name in one if not math.isclose(one[name], other[name], rel_tol=SUM_TOLERANCE, abs_tol=1e-9)]
     listed = "; ".join(f"{name} {one[name]:.6g} in the activities, {other[name]:.6g} in the days" for name in differing)
     return ACTIVITIES_ADD_UP.outcome(
@@ -64,6 +78,23 @@ def activities_add_up(activities: DataFrame, daily: DataFrame) -> CheckOutcome:
     )
 
 
+def sums_of_call(inputs: Mapping[str, pa.Table], days: pa.Table) -> pa.Table:
+    """One row: sums of the activities that the kernel of daily features was given, and of the days that it made."""
+    activities = inputs["activities"]
+    sums = {
+        "days": len(days),
+        "activities in": len(activities),
+        "activities out": _total(days, "activities"),
+        **{f"{name} in": _total(activities, of_activities) for name, of_activities in _OF_DAYS.items()},
+        **{f"{name} out": _total(days, name) for name in _OF_DAYS},
+    }
+    return pa.table({name: [float(value)] for name, value in sums.items()})
+
+
+def _total(rows: pa.Table, name: str) -> float:
+    return float(pc.sum(rows[name]).as_py() or 0.0)
+
+
 WEEKLY_IS_SUM_OF_DAILY = Check("weekly_is_sum_of_daily", "Each week of an athlete holds the sums of its days.")
 
 
@@ -74,11 +105,25 @@ _OF_WEEK = {
     "weekly_elevation_m": "elevation_gain_m",
     "weekly_moving_time_min": "moving_time_min",
 }
+_SHARES = (1.0, 7.389, 0.2718, 0.1414, 0.1732)
+"""What each counts in one number for all: about the same, and so that no plain mistake in two of them cancels."""
+_DRAWN = ("rows", "drawn", "total")
+"""Of a day: its rows, the sum of what is drawn by their athletes, and that of their values times what is drawn."""
+_HIGHEST_DRAWN = 1 << 20
 
 
-def weekly_is_sum_of_daily(daily: DataFrame, weekly: DataFrame) -> CheckOutcome:
-    """Each athlete's week holds the sums of its days."""
-    weeks = _weeks_that_agree(daily, weekly)
+def weekly_is_sum_of_daily(
+    daily: DataFrame, weekly: DataFrame, seen: Sequence[pa.Table] = (), stored: int = 0
+) -> CheckOutcome:
+    """Each athlete's week holds the sums of its days.
+
+    seen: `drawn_sums_of_call` of the calls in which the weeks were made. They count where they hold as many days as
+    are stored, so that none was left out; else the stored days are read.
+    """
+    days = _by_day(pa.concat_tables(seen)) if seen else None
+    if days is None or _total(days, "rows") != stored:
+        days = _drawn_sums(daily, "activity_date", _OF_WEEK.values())
+    weeks = _weeks_that_agree(days, _drawn_sums(weekly, "week_start", _OF_WEEK))
     wrong = 0
     if weeks is None:
         # Mondays by another way than the table's own, which could be wrong in both; Sail's `weekday` is -1 on Sundays
@@ -99,8 +144,9 @@ def weekly_is_sum_of_daily(daily: DataFrame, weekly: DataFrame) -> CheckOutcome:
     )
 
 
-def _weeks_that_agree(daily: DataFrame, weekly: DataFrame) -> int | None:
-    """How many rows the weeks have if they are the sums of the days; None where each is to be looked at.
+def _weeks_that_agree(days: pa.Table, weeks: pa.Table) -> int | None:
+    """How many rows the weeks have if they are the sums of the days; None where each is to be looked at. days, weeks:
+    _DRAWN by epoch day, in order.
 
     Told by sums over all athletes of a day, each value times a whole number that is drawn by its athlete: what is wrong
     of one changes them, and what is wrong of several does not cancel but with a chance of some 2^-20 (Freivalds' way to
@@ -109,7 +155,6 @@ def _weeks_that_agree(daily: DataFrame, weekly: DataFrame) -> int | None:
 
     Days are dense: whoever has one in a week has the week's last.
     """
-    days, weeks = _drawn_sums(daily, "activity_date", _OF_WEEK.values()), _drawn_sums(weekly, "week_start", _OF_WEEK)
     monday = np.array([day - (_EPOCH + timedelta(days=day)).weekday() for day in days["day"].to_pylist()], np.int64)
     begins = np.flatnonzero(np.diff(monday, prepend=monday[:1] - 1))
     ends = np.append(begins[1:], len(monday))[: len(begins)] - 1
@@ -117,23 +162,45 @@ def _weeks_that_agree(daily: DataFrame, weekly: DataFrame) -> int | None:
         return None
     if not np.array_equal(days["drawn"].to_numpy()[ends], weeks["drawn"].to_numpy()):
         return None
-    for of_week, of_day in _OF_WEEK.items():
-        wanted, found = np.add.reduceat(days[of_day].to_numpy(), begins), weeks[of_week].to_numpy()
-        if not np.allclose(wanted, found, rtol=DRAWN_TOLERANCE, atol=1e-9):
-            return None
+    wanted, found = np.add.reduceat(days["total"].to_numpy(), begins), weeks["total"].to_numpy()
+    if not np.allclose(wanted, found, rtol=DRAWN_TOLERANCE, atol=1e-9):
+        return None
     return int(weeks["rows"].to_numpy().sum())
 
 
 def _drawn_sums(rows: DataFrame, day: str, values: Iterable[str]) -> pa.Table:
-    """By epoch day, in order: how many rows it has, the sum of what is drawn by their athletes, and those of the values
-    times that."""
-    drawn = (F.pmod(F.xxhash64("athlete_id"), F.lit(1 << 20)) + 1).cast("double")
-    asked = list(values)
-    picked = rows.select(day, drawn.alias("drawn"), *asked)
-    sums = (F.sum(F.col(name).cast("double") * F.col("drawn")).alias(name) for name in asked)
-    of_days = picked.groupBy(day).agg(F.count(F.lit(1)).alias("rows"), F.sum("drawn").alias("drawn"), *sums).toArrow()
+    """_DRAWN of the rows by epoch day, in order."""
+    drawn = (F.crc32("athlete_id").bitwiseAND(F.lit(_HIGHEST_DRAWN - 1)) + 1).cast("double")
+    parts = [
+        F.coalesce(F.col(name).cast("double"), F.lit(0.0)) * share for name, share in zip(values, _SHARES, strict=True)
+    ]
+    picked = rows.select(day, drawn.alias("drawn"), reduce(add, parts).alias("value"))
+    sums = (F.count(F.lit(1)), F.sum("drawn"), F.sum(F.col("value") * F.col("drawn")))
+    of_days = picked.groupBy(day).agg(*sums).toArrow()
     # of the result, not of each row: that takes the engine a sixth of all this
-    return of_days.append_column("day", pa.array(epoch_days(of_days, day))).sort_by("day")
+    return pa.table([pa.array(epoch_days(of_days, day)), *of_days.columns[1:]], ["day", *_DRAWN]).sort_by("day")
+
+
+def drawn_sums_of_call(inputs: Mapping[str, pa.Table], weeks: pa.Table, window: Days) -> pa.Table:
+    """_DRAWN by epoch day, of the days in the window that the kernel of weekly features was given."""
+    athletes, coded = athletes_of(inputs)
+    days = inputs["days"]
+    drawn = np.array([(zlib.crc32(one.encode()) & (_HIGHEST_DRAWN - 1)) + 1.0 for one in athletes.to_pylist()])
+    of_row, value = drawn[coded["days"]], np.zeros(len(days))
+    for name, share in zip(_OF_WEEK.values(), _SHARES, strict=True):
+        value += pc.fill_null(days[name].cast(pa.float64()), 0.0).to_numpy() * share
+    day, first = epoch_days(days, "activity_date"), first_epoch_day(window)
+    earliest = int(day.min(initial=first))
+    sums = [np.bincount(day - earliest, weights) for weights in (None, of_row, of_row * value)]
+    found = np.flatnonzero(sums[0])
+    found = found[(found >= first - earliest) & (found < first - earliest + len(window))]
+    return pa.table([found + earliest, *(total[found] for total in sums)], ["day", *_DRAWN])
+
+
+def _by_day(parts: pa.Table) -> pa.Table:
+    """The sums of _DRAWN of the parts by day, in order."""
+    sums = parts.group_by("day").aggregate([(name, "sum") for name in _DRAWN])
+    return sums.rename_columns({f"{name}_sum": name for name in _DRAWN}).sort_by("day")
 
 
 NO_GAPS = Check("no_gaps", "From the athlete's first activity on, each day of the window has a row.")

@@ -5,15 +5,20 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from datetime import date, timedelta
+from functools import partial
 from typing import Any
 
+import pyarrow as pa
 import pytest
 from pyspark.sql import DataFrame, SparkSession
 
 from athlete_assets import tables
 from athlete_assets.days import Days, midnight
+from athlete_assets.features import weekly
+from athlete_assets.features.daily import daily_features
 from athlete_assets.monitoring import reconciliation
 from athlete_assets.settings import Settings
+from athlete_assets.store.by_athlete import Look, computed_here, watch
 from athlete_assets_tests.rows import frame, rows
 
 MONDAY = date(2024, 5, 6)
@@ -153,9 +158,88 @@ def test_of_many_weeks_those_that_are_wrong_are_counted(as_frame: Frame) -> None
 
 def test_weeks_that_agree_are_not_grouped_by_athlete(as_frame: Frame) -> None:
     days, weeks = calendar_of(5)
-    assert reconciliation._weeks_that_agree(as_frame(tables.DAILY, *days), as_frame(tables.WEEKLY, *weeks)) == len(
-        weeks
+    of_days = reconciliation._drawn_sums(as_frame(tables.DAILY, *days), "activity_date", OF_WEEK.values())
+    of_weeks = reconciliation._drawn_sums(as_frame(tables.WEEKLY, *weeks), "week_start", OF_WEEK)
+    assert reconciliation._weeks_that_agree(of_days, of_weeks) == len(weeks)
+
+
+def seen_in(made: DataFrame, look: Look) -> list[pa.Table]:
+    """What is seen of the calls of the kernel that makes the frame."""
+    seen: list[pa.Table] = []
+    watch(made, look, seen)
+    assert computed_here(made)
+    return seen
+
+
+@pytest.mark.parametrize("rows_a_call", [10_000, 7])
+def test_weeks_are_compared_with_the_days_that_their_kernel_was_given(
+    as_frame: Frame, monkeypatch: pytest.MonkeyPatch, rows_a_call: int
+) -> None:
+    monkeypatch.setattr(weekly, "ROWS_A_CALL", rows_a_call)
+    given, right = calendar_of(12)
+    window = Days(MONDAY + timedelta(days=7), MONDAY + timedelta(days=27))  # the kernel gets the week before as well
+    days, look = as_frame(tables.DAILY, *given), partial(reconciliation.drawn_sums_of_call, window=window)
+    seen = seen_in(weekly.weekly_features(days, window), look)
+    assert (len(seen) == 1) == (rows_a_call > len(given))
+    inside = [day for day in given if day["activity_date"] >= at(7)]
+    read = reconciliation._drawn_sums(as_frame(tables.DAILY, *inside), "activity_date", OF_WEEK.values()).to_pydict()
+    for name, found in reconciliation._by_day(pa.concat_tables(seen)).to_pydict().items():
+        assert found == pytest.approx(read[name], rel=1e-13), name
+
+    weeks = [week for week in right if week["week_start"] >= at(7)]
+    nothing = days.limit(0)  # is not read where the kernel saw all that is stored
+    assert reconciliation.weekly_is_sum_of_daily(
+        nothing, as_frame(tables.WEEKLY, *weeks), seen, len(inside)
+    ).numbers == {"weeks": len(weeks), "wrong": 0}
+    slip = [{**weeks[3], "weekly_tss": weeks[3]["weekly_tss"] + 1}, *weeks[:3], *weeks[4:]]
+    wrong = reconciliation.weekly_is_sum_of_daily(
+        as_frame(tables.DAILY, *inside), as_frame(tables.WEEKLY, *slip), seen, len(inside)
     )
+    assert wrong.numbers == {"weeks": len(weeks), "wrong": 1}
+
+
+def test_days_that_the_kernel_of_weeks_did_not_see_are_read(as_frame: Frame) -> None:
+    given, _ = calendar_of(3)
+    window = Days(MONDAY, MONDAY + timedelta(days=27))
+    seen_days = [day for day in given if day["athlete_id"] != "ann 2"]
+    made = weekly.weekly_features(as_frame(tables.DAILY, *seen_days), window)
+    seen = seen_in(made, partial(reconciliation.drawn_sums_of_call, window=window))
+    stored = as_frame(tables.DAILY, *given)
+    assert reconciliation.weekly_is_sum_of_daily(stored, made, seen, len(seen_days)).passed
+    assert not reconciliation.weekly_is_sum_of_daily(stored, made, seen, len(given)).passed
+
+
+def test_days_are_compared_with_the_activities_that_their_kernel_was_given(as_frame: Frame) -> None:
+    given = [activity(0, 1, 5.0, 40.0), activity(0, 2, 3.0, None), activity(2, 3, 10.0, 80.0)]
+    activities = as_frame(tables.ACTIVITY, *given)
+    made = daily_features(activities, WEEK)
+    seen, stored, unread = seen_in(made, reconciliation.sums_of_call), (3, 7), activities.limit(0)
+    found = reconciliation.activities_add_up(unread, unread, seen, stored)
+    assert found.numbers == {"activities_in": 3.0, "activities_out": 3.0}
+    assert found.passed
+    assert [call.to_pylist() for call in seen] == [
+        [
+            {"days": 7.0, "activities in": 3.0, "activities out": 3.0}
+            | {"distance_km in": 18.0, "distance_km out": 18.0}
+            | {"moving_time_min in": 90.0, "moving_time_min out": 90.0}
+            | {"daily_tss in": 120.0, "daily_tss out": 120.0}
+        ]
+    ]
+    for name in ("activities", "distance_km", "moving_time_min", "daily_tss"):
+        [call] = seen
+        lost = call.set_column(call.column_names.index(f"{name} out"), f"{name} out", pa.array([2.0]))
+        assert not reconciliation.activities_add_up(unread, unread, [lost], stored).passed, name
+    another = as_frame(tables.ACTIVITY, *given, activity(3, 4, 1.0, 1.0))  # the kernel was not given it
+    assert not reconciliation.activities_add_up(another, made, seen, (4, 7)).passed
+    assert not reconciliation.activities_add_up(activities, made.limit(2), seen, (3, 6)).passed
+
+
+def test_of_a_kernel_that_the_engine_runs_nothing_is_seen(as_frame: Frame) -> None:
+    seen: list[pa.Table] = []
+    made = daily_features(as_frame(tables.ACTIVITY, activity(0, 1, 5.0, 40.0)), WEEK)
+    watch(made, reconciliation.sums_of_call, seen)
+    assert made.count() == 7
+    assert not seen
 
 
 def test_a_row_for_each_day_of_the_calendar(as_frame: Frame) -> None:
