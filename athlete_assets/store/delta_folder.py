@@ -35,12 +35,12 @@ from deltalake.transaction import AddAction
 from pyarrow.fs import LocalFileSystem, SubTreeFileSystem
 from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
 
-from athlete_assets.days import Days
 from athlete_assets.errors import AthleteAssetsError, ContractError, DamageError, LastingStoreError, StoreError
 from athlete_assets.store import month_files
 from athlete_assets.store.arrow import plain
-from athlete_assets.store.athletes import ID, Athletes
+from athlete_assets.store.athletes import ID
 from athlete_assets.store.delta_log import LogState, log_state
+from athlete_assets.store.month_files import Window
 from athlete_assets.store.sql import delta_literal
 
 COMMIT_ATTEMPTS = 8
@@ -224,6 +224,17 @@ class DeltaFolder:
         counted = self.query(f"SELECT COUNT(*) AS rows FROM t WHERE {predicate or 'true'}")
         return int(counted["rows"][0].as_py())
 
+    def count_in(self, window: Window) -> int | None:
+        """How many rows are of the window, mostly without a look at them; None where the table's files do not tell
+        (of broken ones `count` says which)."""
+        delta = self._for_reading()
+        if not month_files.tell_their_rows(delta):
+            return None
+        try:
+            return window.count(delta, self.path)
+        except (OSError, pa.ArrowException):
+            return None
+
     def query(self, sql: str, version: int | None = None) -> pa.Table:
         """The rows of a statement over the table, which it calls t. Files that their statistics exclude stay closed.
 
@@ -262,22 +273,19 @@ class DeltaFolder:
         """
         return self._written(rows, mode="overwrite", predicate=predicate, writer_properties=writing())
 
-    def refill(
-        self, rows: pa.Table, day: str, days: Days, athletes: Athletes | None, before: int, seen: int
-    ) -> int | None:
-        """Replaces the rows of the days (column `day`) and athletes, of which version `seen` holds `before`, in one
-        commit, if that is the newest version and no other writer comes first; the version that it made.
+    def refill(self, rows: pa.Table, window: Window, before: int, seen: int) -> int | None:
+        """Replaces the rows of the window, of which version `seen` holds `before`, in one commit, if that is the newest
+        version and no other writer comes first; the version that it made.
 
-        None, and nothing is changed, where that is not so, or the table does not lie by month: `overwrite` is for
-        these. The rows are in the table's columns and of the window.
+        None, and nothing is changed, where that is not so, or the table's files do not tell their rows: `overwrite` is
+        for these. The rows are in the table's columns and of the window.
         """
         delta = self.open()
-        by_month = delta.metadata().partition_columns == [month_files.MONTH]
-        if delta.version() != seen or not by_month or not (before or len(rows)):
+        if delta.version() != seen or not month_files.tell_their_rows(delta) or not (before or len(rows)):
             return None
         added: list[AddAction] = []
         try:
-            taken = month_files.taken_out(delta, self.path, day, days, athletes) if before else month_files.NOTHING
+            taken = month_files.taken_out(delta, self.path, window) if before else month_files.NOTHING
             added += taken.added
             if taken.rows == before:
                 added += month_files.write(rows, self.path)

@@ -39,8 +39,9 @@ from athlete_assets.store.delta_folder import CHANGE_FEED_PROPERTY, DeltaFolder
 from athlete_assets.store.digest import content_digest
 from athlete_assets.store.findings import Findings, findings_in, findings_of, keys_tell_their_window, required
 from athlete_assets.store.maintenance import maintain_delta
+from athlete_assets.store.month_files import Window
 from athlete_assets.store.session import engine_path, spark_session
-from athlete_assets.tables import Table
+from athlete_assets.tables import REJECTS, Table
 
 if TYPE_CHECKING:
     from deltalake import DeltaTable
@@ -153,9 +154,9 @@ class LocalStore(Store):
         self.create(table)
         folder = self.folder(table)
         newest = folder.version()
-        before = folder.count(window)
-        beside = folder.count(in_days) - before if isinstance(athletes, NamedAthletes) else 0
-        refilled = folder.refill(rows, day_column(table), days, athletes, before, newest) if days else None
+        before = self._count(table, days, athletes, window)
+        beside = self._count(table, days, None, in_days) - before if isinstance(athletes, NamedAthletes) else 0
+        refilled = folder.refill(rows, Window(day_column(table), days, athletes), before, newest) if days else None
         version = folder.overwrite(rows, window) if refilled is None else refilled
         return Written(rows.num_rows, version, before, content_digest(rows), findings, beside, athletes)
 
@@ -163,9 +164,14 @@ class LocalStore(Store):
         if not self.exists(table):
             return 0
         athletes = self.athletes_of(table)
-        return self.folder(table).count(
-            _both(within_sql(table, days) if days else None, athletes.sql() if athletes else None)
-        )
+        within = within_sql(table, days) if days else None
+        return self._count(table, days, athletes, _both(within, athletes.sql() if athletes else None))
+
+    def _count(self, table: Table, days: Days | None, athletes: Athletes | None, sql: str | None) -> int:
+        """The rows of the days and athletes, which `sql` says as well (of rejects it may say more: by it alone)."""
+        folder = self.folder(table)
+        counted = folder.count_in(Window(day_column(table), days, athletes)) if days and table != REJECTS else None
+        return folder.count(sql) if counted is None else counted
 
     def findings(self, table: Table, days: Days | None = None) -> Findings:
         """Without an engine, a batch at a time; the keys of a month at a time where a key tells its month."""

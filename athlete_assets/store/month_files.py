@@ -83,67 +83,99 @@ class Taken:
 NOTHING = Taken([], [], 0)
 
 
-def taken_out(delta: DeltaTable, folder: Path, day: str, days: Days, athletes: Athletes | None) -> Taken:
-    """What takes the rows of the days (column `day`) and athletes out of the table, which lies by month.
+@dataclass(frozen=True)
+class Window:
+    """Rows of the days (column `day`) and athletes, None for all, of a table that lies by month."""
+
+    day: str
+    days: Days
+    athletes: Athletes | None
+
+    def count(self, delta: DeltaTable, folder: Path) -> int:
+        """How many rows of the table are of the window."""
+        with ThreadPoolExecutor(os.cpu_count()) as threads:
+            return sum(threads.map(lambda file: self.rows_in(file, folder)[0], self.files(delta)))
+
+    def files(self, delta: DeltaTable) -> list[dict[str, Any]]:
+        """What the log says of the table's files."""
+        said = pa.table(delta.get_add_actions(flatten=True))
+        of_columns = [f"{of}.{name}" for name in (self.day, ID) for of in ("min", "max", "null_count")]
+        names = ["path", "size_bytes", "num_records", f"partition.{MONTH}", *of_columns]
+        return said.select([name for name in names if name in said.column_names]).to_pylist()
+
+    def rows_in(self, file: Mapping[str, Any], folder: Path) -> tuple[int, int]:
+        """How many rows of the file are of the window, and how many it has; (0, 0) where the log tells that none is."""
+        whole, rows = self.holds(file), file.get("num_records")
+        if whole is False:
+            return 0, 0
+        if whole and rows is not None:
+            return rows, rows
+        with pq.ParquetFile(folder / file["path"]) as stored:
+            keys = plain(stored.read([self.day] if self.athletes is None else [self.day, ID]))
+            return len(keys.filter(self.expression())), stored.metadata.num_rows
+
+    def expression(self) -> pc.Expression:
+        """For the rows of a month's file."""
+        in_days = (pc.field(self.day) >= midnight(self.days.first)) & (pc.field(self.day) <= midnight(self.days.last))
+        return in_days if self.athletes is None else in_days & self.athletes.expression()
+
+    def holds(self, file: Mapping[str, Any]) -> bool | None:
+        """Whether all rows of the file are of the window (True), or none (False); None where the log does not tell.
+        (delta-rs keeps bounds of a table's first columns alone.)"""
+        month, days = file[f"partition.{MONTH}"], self.days
+        first, last = file.get(f"min.{self.day}"), file.get(f"max.{self.day}")
+        before, after = (days.first - timedelta(days=1), days.last + timedelta(days=1))
+        if not days.months[0] <= month <= days.months[1]:
+            return False
+        # whether all days of the month are among them
+        of_days: bool | None = f"{before:%Y-%m}" < month < f"{after:%Y-%m}" or None
+        if first is not None and last is not None and file.get(f"null_count.{self.day}") == 0:
+            if last < midnight(days.first) or first > midnight(days.last):
+                return False
+            of_days = (midnight(days.first) <= first and last <= midnight(days.last)) or None
+        if self.athletes is None:
+            return of_days
+        first, last = file.get(f"min.{ID}"), file.get(f"max.{ID}")
+        if first is None or last is None or file.get(f"null_count.{ID}") != 0:
+            return None
+        of_athletes = self.athletes.hold_all(first, last)
+        return False if of_athletes is False else of_days and of_athletes
+
+
+def tell_their_rows(delta: DeltaTable) -> bool:
+    """Whether the table lies by month, in files that hold its rows as they are."""
+    return delta.metadata().partition_columns == [MONTH] and not UNSEEN & set(delta.protocol().reader_features or ())
+
+
+def taken_out(delta: DeltaTable, folder: Path, window: Window) -> Taken:
+    """What takes the window's rows out of the table, whose files tell their rows.
 
     Of most files the log's bounds tell that they hold such rows alone, or none; the others are read, and what stays is
-    written anew, a file at a time. Nothing of a table whose files do not hold its rows as they are (`UNSEEN`).
+    written anew, a file at a time.
     """
-    if UNSEEN & set(delta.protocol().reader_features or ()):
-        return NOTHING
     schema = pa.schema(delta.schema().to_arrow())
     now = time.time_ns() // 1_000_000
-    is_taken = (pc.field(day) >= midnight(days.first)) & (pc.field(day) <= midnight(days.last))
-    keys = [day]
-    if athletes is not None:
-        is_taken &= athletes.expression()
-        keys.append(ID)
     added: list[AddAction] = []
 
     def without(file: dict[str, Any]) -> tuple[RemoveAction | None, int]:
         """What removes the file, and how many of its rows are taken out; none of them, and it stays."""
-        month, rows = file[f"partition.{MONTH}"], file.get("num_records")
-        whole = _is_taken(file, month, day, days, athletes)
-        taken = rows if whole else 0
-        if whole is None or taken is None:
+        month = file[f"partition.{MONTH}"]
+        taken, rows = window.rows_in(file, folder)
+        if 0 < taken < rows:
             with pq.ParquetFile(folder / file["path"]) as stored:
-                rows = stored.metadata.num_rows
-                taken = len(plain(stored.read(keys)).filter(is_taken))
-                if 0 < taken < rows:
-                    kept = _as(schema, stored.read(), month).filter(~is_taken | is_taken.is_null())
-                    added.extend(write(kept, folder))
-                    taken = rows - len(kept)
+                is_taken = window.expression()
+                kept = _as(schema, stored.read(), month).filter(~is_taken | is_taken.is_null())
+                added.extend(write(kept, folder))
+                taken = rows - len(kept)
         return RemoveAction(file["path"], True, now, file["size_bytes"], {MONTH: month}) if taken else None, taken
 
-    files = pa.table(delta.get_add_actions(flatten=True)).to_pylist()
     try:
         with ThreadPoolExecutor(os.cpu_count()) as threads:
-            found = list(threads.map(without, files))
+            found = list(threads.map(without, window.files(delta)))
     except BaseException:
         remove(folder, [file.path for file in added])
         raise
     return Taken([removal for removal, _ in found if removal], added, sum(rows for _, rows in found))
-
-
-def _is_taken(file: Mapping[str, Any], month: str, day: str, days: Days, athletes: Athletes | None) -> bool | None:
-    """Whether all rows of the file are of the days and athletes (True), or none (False); None where the log does not
-    tell. (delta-rs keeps bounds of a table's first columns alone.)"""
-    first, last = file.get(f"min.{day}"), file.get(f"max.{day}")
-    before, after = (days.first - timedelta(days=1), days.last + timedelta(days=1))
-    if not days.months[0] <= month <= days.months[1]:
-        return False
-    of_days: bool | None = f"{before:%Y-%m}" < month < f"{after:%Y-%m}" or None  # all days of the month are among them
-    if first is not None and last is not None and file.get(f"null_count.{day}") == 0:
-        if last < midnight(days.first) or first > midnight(days.last):
-            return False
-        of_days = (midnight(days.first) <= first and last <= midnight(days.last)) or None
-    if athletes is None:
-        return of_days
-    first, last = file.get(f"min.{ID}"), file.get(f"max.{ID}")
-    if first is None or last is None or file.get(f"null_count.{ID}") != 0:
-        return None
-    of_athletes = athletes.hold_all(first, last)
-    return False if of_athletes is False else of_days and of_athletes
 
 
 def _as(schema: pa.Schema, rows: pa.Table, month: str) -> pa.Table:

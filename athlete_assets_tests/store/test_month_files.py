@@ -26,6 +26,7 @@ from athlete_assets.store import delta_folder, month_files
 from athlete_assets.store.athletes import Athletes, AthleteSpan, NamedAthletes
 from athlete_assets.store.delta_folder import DeltaFolder, committed
 from athlete_assets.store.local import LocalStore
+from athlete_assets.store.month_files import Window
 from athlete_assets_tests import rows as made
 from athlete_assets_tests.store.rows import daily, rejects, span
 
@@ -41,6 +42,11 @@ def in_order(rows: pa.Table) -> pa.Table:
     return rows.sort_by([(key, "ascending") for key in tables.DAILY.keys]).combine_chunks()
 
 
+def window(days: Days) -> Window:
+    """The rows of all athletes in the days."""
+    return Window("activity_date", days, None)
+
+
 @pytest.fixture
 def empty(store: LocalStore) -> DeltaFolder:
     store.create(tables.DAILY)
@@ -49,7 +55,7 @@ def empty(store: LocalStore) -> DeltaFolder:
 
 def filled(folder: DeltaFolder, rows: pa.Table) -> int | None:
     """The rows as those of a window that is empty in version 0."""
-    return folder.refill(rows, "activity_date", span("2023-01-01", "2024-12-31"), None, before=0, seen=0)
+    return folder.refill(rows, window(span("2023-01-01", "2024-12-31")), before=0, seen=0)
 
 
 def test_each_month_is_a_file_of_its_own(store: LocalStore, empty: DeltaFolder) -> None:
@@ -258,6 +264,7 @@ def test_windows_of_some_athletes_are_replaced_and_no_other_row(
         assert (written.rows_before, written.version) == (len(before), store.version(tables.DAILY))
         expected = {key: metres for key, metres in expected.items() if key not in before}
         expected |= {(athlete, day): float(number) for athlete in of for day in list(days)[::every]}
+        assert some.count(tables.DAILY, days) == sum(part.num_rows for part in rows)
         found = store.rows(tables.DAILY).to_pylist()
         assert {(row["athlete_id"], row["activity_date"].date()): row["distance_km"] for row in found} == expected
         assert len(found) == len(expected)
@@ -283,6 +290,8 @@ def test_files_without_a_row_of_the_window_stay_and_whole_ones_are_not_read(
     monkeypatch.setattr(pq, "ParquetFile", noted)
     store.of(AthleteSpan("c", None)).replace_arrow(tables.DAILY, daily("d", january, 1.0), january)
     assert (len(before), len(before & live(empty)), read) == (5, 3, [])
+    assert store.count(tables.DAILY, january) == 31 * len("abd")
+    assert not read
     store.among(["b"]).replace_arrow(tables.DAILY, daily("b", [], 1.0), span("2024-01-10", "2024-01-12"))
     assert len(read) == 1
     assert len(before & live(empty)) == 2
@@ -331,7 +340,7 @@ def test_a_table_whose_files_hold_deleted_rows_is_left_to_delta_rs(
     monkeypatch.setattr(month_files, "UNSEEN", {"a feature"})
     protocol = ProtocolVersions(3, 7, [], ["a feature"])
     monkeypatch.setattr(delta_folder.DeltaTable, "protocol", lambda _: protocol)
-    assert empty.refill(ROWS, "activity_date", WINTER, None, before=len(WINTER), seen=1) is None
+    assert empty.refill(ROWS, window(WINTER), before=len(WINTER), seen=1) is None
     assert store.version(tables.DAILY) == 1
 
 
@@ -339,9 +348,9 @@ def test_rows_that_are_not_those_that_were_counted_are_left_to_delta_rs(store: L
     filled(empty, ROWS)
     before = files(store)
     for counted in (1, len(WINTER) + 1):
-        assert empty.refill(ROWS, "activity_date", WINTER, None, before=counted, seen=1) is None
+        assert empty.refill(ROWS, window(WINTER), before=counted, seen=1) is None
     part = Days(WINTER.first, WINTER.first)
-    assert empty.refill(ROWS[:1], "activity_date", part, None, before=2, seen=1) is None
+    assert empty.refill(ROWS[:1], window(part), before=2, seen=1) is None
     assert (files(store), empty.version()) == (before, 1)
 
 
@@ -377,9 +386,9 @@ def test_a_window_stays_as_it_was_where_what_stays_could_not_be_written(
             raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(pq, "write_table", full)
-    window = Days(WINTER.first + timedelta(days=1), WINTER.last - timedelta(days=1))
+    inside = Days(WINTER.first + timedelta(days=1), WINTER.last - timedelta(days=1))
     with pytest.raises(LastingStoreError, match="No space left"):
-        store.replace_arrow(tables.DAILY, daily("a", window), window)
+        store.replace_arrow(tables.DAILY, daily("a", inside), inside)
     assert (files(store), empty.version()) == (before, 1)
 
 
@@ -402,7 +411,7 @@ def test_a_file_of_which_the_log_says_nothing_is_looked_into(
     silent = [replace(file, stats="{}") for file in month_files.write(ROWS, empty.path)]
     delta.create_write_transaction(silent, "append", delta.schema(), ["month"])
     monkeypatch.setattr(DeltaFolder, "overwrite", no_delta_rs)
-    window = span("2024-01-01", "2024-02-01")
-    written = store.replace_arrow(tables.DAILY, daily("a", window, 7.0), window)
-    assert written.rows_before == len(window)
-    assert in_order(store.rows(tables.DAILY))["distance_km"].to_pylist() == [10.0, 10.0, *[7.0] * len(window), 10.0]
+    inside = span("2024-01-01", "2024-02-01")
+    written = store.replace_arrow(tables.DAILY, daily("a", inside, 7.0), inside)
+    assert written.rows_before == len(inside)
+    assert in_order(store.rows(tables.DAILY))["distance_km"].to_pylist() == [10.0, 10.0, *[7.0] * len(inside), 10.0]
