@@ -306,6 +306,37 @@ class DeltaFolder:
         month_files.remove(self.path, [one.path for one in added])
         return None
 
+    def join_small_files(self) -> None:
+        """Has few files hold the table's rows, none of which changes; raises CommitFailedError where another writer
+        commits meanwhile.
+
+        A table by month gets its months before the newest in the order of athletes; delta-rs joins files by their size,
+        whose rows they may be, so it does that to the newest month and to other tables.
+        """
+        delta, newest = self.open(), None
+        feed = delta.metadata().configuration.get(CHANGE_FEED_PROPERTY) == "true"
+        if month_files.tell_their_rows(delta) and ID in {field.name for field in delta.schema().fields} and not feed:
+            for month in month_files.scattered(delta):
+                self._put_in_order(month)
+            newest = month_files.newest(delta)
+        self.open().optimize.compact(
+            partition_filters=[(month_files.MONTH, ">=", newest)] if newest else None,
+            target_size=FILE_BYTES,
+            writer_properties=writing(),
+        )
+
+    def _put_in_order(self, month: str) -> None:
+        delta = self.open()
+        moved = month_files.in_order(delta, self.path, month)
+        try:
+            # refused, also when it is tried again, where another writer removed one of the files meanwhile
+            delta.create_write_transaction(
+                [*moved.removed, *moved.added], "append", delta.schema(), [month_files.MONTH]
+            )
+        except BaseException:
+            month_files.remove(self.path, [one.path for one in moved.added])
+            raise
+
     def append(self, rows: pa.Table, row_group_rows: int | None = None) -> int:
         """Adds the rows in one commit; the version that it made."""
         return self._written(rows, mode="append", writer_properties=writing(row_group_rows))

@@ -5,18 +5,20 @@ from __future__ import annotations
 import time
 from contextlib import suppress
 
+import pyarrow as pa
 from deltalake import DeltaTable
 from deltalake.exceptions import CommitFailedError, DeltaError
 
 from athlete_assets.errors import StoreError
 from athlete_assets.store.base import Maintained, Size
-from athlete_assets.store.delta_folder import FILE_BYTES, DeltaFolder, HistoryGoneError, writing
+from athlete_assets.store.delta_folder import DeltaFolder, HistoryGoneError
 
 LOG_RETENTION = "delta.logRetentionDuration"
 
 
 def maintain_delta(folder: DeltaFolder, keep_days: int) -> Maintained:
-    """Joins small files, then removes files and log entries that no version of the last `keep_days` needs.
+    """Joins small files, and puts those of months in the order of athletes, then removes files and log entries that no
+    version of the last `keep_days` needs.
 
     What a killed write left behind is removed, too, once it is `keep_days` old. With 0 days a reader that has the
     table open, or a writer that has not committed, may lose its files: only for a table that nobody uses meanwhile.
@@ -28,7 +30,7 @@ def maintain_delta(folder: DeltaFolder, keep_days: int) -> Maintained:
     before, note = Size.of(folder.path), ""
     try:
         try:
-            folder.open().optimize.compact(target_size=FILE_BYTES, writer_properties=writing())
+            folder.join_small_files()
         except CommitFailedError:
             note = "not compacted: another writer committed meanwhile"
         table = folder.open()
@@ -43,7 +45,7 @@ def maintain_delta(folder: DeltaFolder, keep_days: int) -> Maintained:
         table = folder.open()
         table.create_checkpoint()
         table.cleanup_metadata()
-    except (DeltaError, OSError) as error:
+    except (DeltaError, OSError, pa.ArrowException) as error:
         raise StoreError(f"{folder.name}: maintenance failed: {error}") from error
     return Maintained(before, Size.of(folder.path), note)
 

@@ -15,7 +15,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -29,13 +29,16 @@ from deltalake import DeltaTable
 from deltalake.transaction import AddAction, RemoveAction
 
 from athlete_assets.days import Days, midnight
+from athlete_assets.errors import StoreError
 from athlete_assets.store.arrow import plain, plain_type
-from athlete_assets.store.athletes import ID, Athletes
+from athlete_assets.store.athletes import EVERYONE, ID, Athletes
 
 MONTH = "month"
 ROWS_A_FILE = 100_000
 """Rows come in the order of athletes, so that a late run of some has one file of a month written anew and not the whole
 month, whoever else is in it. To open a file of fewer rows costs as much as to read them."""
+ROWS_IN_ORDER = 500_000
+"""About how many rows are in memory while a month is put in order."""
 SAMPLE = 2_000
 """Rows in which repeated numbers are looked for."""
 ROWS_A_NUMBER = 6
@@ -176,6 +179,77 @@ def taken_out(delta: DeltaTable, folder: Path, window: Window) -> Taken:
         remove(folder, [file.path for file in added])
         raise
     return Taken([removal for removal, _ in found if removal], added, sum(rows for _, rows in found))
+
+
+def scattered(delta: DeltaTable) -> list[str]:
+    """The months, of those before the newest, that are worth to be put in order: they lie in more than twice the files
+    that their rows fill (in more than the one), or an athlete's rows among so many others, as where days came one by
+    one.
+
+    The newest month is left to come in: its days are replaced until they are over.
+    """
+    months: dict[str, list[tuple[str | None, str | None, int]]] = {}
+    for file in pa.table(delta.get_add_actions(flatten=True)).to_pylist():
+        bounds = file.get(f"min.{ID}"), file.get(f"max.{ID}")
+        months.setdefault(file[f"partition.{MONTH}"], []).append((*bounds, file.get("num_records") or 0))
+
+    def beside(athlete: str | None, files: list[tuple[str | None, str | None, int]]) -> int:
+        """The rows of the files that may hold the athlete."""
+        return sum(
+            rows
+            for first, last, rows in files
+            if athlete is None or first is None or last is None or first <= athlete <= last
+        )
+
+    def is_scattered(files: list[tuple[str | None, str | None, int]]) -> bool:
+        least = -(-sum(rows for _, _, rows in files) // ROWS_A_FILE) or 1
+        others = sum(beside(first, files) for first, _, _ in files) / len(files)
+        return len(files) > (1 if least == 1 else 2 * least) or others > 2 * ROWS_A_FILE
+
+    last = newest(delta)
+    return sorted(month for month, files in months.items() if last and month < last and is_scattered(files))
+
+
+def newest(delta: DeltaTable) -> str | None:
+    """The newest month that has rows (of rejects not those outside the calendar)."""
+    months = (partition[MONTH] for partition in delta.partitions())
+    return max((month for month in months if month[:1].isdigit()), default=None)
+
+
+def in_order(delta: DeltaTable, folder: Path, month: str) -> Taken:
+    """What puts the rows of a month in the order of athletes, in as few files as hold them. No row changes.
+
+    Then a late run of some athletes has few files written anew, and a reader of some skips most.
+    """
+    schema, now = pa.schema(delta.schema().to_arrow()), time.time_ns() // 1_000_000
+    said = pa.table(delta.get_add_actions(flatten=True)).select(["path", "size_bytes", f"partition.{MONTH}"])
+    files = said.filter(pc.field(f"partition.{MONTH}") == month).to_pylist()
+    order = [ID, *(one.name for one in schema if pa.types.is_timestamp(one.type))]
+
+    def read(columns: list[str] | None = None) -> Iterator[pa.Table]:
+        for file in files:
+            with pq.ParquetFile(folder / file["path"]) as stored:
+                yield plain(stored.read(columns))
+
+    ids = pa.chunked_array([chunk for part in read([ID]) for chunk in part[ID].chunks], pa.string())
+    known = pc.unique(ids.drop_null()).to_pylist()
+    added: list[AddAction] = []
+    rows = 0
+    try:
+        for part in EVERYONE.parts(known, max(1, len(known) * ROWS_IN_ORDER // max(1, len(ids)))):
+            theirs = pa.concat_tables(_as(schema, of_file, month).filter(part.expression()) for of_file in read())
+            rows += len(theirs)
+            added += write(theirs.sort_by([(name, "ascending") for name in order]), folder)
+        if rows != len(ids):
+            raise StoreError(f"{folder.name}: {rows} of {len(ids)} rows of {month} were put in order; nothing changed")
+    except BaseException:
+        remove(folder, [file.path for file in added])
+        raise
+    return Taken(
+        [RemoveAction(file["path"], False, now, file["size_bytes"], {MONTH: month}) for file in files],
+        [replace(one, data_change=False) for one in added],
+        rows,
+    )
 
 
 def _as(schema: pa.Schema, rows: pa.Table, month: str) -> pa.Table:

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import errno
+import json
 import random
 import threading
 from dataclasses import replace
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from deltalake import DeltaTable, write_deltalake
+from deltalake.exceptions import CommitFailedError
 from deltalake.table import ProtocolVersions
 from hypothesis import HealthCheck, given
 from hypothesis import settings as examples
@@ -20,7 +23,7 @@ from hypothesis import strategies as st
 
 from athlete_assets import tables
 from athlete_assets.days import Days, midnight
-from athlete_assets.errors import LastingStoreError
+from athlete_assets.errors import LastingStoreError, StoreError
 from athlete_assets.settings import Settings
 from athlete_assets.store import delta_folder, month_files
 from athlete_assets.store.athletes import Athletes, AthleteSpan, NamedAthletes
@@ -139,7 +142,7 @@ def test_counts_lie_as_a_list_of_numbers_and_what_is_measured_does_not(store: Lo
 
 def test_a_file_is_found_by_the_moments_in_it_to_the_microsecond(store: LocalStore) -> None:
     """The log knows milliseconds, so that its bounds lie around what the file holds."""
-    moment = datetime(2024, 1, 5, 7, 30, 0, 123_456, UTC)
+    moment = datetime(2024, 1, 5, 7, 30, 0, 123_456, timezone.utc)
     store.create(tables.ACTIVITY)
     folder = store.folder(tables.ACTIVITY)
     row = {"athlete_id": "a", "activity_id": 1, "event_timestamp": moment, "activity_date": datetime(2024, 1, 5)}
@@ -415,3 +418,194 @@ def test_a_file_of_which_the_log_says_nothing_is_looked_into(
     written = store.replace_arrow(tables.DAILY, daily("a", inside, 7.0), inside)
     assert written.rows_before == len(inside)
     assert in_order(store.rows(tables.DAILY))["distance_km"].to_pylist() == [10.0, 10.0, *[7.0] * len(inside), 10.0]
+
+
+# ------------------------------------------------------------------------------------------- in the order of athletes
+
+
+def by_the_day(folder: DeltaFolder, athletes: list[str], days: Days) -> pa.Table:
+    """Has the days come one by one, each of all athletes; the rows."""
+    parts = [pa.concat_tables([daily(athlete, [day], day.day) for athlete in athletes]) for day in days]
+    for part in parts:
+        folder.append(part)
+    return pa.concat_tables(parts)
+
+
+def of_month(folder: DeltaFolder, month: str) -> list[list[str]]:
+    """The athletes of each live file of the month, in the order of their names."""
+    names = sorted(name for name in live(folder) if f"month={month}" in name)
+    return sorted(sorted(set(pq.read_table(folder.path / name)["athlete_id"].to_pylist())) for name in names)
+
+
+@pytest.mark.parametrize("at_once", [500_000, 40])
+def test_months_that_are_over_are_put_in_the_order_of_athletes(
+    store: LocalStore, empty: DeltaFolder, monkeypatch: pytest.MonkeyPatch, at_once: int
+) -> None:
+    monkeypatch.setattr(month_files, "ROWS_A_FILE", 20)
+    monkeypatch.setattr(month_files, "ROWS_IN_ORDER", at_once)
+    put, moved = month_files.in_order, list[str]()
+
+    def noted(delta: DeltaTable, folder: Path, month: str) -> month_files.Taken:
+        moved.append(month)
+        return put(delta, folder, month)
+
+    monkeypatch.setattr(month_files, "in_order", noted)
+    rows = by_the_day(empty, IDS, span("2024-01-20", "2024-02-09"))
+    version = empty.version()
+    empty.join_small_files()
+    assert moved == ["2024-01"]
+    commit = (empty.path / "_delta_log" / f"{version + 1:020}.json").read_text().splitlines()
+    actions = [action for line in commit for kind, action in json.loads(line).items() if kind in ("add", "remove")]
+    assert len(actions) > 12
+    assert not any(action["dataChange"] for action in actions)  # nobody who follows the log need look
+    assert in_order(store.rows(tables.DAILY)).equals(in_order(rows))
+    january = of_month(empty, "2024-01")
+    assert max(map(len, january)) <= 3  # the first and the last of a file may have rows in others
+    assert january[0][0] == "a"
+    assert january[-1][-1] == "d"
+    assert of_month(empty, "2024-02") == [list(IDS)]  # still to come in: files are joined as they are
+    version, before = empty.version(), live(empty)
+    empty.join_small_files()
+    assert (empty.version(), live(empty)) == (version, before)
+
+    late = span("2024-01-22", "2024-01-31")
+    store.among(["a"]).replace_arrow(tables.DAILY, daily("a", late, 7.0), late)
+    assert len({name for name in before - live(empty) if "2024-01" in name}) == 1
+
+
+def test_a_month_in_few_files_each_of_which_holds_everybody_is_put_in_order(
+    empty: DeltaFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As delta-rs joins days by their size."""
+    monkeypatch.setattr(month_files, "ROWS_A_FILE", 20)
+    for first in (1, 5, 9, 13):
+        days = [date(2024, 1, day) for day in range(first, first + 4)]
+        empty.append(pa.concat_tables([daily(athlete, days) for athlete in IDS]))
+    empty.append(daily("a", [date(2024, 2, 1)]))
+    assert of_month(empty, "2024-01") == [IDS] * 4
+    empty.join_small_files()
+    assert of_month(empty, "2024-01") == [["a", "b"], ["b", "c"], ["c", "d"], ["d"]]
+
+
+@examples(deadline=None, max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    replacements=st.lists(st.tuples(WINDOWS, SOMEBODY), max_size=4),
+    rows_a_file=st.integers(62, 140),
+    at_once=st.integers(140, 400),
+)
+def test_no_row_changes_when_files_are_joined(
+    replacements: list[tuple[Days, Athletes | None]],
+    rows_a_file: int,
+    at_once: int,
+    tmp_path_factory: pytest.TempPathFactory,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(month_files, "ROWS_A_FILE", rows_a_file)
+    monkeypatch.setattr(month_files, "ROWS_IN_ORDER", at_once)
+    store, whole = LocalStore(Settings(home=tmp_path_factory.mktemp("home"))), span("2023-12-20", "2024-03-31")
+    folder = store.folder(tables.DAILY)
+    store.replace_arrow(tables.DAILY, pa.concat_tables([daily(athlete, whole, 0.0) for athlete in IDS]), whole)
+    for number, (days, athletes) in enumerate(replacements, start=1):
+        of = [athlete for athlete in IDS if athletes is None or athletes.hold(pa.array([athlete]))[0].as_py()]
+        rows = [daily(athlete, days, float(number)) for athlete in of]
+        store.of(athletes).replace_arrow(tables.DAILY, pa.concat_tables([daily("a", []), *rows]), days)
+        before = in_order(store.rows(tables.DAILY))
+        folder.join_small_files()
+        assert in_order(store.rows(tables.DAILY)).equals(before)
+        version = folder.version()
+        folder.join_small_files()
+        assert folder.version() == version
+
+
+def test_rows_of_nobody_and_of_no_month_are_kept_when_months_are_put_in_order(store: LocalStore) -> None:
+    days = span("2024-01-30", "2024-02-02")
+    for number, day in enumerate(days):
+        rows = rejects([(3 * number + one, day, "duplicate") for one in range(3)])
+        names = pa.array(["b", None, "a"], pa.string())
+        store.folder(tables.REJECTS).append(rows.set_column(0, rows.schema.field(0), names)) if number else (
+            store.replace_arrow(tables.REJECTS, rows.set_column(0, rows.schema.field(0), names), Days(day, day))
+        )
+    outside = store.rows(tables.REJECTS)[:2]
+    at = outside.schema.get_field_index("month")
+    outside = outside.set_column(at, outside.schema.field(at), pa.array([tables.OUTSIDE_CALENDAR] * 2))
+    for row in (outside[:1], outside[1:]):
+        store.folder(tables.REJECTS).append(row)
+    order = [("id", "ascending"), ("month", "ascending")]
+    before = store.rows(tables.REJECTS).sort_by(order)
+    store.folder(tables.REJECTS).join_small_files()
+    assert store.rows(tables.REJECTS).sort_by(order).equals(before)
+    folders = [Path(name).parent.name for name in live(store.folder(tables.REJECTS))]
+    assert sorted(folders) == ["month=2024-01", "month=2024-02", f"month={tables.OUTSIDE_CALENDAR}"]
+
+
+def test_whoever_commits_while_a_month_is_put_in_order_keeps_his_rows(
+    store: LocalStore, empty: DeltaFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    by_the_day(empty, IDS, span("2024-01-30", "2024-02-01"))
+    put, first = month_files.in_order, Days(date(2024, 1, 30), date(2024, 1, 30))
+
+    def overtaken(*given: Any) -> month_files.Taken:
+        moved = put(*given)
+        store.among(["b"]).replace_arrow(tables.DAILY, daily("b", first, 7.0), first)
+        return moved
+
+    monkeypatch.setattr(month_files, "in_order", overtaken)
+    done = store.maintain(tables.DAILY)
+    assert done.note == "not compacted: another writer committed meanwhile"
+    rows = {
+        (row["athlete_id"], row["activity_date"].day): row["distance_km"]
+        for row in store.rows(tables.DAILY).to_pylist()
+    }
+    assert rows == {
+        (athlete, day): 7.0 if (athlete, day) == ("b", 30) else day for athlete in IDS for day in (30, 31, 1)
+    }
+    on_disk = {str(file.relative_to(empty.path)) for file in empty.path.glob("month=*/*.parquet")}
+    assert live(empty) < on_disk  # replaced ones wait for their days
+    assert len(on_disk) == 3 + 2
+
+
+def test_a_commit_of_other_files_does_not_keep_a_month_from_being_put_in_order(
+    store: LocalStore, empty: DeltaFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    by_the_day(empty, IDS, span("2024-01-30", "2024-02-01"))
+    put, newer = month_files.in_order, daily("e", [date(2024, 1, 31), date(2024, 2, 2)])
+
+    def accompanied(*given: Any) -> month_files.Taken:
+        moved = put(*given)
+        empty.append(newer)
+        return moved
+
+    monkeypatch.setattr(month_files, "in_order", accompanied)
+    empty.join_small_files()
+    assert of_month(empty, "2024-01") == [IDS, ["e"]]
+    assert store.count(tables.DAILY) == 3 * len(IDS) + 2
+
+
+def test_a_writer_who_began_before_a_month_was_put_in_order_replaces_its_rows(
+    store: LocalStore, empty: DeltaFolder
+) -> None:
+    by_the_day(empty, IDS, span("2024-01-30", "2024-02-01"))
+    early = empty.open()
+    empty.join_small_files()
+    day = midnight(date(2024, 1, 30)).isoformat()
+    with pytest.raises(CommitFailedError):
+        write_deltalake(
+            early, daily("a", [date(2024, 1, 30)], 7.0), mode="overwrite", predicate=f"activity_date = '{day}'"
+        )
+    assert store.count(tables.DAILY) == 3 * len(IDS)
+
+
+def test_a_full_disk_leaves_a_month_as_it_was(
+    store: LocalStore, empty: DeltaFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    by_the_day(empty, IDS, span("2024-01-30", "2024-02-01"))
+    before, version, write = files(store), empty.version(), pq.write_table
+
+    def full(rows: pa.Table, where: Path, **how: object) -> None:
+        write(rows, where, **how)
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(pq, "write_table", full)
+    with pytest.raises(StoreError, match=r"maintenance failed.*No space left"):
+        store.maintain(tables.DAILY)
+    assert (files(store), empty.version()) == (before, version)
