@@ -248,10 +248,16 @@ def computed_here(frame: DataFrame) -> list[pa.Table] | None:
         inputs = {name: fetch() for name, fetch in work.inputs.items()}
         calls = _in_buckets(inputs, work.rows_a_call or ROWS_A_CALL)
         run = map if len(calls) == 1 else _threads(os.getpid()).map
-        made = list(run(work.kernel, calls))
+        made = list(run(partial(_called, kernel=work.kernel), calls))
         names = {name for tables in made for name in tables} or {work.output}
         work.waiting.update({name: [tables[name] for tables in made] for name in names})
     return work.waiting.pop(work.output)
+
+
+def _called(inputs: Mapping[str, pa.Table], kernel: KernelOfSeveral) -> Mapping[str, pa.Table]:
+    """What the kernel makes of the inputs of a call, each column in one piece. They are put together here, and not for
+    all calls beforehand, when all rows would be in memory twice (a day of 36,412 athletes: 2.2 in place of 2.6 GB)."""
+    return kernel({name: rows.combine_chunks() for name, rows in inputs.items()})
 
 
 @lru_cache(maxsize=1)
@@ -300,4 +306,4 @@ def _split(table: pa.Table, bucket: NDArray[np.unsignedinteger[Any]], buckets: i
     lengths = np.diff(begins, append=len(bucket))
     for number, start, length in zip(bucket[begins].tolist(), begins.tolist(), lengths.tolist(), strict=True):
         runs[number].append(table.slice(start, length))
-    return [pa.concat_tables(of_bucket).combine_chunks() if of_bucket else table.slice(0, 0) for of_bucket in runs]
+    return [pa.concat_tables(of_bucket) if of_bucket else table.slice(0, 0) for of_bucket in runs]
