@@ -113,17 +113,21 @@ _HIGHEST_DRAWN = 1 << 20
 
 
 def weekly_is_sum_of_daily(
-    daily: DataFrame, weekly: DataFrame, seen: Sequence[pa.Table] = (), stored: int = 0
+    daily: DataFrame, weekly: DataFrame, seen: Sequence[pa.Table] = (), stored: tuple[int, int] = (0, 0)
 ) -> CheckOutcome:
     """Each athlete's week holds the sums of its days.
 
-    seen: `drawn_sums_of_call` of the calls in which the weeks were made. They count where they hold as many days as
-    are stored, so that none was left out; else the stored days are read.
+    seen: `drawn_sums_of_call` of the calls in which the weeks were made. They count where they hold as many days and
+    weeks as are stored, so that none was left out; else the stored rows are read.
     """
-    days = _by_day(pa.concat_tables(seen)) if seen else None
-    if days is None or _total(days, "rows") != stored:
-        days = _drawn_sums(daily, "activity_date", _OF_WEEK.values())
-    weeks = _weeks_that_agree(days, _drawn_sums(weekly, "week_start", _OF_WEEK))
+    found = pa.concat_tables(seen) if seen else None
+    sides = [_by_day(found.filter(pc.field("side") == side)) for side in ("days", "weeks")] if found else []
+    if not sides or stored != tuple(_total(side, "rows") for side in sides):
+        sides = [
+            _drawn_sums(daily, "activity_date", _OF_WEEK.values()),
+            _drawn_sums(weekly, "week_start", _OF_WEEK),
+        ]
+    weeks = _weeks_that_agree(*sides)
     wrong = 0
     if weeks is None:
         # Mondays by another way than the table's own, which could be wrong in both; Sail's `weekday` is -1 on Sundays
@@ -182,16 +186,28 @@ def _drawn_sums(rows: DataFrame, day: str, values: Iterable[str]) -> pa.Table:
 
 
 def drawn_sums_of_call(inputs: Mapping[str, pa.Table], weeks: pa.Table, window: Days) -> pa.Table:
-    """_DRAWN by epoch day, of the days in the window that the kernel of weekly features was given."""
-    athletes, coded = athletes_of(inputs)
-    days = inputs["days"]
+    """_DRAWN by side and epoch day: of the days in the window that the kernel of weekly features was given, and of the
+    weeks that it made."""
+    days = _drawn_in(inputs["days"], "activity_date", _OF_WEEK.values(), window)
+    made = _drawn_in(weeks, "week_start", _OF_WEEK, window)
+    return pa.concat_tables(
+        [
+            rows.append_column("side", pa.array([side] * len(rows), pa.string()))
+            for side, rows in (("days", days), ("weeks", made))
+        ]
+    )
+
+
+def _drawn_in(rows: pa.Table, day: str, values: Iterable[str], window: Days) -> pa.Table:
+    """_DRAWN by epoch day, of the rows in the window."""
+    athletes, coded = athletes_of({"": rows})
     drawn = np.array([(zlib.crc32(one.encode()) & (_HIGHEST_DRAWN - 1)) + 1.0 for one in athletes.to_pylist()])
-    of_row, value = drawn[coded["days"]], np.zeros(len(days))
-    for name, share in zip(_OF_WEEK.values(), _SHARES, strict=True):
-        value += pc.fill_null(days[name].cast(pa.float64()), 0.0).to_numpy() * share
-    day, first = epoch_days(days, "activity_date"), first_epoch_day(window)
-    earliest = int(day.min(initial=first))
-    sums = [np.bincount(day - earliest, weights) for weights in (None, of_row, of_row * value)]
+    of_row, value = drawn[coded[""]], np.zeros(len(rows))
+    for name, share in zip(values, _SHARES, strict=True):
+        value += pc.fill_null(rows[name].cast(pa.float64()), 0.0).to_numpy() * share
+    number, first = epoch_days(rows, day), first_epoch_day(window)
+    earliest = int(number.min(initial=first))
+    sums = [np.bincount(number - earliest, weights) for weights in (None, of_row, of_row * value)]
     found = np.flatnonzero(sums[0])
     found = found[(found >= first - earliest) & (found < first - earliest + len(window))]
     return pa.table([found + earliest, *(total[found] for total in sums)], ["day", *_DRAWN])

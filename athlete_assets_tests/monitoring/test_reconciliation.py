@@ -8,7 +8,9 @@ from datetime import date, timedelta
 from functools import partial
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 from pyspark.sql import DataFrame, SparkSession
 
@@ -182,31 +184,41 @@ def test_weeks_are_compared_with_the_days_that_their_kernel_was_given(
     seen = seen_in(weekly.weekly_features(days, window), look)
     assert (len(seen) == 1) == (rows_a_call > len(given))
     inside = [day for day in given if day["activity_date"] >= at(7)]
-    read = reconciliation._drawn_sums(as_frame(tables.DAILY, *inside), "activity_date", OF_WEEK.values()).to_pydict()
-    for name, found in reconciliation._by_day(pa.concat_tables(seen)).to_pydict().items():
-        assert found == pytest.approx(read[name], rel=1e-13), name
-
     weeks = [week for week in right if week["week_start"] >= at(7)]
-    nothing = days.limit(0)  # is not read where the kernel saw all that is stored
-    assert reconciliation.weekly_is_sum_of_daily(
-        nothing, as_frame(tables.WEEKLY, *weeks), seen, len(inside)
-    ).numbers == {"weeks": len(weeks), "wrong": 0}
+    sides = {
+        "days": reconciliation._drawn_sums(as_frame(tables.DAILY, *inside), "activity_date", OF_WEEK.values()),
+        "weeks": reconciliation._drawn_sums(as_frame(tables.WEEKLY, *weeks), "week_start", OF_WEEK),
+    }
+    for side, read in sides.items():
+        of_side = pa.concat_tables(seen).filter(pc.field("side") == side)
+        for name, found in reconciliation._by_day(of_side.drop_columns(["side"])).to_pydict().items():
+            assert found == pytest.approx(read[name].to_pylist(), rel=1e-13), (side, name)
+
+    stored, unread = (len(inside), len(weeks)), (days.limit(0), as_frame(tables.WEEKLY, *weeks).limit(0))
+    found = reconciliation.weekly_is_sum_of_daily(*unread, seen, stored)
+    assert found.numbers == {"weeks": len(weeks), "wrong": 0}
+    slipped = pa.concat_tables(seen)
+    total = slipped["total"].to_numpy() * np.where(pc.equal(slipped["side"], "weeks"), 1 + 1e-9, 1.0)
+    slipped = slipped.set_column(slipped.column_names.index("total"), "total", pa.array(total))
     slip = [{**weeks[3], "weekly_tss": weeks[3]["weekly_tss"] + 1}, *weeks[:3], *weeks[4:]]
-    wrong = reconciliation.weekly_is_sum_of_daily(
-        as_frame(tables.DAILY, *inside), as_frame(tables.WEEKLY, *slip), seen, len(inside)
-    )
-    assert wrong.numbers == {"weeks": len(weeks), "wrong": 1}
+    both = as_frame(tables.DAILY, *inside), as_frame(tables.WEEKLY, *slip)
+    for wrong in (
+        reconciliation.weekly_is_sum_of_daily(*both, seen=[slipped], stored=stored),
+        reconciliation.weekly_is_sum_of_daily(*both),
+    ):
+        assert wrong.numbers == {"weeks": len(weeks), "wrong": 1}
 
 
 def test_days_that_the_kernel_of_weeks_did_not_see_are_read(as_frame: Frame) -> None:
-    given, _ = calendar_of(3)
+    given, weeks = calendar_of(3)
     window = Days(MONDAY, MONDAY + timedelta(days=27))
     seen_days = [day for day in given if day["athlete_id"] != "ann 2"]
     made = weekly.weekly_features(as_frame(tables.DAILY, *seen_days), window)
     seen = seen_in(made, partial(reconciliation.drawn_sums_of_call, window=window))
-    stored = as_frame(tables.DAILY, *given)
-    assert reconciliation.weekly_is_sum_of_daily(stored, made, seen, len(seen_days)).passed
-    assert not reconciliation.weekly_is_sum_of_daily(stored, made, seen, len(given)).passed
+    stored, few = as_frame(tables.DAILY, *given), len([week for week in weeks if week["athlete_id"] != "ann 2"])
+    assert reconciliation.weekly_is_sum_of_daily(stored, made, seen, (len(seen_days), few)).passed
+    assert not reconciliation.weekly_is_sum_of_daily(stored, made, seen, (len(given), few)).passed
+    assert not reconciliation.weekly_is_sum_of_daily(stored, made, seen, (len(seen_days), len(weeks))).passed
 
 
 def test_days_are_compared_with_the_activities_that_their_kernel_was_given(as_frame: Frame) -> None:
