@@ -30,6 +30,7 @@ import pyarrow.parquet as pq
 from usage import run
 
 from athlete_assets import tables
+from athlete_assets.days import Days
 from athlete_assets.models.training_set import REFERENCE_INPUTS, ROLLING_INPUTS
 from athlete_assets.settings import Settings
 from athlete_assets.store.arrow import arrow_schema
@@ -96,7 +97,8 @@ def fill(asked: argparse.Namespace) -> None:
                 columns[field.name] = (
                     pa.nulls(count, field.type) if field.nullable else pa.repeat(ANY[field.type], count)
                 )
-        store.folder(TABLE).append(pa.table([columns[name] for name in schema.names], schema=schema))
+        inside = Days(*(date(1970, 1, 1) + timedelta(days=int(of_month[place])) for place in (0, -1)))
+        store.replace_arrow(TABLE, pa.table([columns[name] for name in schema.names], schema=schema), inside)
     evening = (LAST - date(1970, 1, 1)).days - random.integers(0, days, labels)
     evening[::50] += days  # after the table's end: the newest row before it is that of its last day
     rows = pa.table(
