@@ -306,28 +306,25 @@ class DeltaFolder:
         month_files.remove(self.path, [one.path for one in added])
         return None
 
-    def join_small_files(self) -> None:
+    def join_small_files(self, day: str | None = None) -> None:
         """Has few files hold the table's rows, none of which changes; raises CommitFailedError where another writer
         commits meanwhile.
 
-        A table by month gets its months before the newest in the order of athletes; delta-rs joins files by their size,
-        whose rows they may be, so it does that to the newest month and to other tables.
+        A table of athletes by month, whose day is in the column `day`, gets its months in the order of athletes, but
+        for the newest days. Of other tables delta-rs joins files by their size, whose rows they may be.
         """
-        delta, newest = self.open(), None
-        feed = delta.metadata().configuration.get(CHANGE_FEED_PROPERTY) == "true"
-        if month_files.tell_their_rows(delta) and ID in {field.name for field in delta.schema().fields} and not feed:
-            for month in month_files.scattered(delta):
-                self._put_in_order(month)
-            newest = month_files.newest(delta)
-        self.open().optimize.compact(
-            partition_filters=[(month_files.MONTH, ">=", newest)] if newest else None,
-            target_size=FILE_BYTES,
-            writer_properties=writing(),
-        )
-
-    def _put_in_order(self, month: str) -> None:
         delta = self.open()
-        moved = month_files.in_order(delta, self.path, month)
+        feed = delta.metadata().configuration.get(CHANGE_FEED_PROPERTY) == "true"
+        has_athletes = ID in {field.name for field in delta.schema().fields}
+        if day is None or feed or not has_athletes or not month_files.tell_their_rows(delta):
+            delta.optimize.compact(target_size=FILE_BYTES, writer_properties=writing())
+            return
+        for month, names in month_files.scattered(delta, day).items():
+            self._put_in_order(month, names)
+
+    def _put_in_order(self, month: str, names: Collection[str]) -> None:
+        delta = self.open()
+        moved = month_files.in_order(delta, self.path, month, names)
         try:
             # refused, also when it is tried again, where another writer removed one of the files meanwhile
             delta.create_write_transaction(

@@ -202,7 +202,7 @@ class LocalStore(Store):
         return Written(fitting.num_rows, self.folder(table).append(fitting), 0, content_digest(fitting))
 
     def maintain(self, table: Table) -> Maintained:
-        return maintain_delta(self.folder(table), self.settings.keep_versions_days)
+        return maintain_delta(self.folder(table), self.settings.keep_versions_days, table.day_column)
 
     def create(self, table: Table) -> None:
         """Has the table as its contract says: made empty where it is missing, altered where it has fewer columns.

@@ -16,9 +16,9 @@ from athlete_assets.store.delta_folder import DeltaFolder, HistoryGoneError
 LOG_RETENTION = "delta.logRetentionDuration"
 
 
-def maintain_delta(folder: DeltaFolder, keep_days: int) -> Maintained:
-    """Joins small files, and puts those of months in the order of athletes, then removes files and log entries that no
-    version of the last `keep_days` needs.
+def maintain_delta(folder: DeltaFolder, keep_days: int, day: str | None = None) -> Maintained:
+    """Joins small files, and puts those of months in the order of athletes where the rows' day stands in column `day`;
+    then removes files and log entries that no version of the last `keep_days` needs.
 
     What a killed write left behind is removed, too, once it is `keep_days` old. With 0 days a reader that has the
     table open, or a writer that has not committed, may lose its files: only for a table that nobody uses meanwhile.
@@ -30,7 +30,7 @@ def maintain_delta(folder: DeltaFolder, keep_days: int) -> Maintained:
     before, note = Size.of(folder.path), ""
     try:
         try:
-            folder.join_small_files()
+            folder.join_small_files(day)
         except CommitFailedError:
             note = "not compacted: another writer committed meanwhile"
         table = folder.open()

@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -39,6 +39,8 @@ ROWS_A_FILE = 100_000
 month, whoever else is in it. To open a file of fewer rows costs as much as to read them."""
 ROWS_IN_ORDER = 500_000
 """About how many rows are in memory while a month is put in order."""
+STILL_REPLACED = timedelta(days=3)
+"""How much younger than a file's rows the newest ones of a table must be for the file to be joined with others."""
 SAMPLE = 2_000
 """Rows in which repeated numbers are looked for."""
 ROWS_A_NUMBER = 6
@@ -181,49 +183,44 @@ def taken_out(delta: DeltaTable, folder: Path, window: Window) -> Taken:
     return Taken([removal for removal, _ in found if removal], added, sum(rows for _, rows in found))
 
 
-def scattered(delta: DeltaTable) -> list[str]:
-    """The months, of those before the newest, that are worth to be put in order: they lie in more than twice the files
-    that their rows fill (in more than the one), or an athlete's rows among so many others, as where days came one by
-    one.
+def scattered(delta: DeltaTable, day: str) -> dict[str, list[str]]:
+    """The files, by month, that are worth to be put in order: more than twice as many as their rows fill (than one,
+    where they fill no more), or such that an athlete's rows lie among many others, as where days came one by one.
 
-    The newest month is left to come in: its days are replaced until they are over.
+    Files with one of the newest days (column `day`) stay as they are: those days are still replaced, each by itself.
     """
-    months: dict[str, list[tuple[str | None, str | None, int]]] = {}
-    for file in pa.table(delta.get_add_actions(flatten=True)).to_pylist():
-        bounds = file.get(f"min.{ID}"), file.get(f"max.{ID}")
-        months.setdefault(file[f"partition.{MONTH}"], []).append((*bounds, file.get("num_records") or 0))
-
-    def beside(athlete: str | None, files: list[tuple[str | None, str | None, int]]) -> int:
-        """The rows of the files that may hold the athlete."""
-        return sum(
-            rows
-            for first, last, rows in files
-            if athlete is None or first is None or last is None or first <= athlete <= last
-        )
-
-    def is_scattered(files: list[tuple[str | None, str | None, int]]) -> bool:
-        least = -(-sum(rows for _, _, rows in files) // ROWS_A_FILE) or 1
-        others = sum(beside(first, files) for first, _, _ in files) / len(files)
-        return len(files) > (1 if least == 1 else 2 * least) or others > 2 * ROWS_A_FILE
-
-    last = newest(delta)
-    return sorted(month for month, files in months.items() if last and month < last and is_scattered(files))
+    files = pa.table(delta.get_add_actions(flatten=True)).to_pylist()
+    newest = max((file[f"max.{day}"] for file in files if file.get(f"max.{day}")), default=None)
+    settled: dict[str, list[dict[str, Any]]] = {}
+    for file in files:
+        last = file.get(f"max.{day}")
+        if last and file.get("num_records") and file.get(f"max.{ID}") and newest - last >= STILL_REPLACED:
+            settled.setdefault(file[f"partition.{MONTH}"], []).append(file)
+    return {
+        month: [file["path"] for file in of_month] for month, of_month in settled.items() if _is_scattered(of_month)
+    }
 
 
-def newest(delta: DeltaTable) -> str | None:
-    """The newest month that has rows (of rejects not those outside the calendar)."""
-    months = (partition[MONTH] for partition in delta.partitions())
-    return max((month for month in months if month[:1].isdigit()), default=None)
+def _is_scattered(files: Sequence[Mapping[str, Any]]) -> bool:
+    least = -(-sum(file["num_records"] for file in files) // ROWS_A_FILE)
+    if len(files) > (1 if least == 1 else 2 * least):
+        return True
+    firsts = [file[f"min.{ID}"] for file in files]
+    beside = sum(
+        file["num_records"] for first in firsts for file in files if file[f"min.{ID}"] <= first <= file[f"max.{ID}"]
+    )
+    return beside > 2 * ROWS_A_FILE * len(files)
 
 
-def in_order(delta: DeltaTable, folder: Path, month: str) -> Taken:
-    """What puts the rows of a month in the order of athletes, in as few files as hold them. No row changes.
+def in_order(delta: DeltaTable, folder: Path, month: str, names: Collection[str]) -> Taken:
+    """What puts the rows of these files of a month in the order of athletes, in as few files as hold them. No row
+    changes.
 
     Then a late run of some athletes has few files written anew, and a reader of some skips most.
     """
     schema, now = pa.schema(delta.schema().to_arrow()), time.time_ns() // 1_000_000
-    said = pa.table(delta.get_add_actions(flatten=True)).select(["path", "size_bytes", f"partition.{MONTH}"])
-    files = said.filter(pc.field(f"partition.{MONTH}") == month).to_pylist()
+    said = pa.table(delta.get_add_actions(flatten=True)).select(["path", "size_bytes"])
+    files = said.filter(pc.is_in(said["path"], pa.array(names, pa.string()))).to_pylist()
     order = [ID, *(one.name for one in schema if pa.types.is_timestamp(one.type))]
 
     def read(columns: list[str] | None = None) -> Iterator[pa.Table]:

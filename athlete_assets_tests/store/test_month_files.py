@@ -443,29 +443,31 @@ def test_months_that_are_over_are_put_in_the_order_of_athletes(
 ) -> None:
     monkeypatch.setattr(month_files, "ROWS_A_FILE", 20)
     monkeypatch.setattr(month_files, "ROWS_IN_ORDER", at_once)
-    put, moved = month_files.in_order, list[str]()
+    put, moved = month_files.in_order, list[tuple[str, int]]()
 
-    def noted(delta: DeltaTable, folder: Path, month: str) -> month_files.Taken:
-        moved.append(month)
-        return put(delta, folder, month)
+    def noted(delta: DeltaTable, folder: Path, month: str, names: list[str]) -> month_files.Taken:
+        moved.append((month, len(names)))
+        return put(delta, folder, month, names)
 
     monkeypatch.setattr(month_files, "in_order", noted)
     rows = by_the_day(empty, IDS, span("2024-01-20", "2024-02-09"))
     version = empty.version()
-    empty.join_small_files()
-    assert moved == ["2024-01"]
-    commit = (empty.path / "_delta_log" / f"{version + 1:020}.json").read_text().splitlines()
-    actions = [action for line in commit for kind, action in json.loads(line).items() if kind in ("add", "remove")]
-    assert len(actions) > 12
+    empty.join_small_files("activity_date")
+    assert sorted(moved) == [("2024-01", 12), ("2024-02", 6)]
+    commits = [empty.path / "_delta_log" / f"{version + number:020}.json" for number in (1, 2)]
+    lines = [json.loads(line) for commit in commits for line in commit.read_text().splitlines()]
+    actions = [action for line in lines for kind, action in line.items() if kind in ("add", "remove")]
+    assert len(actions) > 12 + 6
     assert not any(action["dataChange"] for action in actions)  # nobody who follows the log need look
     assert in_order(store.rows(tables.DAILY)).equals(in_order(rows))
     january = of_month(empty, "2024-01")
     assert max(map(len, january)) <= 3  # the first and the last of a file may have rows in others
     assert january[0][0] == "a"
     assert january[-1][-1] == "d"
-    assert of_month(empty, "2024-02") == [list(IDS)]  # still to come in: files are joined as they are
+    # the last three of nine days are still replaced, each by itself
+    assert [len(athletes) for athletes in of_month(empty, "2024-02")] == [4, 4, 4, 4, 1]
     version, before = empty.version(), live(empty)
-    empty.join_small_files()
+    empty.join_small_files("activity_date")
     assert (empty.version(), live(empty)) == (version, before)
 
     late = span("2024-01-22", "2024-01-31")
@@ -483,7 +485,7 @@ def test_a_month_in_few_files_each_of_which_holds_everybody_is_put_in_order(
         empty.append(pa.concat_tables([daily(athlete, days) for athlete in IDS]))
     empty.append(daily("a", [date(2024, 2, 1)]))
     assert of_month(empty, "2024-01") == [IDS] * 4
-    empty.join_small_files()
+    empty.join_small_files("activity_date")
     assert of_month(empty, "2024-01") == [["a", "b"], ["b", "c"], ["c", "d"], ["d"]]
 
 
@@ -510,15 +512,15 @@ def test_no_row_changes_when_files_are_joined(
         rows = [daily(athlete, days, float(number)) for athlete in of]
         store.of(athletes).replace_arrow(tables.DAILY, pa.concat_tables([daily("a", []), *rows]), days)
         before = in_order(store.rows(tables.DAILY))
-        folder.join_small_files()
+        folder.join_small_files("activity_date")
         assert in_order(store.rows(tables.DAILY)).equals(before)
         version = folder.version()
-        folder.join_small_files()
+        folder.join_small_files("activity_date")
         assert folder.version() == version
 
 
 def test_rows_of_nobody_and_of_no_month_are_kept_when_months_are_put_in_order(store: LocalStore) -> None:
-    days = span("2024-01-30", "2024-02-02")
+    days = span("2024-01-30", "2024-02-05")
     for number, day in enumerate(days):
         rows = rejects([(3 * number + one, day, "duplicate") for one in range(3)])
         names = pa.array(["b", None, "a"], pa.string())
@@ -532,16 +534,16 @@ def test_rows_of_nobody_and_of_no_month_are_kept_when_months_are_put_in_order(st
         store.folder(tables.REJECTS).append(row)
     order = [("id", "ascending"), ("month", "ascending")]
     before = store.rows(tables.REJECTS).sort_by(order)
-    store.folder(tables.REJECTS).join_small_files()
+    store.folder(tables.REJECTS).join_small_files(tables.REJECTS.day_column)
     assert store.rows(tables.REJECTS).sort_by(order).equals(before)
-    folders = [Path(name).parent.name for name in live(store.folder(tables.REJECTS))]
-    assert sorted(folders) == ["month=2024-01", "month=2024-02", f"month={tables.OUTSIDE_CALENDAR}"]
+    found = [Path(name).parent.name.removeprefix("month=") for name in live(store.folder(tables.REJECTS))]
+    assert {month: found.count(month) for month in found} == {"2024-01": 1, "2024-02": 4, tables.OUTSIDE_CALENDAR: 2}
 
 
 def test_whoever_commits_while_a_month_is_put_in_order_keeps_his_rows(
     store: LocalStore, empty: DeltaFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    by_the_day(empty, IDS, span("2024-01-30", "2024-02-01"))
+    by_the_day(empty, IDS, span("2024-01-30", "2024-02-05"))
     put, first = month_files.in_order, Days(date(2024, 1, 30), date(2024, 1, 30))
 
     def overtaken(*given: Any) -> month_files.Taken:
@@ -557,18 +559,18 @@ def test_whoever_commits_while_a_month_is_put_in_order_keeps_his_rows(
         for row in store.rows(tables.DAILY).to_pylist()
     }
     assert rows == {
-        (athlete, day): 7.0 if (athlete, day) == ("b", 30) else day for athlete in IDS for day in (30, 31, 1)
+        (athlete, day): 7.0 if (athlete, day) == ("b", 30) else day for athlete in IDS for day in (30, 31, *range(1, 6))
     }
     on_disk = {str(file.relative_to(empty.path)) for file in empty.path.glob("month=*/*.parquet")}
     assert live(empty) < on_disk  # replaced ones wait for their days
-    assert len(on_disk) == 3 + 2
+    assert len(on_disk) == 7 + 2
 
 
 def test_a_commit_of_other_files_does_not_keep_a_month_from_being_put_in_order(
     store: LocalStore, empty: DeltaFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    by_the_day(empty, IDS, span("2024-01-30", "2024-02-01"))
-    put, newer = month_files.in_order, daily("e", [date(2024, 1, 31), date(2024, 2, 2)])
+    by_the_day(empty, IDS, span("2024-01-30", "2024-02-05"))
+    put, newer = month_files.in_order, daily("e", [date(2024, 1, 31), date(2024, 2, 6)])
 
     def accompanied(*given: Any) -> month_files.Taken:
         moved = put(*given)
@@ -576,29 +578,29 @@ def test_a_commit_of_other_files_does_not_keep_a_month_from_being_put_in_order(
         return moved
 
     monkeypatch.setattr(month_files, "in_order", accompanied)
-    empty.join_small_files()
-    assert of_month(empty, "2024-01") == [IDS, ["e"]]
-    assert store.count(tables.DAILY) == 3 * len(IDS) + 2
+    empty.join_small_files("activity_date")  # two months
+    assert of_month(empty, "2024-01") == [IDS, ["e"], ["e"]]
+    assert store.count(tables.DAILY) == 7 * len(IDS) + 2 * 2
 
 
 def test_a_writer_who_began_before_a_month_was_put_in_order_replaces_its_rows(
     store: LocalStore, empty: DeltaFolder
 ) -> None:
-    by_the_day(empty, IDS, span("2024-01-30", "2024-02-01"))
+    by_the_day(empty, IDS, span("2024-01-30", "2024-02-05"))
     early = empty.open()
-    empty.join_small_files()
+    empty.join_small_files("activity_date")
     day = midnight(date(2024, 1, 30)).isoformat()
     with pytest.raises(CommitFailedError):
         write_deltalake(
             early, daily("a", [date(2024, 1, 30)], 7.0), mode="overwrite", predicate=f"activity_date = '{day}'"
         )
-    assert store.count(tables.DAILY) == 3 * len(IDS)
+    assert store.count(tables.DAILY) == 7 * len(IDS)
 
 
 def test_a_full_disk_leaves_a_month_as_it_was(
     store: LocalStore, empty: DeltaFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    by_the_day(empty, IDS, span("2024-01-30", "2024-02-01"))
+    by_the_day(empty, IDS, span("2024-01-30", "2024-02-05"))
     before, version, write = files(store), empty.version(), pq.write_table
 
     def full(rows: pa.Table, where: Path, **how: object) -> None:
