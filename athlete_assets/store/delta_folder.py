@@ -301,9 +301,9 @@ class DeltaFolder:
         except CommitFailedError:
             pass
         except (DeltaError, OSError, pa.ArrowException) as error:
-            month_files.remove(self.path, [one.path for one in added])
+            self._discard(added)
             raise _failure(f"{self.name}: could not commit", error) from error
-        month_files.remove(self.path, [one.path for one in added])
+        self._discard(added)
         return None
 
     def join_small_files(self, day: str | None = None) -> None:
@@ -325,14 +325,25 @@ class DeltaFolder:
     def _put_in_order(self, month: str, names: Collection[str]) -> None:
         delta = self.open()
         moved = month_files.in_order(delta, self.path, month, names)
+        if not moved.rows:  # all were replaced meanwhile
+            return
         try:
             # refused, also when it is tried again, where another writer removed one of the files meanwhile
             delta.create_write_transaction(
                 [*moved.removed, *moved.added], "append", delta.schema(), [month_files.MONTH]
             )
-        except BaseException:
-            month_files.remove(self.path, [one.path for one in moved.added])
+        except (DeltaError, OSError, pa.ArrowException):
+            self._discard(moved.added)
             raise
+
+    def _discard(self, added: Sequence[AddAction]) -> None:
+        """Removes the files of a commit that failed; not where only what delta-rs does after it did, a checkpoint for
+        which the disk has no room: then they hold the table's rows. Where that cannot be told they stay, unused."""
+        try:
+            live = set(pa.table(self.open().get_add_actions())["path"].to_pylist())
+        except (AthleteAssetsError, DeltaError, OSError):
+            return
+        month_files.remove(self.path, [one.path for one in added if one.path not in live])
 
     def append(self, rows: pa.Table, row_group_rows: int | None = None) -> int:
         """Adds the rows in one commit; the version that it made."""

@@ -77,12 +77,12 @@ def write(rows: pa.Table, folder: Path) -> list[AddAction]:
 
 @dataclass(frozen=True)
 class Taken:
-    """What takes a window's rows out of a table: the files that go, and those written with what stays of them."""
+    """What takes rows out of a table's files: the files that go, and those written with what stays of them."""
 
     removed: list[RemoveAction]
     added: list[AddAction]
     rows: int
-    """How many rows are taken out."""
+    """How many rows are taken out, or moved."""
 
 
 NOTHING = Taken([], [], 0)
@@ -221,6 +221,8 @@ def in_order(delta: DeltaTable, folder: Path, month: str, names: Collection[str]
     schema, now = pa.schema(delta.schema().to_arrow()), time.time_ns() // 1_000_000
     said = pa.table(delta.get_add_actions(flatten=True)).select(["path", "size_bytes"])
     files = said.filter(pc.is_in(said["path"], pa.array(names, pa.string()))).to_pylist()
+    if not files:
+        return NOTHING
     order = [ID, *(one.name for one in schema if pa.types.is_timestamp(one.type))]
 
     def read(columns: list[str] | None = None) -> Iterator[pa.Table]:

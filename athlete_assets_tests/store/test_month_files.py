@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from deltalake import DeltaTable, write_deltalake
-from deltalake.exceptions import CommitFailedError
+from deltalake.exceptions import CommitFailedError, DeltaError
 from deltalake.table import ProtocolVersions
 from hypothesis import HealthCheck, given
 from hypothesis import settings as examples
@@ -611,3 +611,35 @@ def test_a_full_disk_leaves_a_month_as_it_was(
     with pytest.raises(StoreError, match=r"maintenance failed.*No space left"):
         store.maintain(tables.DAILY)
     assert (files(store), empty.version()) == (before, version)
+
+
+def test_what_fails_after_a_commit_takes_no_row_of_it_along(
+    store: LocalStore, empty: DeltaFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """delta-rs writes a checkpoint after some commits, for which a disk may have no room."""
+    rows = by_the_day(empty, IDS, span("2024-01-30", "2024-02-05"))
+    commit = DeltaTable.create_write_transaction
+
+    def half(*given: Any, **how: Any) -> None:
+        commit(*given, **how)
+        raise DeltaError("No space left on device (of the checkpoint)")
+
+    monkeypatch.setattr(DeltaTable, "create_write_transaction", half)
+    with pytest.raises(StoreError, match=r"maintenance failed.*No space left"):
+        store.maintain(tables.DAILY)
+    assert in_order(store.rows(tables.DAILY)).equals(in_order(rows))
+    first = Days(date(2024, 1, 30), date(2024, 1, 30))
+    with pytest.raises(LastingStoreError, match="could not commit"):
+        store.replace_arrow(tables.DAILY, daily("a", first, 7.0), first)
+    assert store.count(tables.DAILY, first) == 1
+    assert len(store.rows(tables.DAILY)) == 6 * len(IDS) + 1
+
+
+def test_files_that_were_replaced_meanwhile_are_not_put_in_order(
+    store: LocalStore, empty: DeltaFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    by_the_day(empty, IDS, span("2024-01-30", "2024-02-05"))
+    monkeypatch.setattr(month_files, "scattered", lambda *_: {"2024-01": ["month=2024-01/gone.parquet"]})
+    version = empty.version()
+    empty.join_small_files("activity_date")
+    assert empty.version() == version
