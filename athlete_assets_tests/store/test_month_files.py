@@ -438,7 +438,7 @@ def of_month(folder: DeltaFolder, month: str) -> list[list[str]]:
 
 
 @pytest.mark.parametrize("at_once", [500_000, 40])
-def test_months_that_are_over_are_put_in_the_order_of_athletes(
+def test_months_are_put_in_the_order_of_athletes_but_for_the_newest_days(
     store: LocalStore, empty: DeltaFolder, monkeypatch: pytest.MonkeyPatch, at_once: int
 ) -> None:
     monkeypatch.setattr(month_files, "ROWS_A_FILE", 20)
