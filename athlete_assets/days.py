@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import calendar
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta, timezone
@@ -54,6 +55,12 @@ class Days:
     def weeks(self) -> Days:
         """The whole weeks that these days touch, Monday to Sunday."""
         return Days(monday_of(self.first), monday_of(self.last) + timedelta(days=6))
+
+    @property
+    def whole_months(self) -> Days:
+        """The whole months that these days touch."""
+        days_of_last = calendar.monthrange(self.last.year, self.last.month)[1]
+        return Days(self.first.replace(day=1), self.last.replace(day=days_of_last))
 
     def starting_earlier(self, days: int) -> Days:
         """The same window with `days` more days of history before it."""

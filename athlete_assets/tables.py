@@ -20,6 +20,12 @@ RIDE_SPORTS = ("Ride", "VirtualRide", "MountainBikeRide", "GravelRide")
 RUN_SPORTS = ("Run", "TrailRun", "VirtualRun")
 """The sports whose pace, distance and load count as running, in the spelling that silver.quality normalises to."""
 
+DISTANCES_M: dict[str, float] = {"5k": 5000.0, "10k": 10000.0, "half": 21097.5, "marathon": 42195.0}
+"""The four race distances by the name that columns carry."""
+
+BEST_DISTANCES_M = {"1k": 1000.0, "mile": 1609.344, **DISTANCES_M}
+"""The distances at which an athlete's bests are told."""
+
 INGESTED = "silver_ingestion_timestamp"
 """When a silver row was written: not part of what it says."""
 
@@ -451,6 +457,39 @@ ACTIVITY = Table(
     cadence=Cadence.DAILY,
 )
 
+MONTHLY = Table(
+    "feature_store",
+    "athlete_monthly_features",
+    "One row an athlete and month with an activity: which days were active, and the month's bests. What is asked of a "
+    "whole history, its first day, streaks and bests, is told by its months.",
+    (
+        _ATHLETE,
+        _key("month_start", TIMESTAMP, "The month's first day."),
+        Column("activities", BIGINT, "Activities of the month.", nullable=False, low=1),
+        Column(
+            "active_days",
+            BIGINT,
+            "Days with an activity as bits: 1 stands for the month's first day, 2 for the second, 4 for the third.",
+            nullable=False,
+            low=1,
+            high=2**31 - 1,
+        ),
+        *(
+            column
+            for name in BEST_DISTANCES_M
+            for column in (
+                Column(f"best_{name}_s", DOUBLE, f"Fastest {name} of the month, as the summary's; null without.", "s"),
+                Column(f"best_{name}_day", BIGINT, "Its day of the month.", low=1, high=31),
+            )
+        ),
+        _month("month_start"),
+    ),
+    keys=("athlete_id", "month_start"),
+    day_column="month_start",
+    cadence=Cadence.DAILY,
+)
+"""No feature table of the store's: a row holds days after its key, so nothing may be looked up in it by a moment."""
+
 DAILY = Table(
     "feature_store",
     "athlete_daily_features",
@@ -609,9 +648,6 @@ ROLLING = Table(
 
 # ------------------------------------------------------------------------------------------------ features of models
 
-DISTANCES_M: dict[str, float] = {"5k": 5000.0, "10k": 10000.0, "half": 21097.5, "marathon": 42195.0}
-"""The four race distances by the name that columns carry."""
-
 EFFORT_DISTANCES_M: dict[str, float] = {
     "5k": 5000.0,
     "8k": 8000.0,
@@ -624,8 +660,6 @@ EFFORT_DISTANCES_M: dict[str, float] = {
 }
 """The distances at which efforts are collected: those between the race distances teach how speed falls with length."""
 
-BEST_DISTANCES_M = {"1k": 1000.0, "mile": 1609.344, **DISTANCES_M}
-"""The distances at which an athlete's bests are told."""
 VOLUME_DAYS = (7, 28, 365)
 
 

@@ -95,7 +95,7 @@ def test_plan_tells_what_a_new_row_leads_to_and_asks_for_nothing(
         differs, asked = found.lines()
         assert differs == "silver_changes: 1 day of 1 athlete differs; affected: 2024-06-26 (b)"
         assert asked.startswith("silver_changes: would run ")
-        assert "activity_features, athlete_daily_features" in asked
+        assert "activity_features, athlete_monthly_features, athlete_daily_features" in asked
         assert asked.endswith(" for 2024-06-26")
         (run_asked_for,) = found.runs
         assert (run_asked_for.first, run_asked_for.last) == ("2024-06-26", "2024-06-26")

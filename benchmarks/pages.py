@@ -21,6 +21,8 @@ import pyarrow as pa
 from usage import in_its_own_process, options, peak_mb
 
 from athlete_assets import tables
+from athlete_assets.assets.gold import SUMMARISED
+from athlete_assets.features.monthly import months_of
 from athlete_assets.gold.metrics_summary import metrics_summary
 from athlete_assets.gold.pages.site import write_pages
 from athlete_assets.gold.projection import projections
@@ -185,8 +187,9 @@ def measured(step: str, home: Path, athletes: int, years: float) -> dict[str, fl
     wall, cpu = time.perf_counter(), time.process_time()
     written, size = 0, 0
     if step == SUMMARY:
-        read = (tables.ACTIVITY, tables.DAILY, tables.ROLLING, tables.PERFORMANCE, tables.STRAVA_ATHLETE)
-        store.replace(tables.METRICS_SUMMARY, metrics_summary(*(store.read(table) for table in read)))
+        activities, daily, rolling, performance, athletes = (store.read(table) for table in SUMMARISED)
+        rows = metrics_summary(activities, months_of(store), daily, rolling, performance, athletes)
+        store.replace(tables.METRICS_SUMMARY, rows)
     elif step == PROJECTION:
         daily, rolling, plans = (store.read(table) for table in (tables.DAILY, tables.ROLLING, tables.ATHLETE_PLAN))
         for table, rows in projections(daily, rolling, plans, settings).items():

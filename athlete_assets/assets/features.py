@@ -20,7 +20,7 @@ from athlete_assets.assets.builder import (
     table_spec,
 )
 from athlete_assets.days import ONE_DAY, Days
-from athlete_assets.features import activity, daily, performance, rolling, weekly
+from athlete_assets.features import activity, daily, monthly, performance, rolling, weekly
 from athlete_assets.monitoring import anomalies, charts, checks, reconciliation
 from athlete_assets.partitions import days_of
 from athlete_assets.settings import Settings
@@ -45,6 +45,11 @@ def activity_asset(settings: Settings) -> dg.AssetsDefinition:
         [
             table_spec(tables.ACTIVITY, settings, deps=[asset_key(table) for table in tables.OF_FEATURES]),
             table_spec(tables.REJECTS, settings, deps=[asset_key(tables.STRAVA_ACTIVITIES)]),
+            table_spec(
+                tables.MONTHLY,
+                settings,
+                deps=[asset_key(table) for table in (tables.STRAVA_ACTIVITIES, tables.STRAVA_BEST_EFFORT)],
+            ),
         ],
         checks=[
             *check_specs(
@@ -58,6 +63,7 @@ def activity_asset(settings: Settings) -> dg.AssetsDefinition:
                 ),
             ),
             *check_specs(tables.REJECTS, (*checks.CONTRACT_CHECKS, anomalies.SHARE_OF_REJECTS)),
+            *check_specs(tables.MONTHLY, (*checks.CONTRACT_CHECKS, reconciliation.MONTHS_ADD_UP)),
         ],
         partitions_def=partitions.daily(settings),
     )
@@ -65,7 +71,9 @@ def activity_asset(settings: Settings) -> dg.AssetsDefinition:
         store = store_of_run(context)
         window = days_of(context)
         history = window.starting_earlier(activity.history_days(settings))
-        rejected, written = list[Written](), list[Written]()
+        rejected, written, of_months = list[Written](), list[Written](), list[Written]()
+        # of all history where some of it lacks them; a run of some athletes leaves that to one of all
+        months = window.whole_months if store.athletes or monthly.are_whole(store) else None
         for piece in in_pieces(context, store, tables.ACTIVITY, window):
             silver = piece.read(tables.STRAVA_ACTIVITIES)
             recordings, efforts = (piece.read_if_there(table) for table in tables.OPTIONAL)
@@ -82,6 +90,8 @@ def activity_asset(settings: Settings) -> dg.AssetsDefinition:
             )
             rejected.append(piece.replace(tables.REJECTS, rows[tables.REJECTS], window))
             written.append(piece.replace(tables.ACTIVITY, rows[tables.ACTIVITY], window))
+            made = monthly.monthly_features(piece.read(tables.ACTIVITY), efforts, months)
+            of_months.append(piece.replace(tables.MONTHLY, made, months))
         silver = store.read(tables.STRAVA_ACTIVITIES)
         whole = store_of(context)
         accepted = store.read(tables.ACTIVITY, window)
@@ -104,6 +114,8 @@ def activity_asset(settings: Settings) -> dg.AssetsDefinition:
             reasons = charts.reject_reasons(whole.read(tables.REJECTS, window))
             charts.attach(context, tables.REJECTS, window, {"reject_reasons": reasons})
         yield materialize_result(store, tables.REJECTS, window, written=rejected, outcomes=[share])
+        add_up = reconciliation.months_add_up(store.count(tables.ACTIVITY, months), store.read(tables.MONTHLY, months))
+        yield materialize_result(store, tables.MONTHLY, months, written=of_months, outcomes=[add_up])
 
     return activity_features
 
@@ -113,7 +125,7 @@ def daily_asset(settings: Settings) -> dg.AssetsDefinition:
 
     @table_asset(
         settings,
-        [table_spec(tables.DAILY, settings, deps=[asset_key(tables.ACTIVITY)])],
+        [table_spec(tables.DAILY, settings, deps=[asset_key(tables.ACTIVITY), asset_key(tables.MONTHLY)])],
         checks=check_specs(
             tables.DAILY,
             (
@@ -129,15 +141,17 @@ def daily_asset(settings: Settings) -> dg.AssetsDefinition:
         store = store_of_run(context)
         window = days_of(context)
         written, seen = list[Written](), list[pa.Table]()
+        whole = monthly.are_whole(store_of(context))
         for piece in in_pieces(context, store, tables.DAILY, window):
-            rows = daily.daily_features(piece.read(tables.ACTIVITY), window)
-            watch(rows, reconciliation.sums_of_call, seen)
+            months = piece.read(tables.MONTHLY) if whole else None
+            rows = daily.daily_features(piece.read(tables.ACTIVITY), window, months)
+            watch(rows, partial(reconciliation.sums_of_call, window=window), seen)
             written.append(piece.replace(tables.DAILY, rows, window))
         activities, rows = store.read(tables.ACTIVITY), store.read(tables.DAILY, window)
         stored = store.count(tables.ACTIVITY, window), store.count(tables.DAILY, window)
         outcomes = [
             reconciliation.activities_add_up(store.read(tables.ACTIVITY, window), rows, seen, stored),
-            reconciliation.no_gaps(rows, activities, window),
+            reconciliation.no_gaps(rows, activities, window, seen, stored[1]),
             anomalies.row_count_stable(written, settings),
         ]
         yield materialize_result(store, tables.DAILY, window, written=written, outcomes=outcomes)

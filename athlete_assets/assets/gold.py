@@ -23,6 +23,7 @@ from athlete_assets.assets.builder import (
 )
 from athlete_assets.assets.models import model_key
 from athlete_assets.days import Days
+from athlete_assets.features.monthly import months_of
 from athlete_assets.gold import interval_calibration, serving
 from athlete_assets.gold.metrics_summary import metrics_summary
 from athlete_assets.gold.projection import projections
@@ -146,7 +147,7 @@ def metrics_summary_asset(settings: Settings) -> dg.AssetsDefinition:
             table_spec(
                 tables.METRICS_SUMMARY,
                 settings,
-                deps=[asset_key(table) for table in (*SUMMARISED, tables.STRAVA_BEST_EFFORT)],
+                deps=[asset_key(table) for table in (*SUMMARISED, tables.MONTHLY)],
                 metadata=page_link(settings),
             )
         ],
@@ -157,8 +158,7 @@ def metrics_summary_asset(settings: Settings) -> dg.AssetsDefinition:
         written = []
         if is_materializing(context):
             activities, daily, rolling, performance, athletes = (store.read(table) for table in SUMMARISED)
-            efforts = store.read_if_there(tables.STRAVA_BEST_EFFORT)
-            rows = metrics_summary(activities, daily, rolling, performance, athletes, efforts)
+            rows = metrics_summary(activities, months_of(store), daily, rolling, performance, athletes)
             written.append(store.replace(tables.METRICS_SUMMARY, rows))
         stable = anomalies.row_count_stable(written, settings)
         newest = charts.newest(store_of(context).read(tables.METRICS_SUMMARY), NEWEST_SUMMARY, by="fitness_ctl")

@@ -20,6 +20,7 @@ from athlete_assets import tables
 from athlete_assets.days import Days, midnight
 from athlete_assets.features.cells import athletes_of, epoch_days, first_epoch_day, is_in, is_true, known, rows_of
 from athlete_assets.features.efforts import effort_time
+from athlete_assets.features.monthly import first_active_days
 from athlete_assets.store.by_athlete import apply_together
 from athlete_assets.store.scans import of_days
 
@@ -27,25 +28,35 @@ BEST_PACE_FROM_KM = 1.0
 """Shorter runs say more about the GPS than about the runner."""
 
 
-def daily_features(activities: DataFrame, days: Days) -> DataFrame:
+def daily_features(activities: DataFrame, days: Days, months: DataFrame | None = None) -> DataFrame:
     """DAILY rows of the days: one for each athlete and day from the athlete's first activity to days.last.
 
-    activities: ACTIVITY rows of all history up to days.last (later ones are ignored). A value that is null, NaN or
-    infinite adds nothing; an activity with such a load counts as untracked. Pace is total moving time over total
-    distance of the runs: speed averaged by time.
+    activities: ACTIVITY rows of all history up to days.last (later ones are ignored); of the days alone where months
+    are given, MONTHLY rows of all history, which tell the first activities. A value that is null, NaN or infinite adds
+    nothing; an activity with such a load counts as untracked. Pace is total moving time over total distance of the
+    runs: speed averaged by time.
 
     Which rows exist hangs on the athlete's FIRST activity. Where that one is added, removed or moved, the affected
     days are those from the earlier to the later of the old and the new first day (simplest: all days from the
     touched one on), not the touched day alone.
     """
-    past = activities.where(F.col("activity_date") <= F.lit(midnight(days.last)))
-    firsts = past.groupBy("athlete_id").agg(F.min(F.unix_date(F.col("activity_date").cast("date"))).alias("first_day"))
     inputs = {
-        "firsts": (firsts, {"first_day": tables.INT}),
+        "begun": (_first_days(activities, days) if months is None else months, BEGUN),
         "activities": (of_days(activities, tables.ACTIVITY, days), tables.ACTIVITY.types("activity_date", *_READ)),
     }
     kernel = partial(dense_days, first=first_epoch_day(days), length=len(days))
     return apply_together(inputs, kernel, tables.DAILY.ddl)
+
+
+BEGUN = tables.MONTHLY.types("month_start", "active_days")
+"""The columns of MONTHLY that tell on which day an athlete began."""
+
+
+def _first_days(activities: DataFrame, days: Days) -> DataFrame:
+    """The athletes' first days up to the last of the days, as months that begin with them."""
+    past = activities.where(F.col("activity_date") <= F.lit(midnight(days.last)))
+    firsts = past.groupBy("athlete_id").agg(F.min("activity_date").alias("month_start"))
+    return firsts.withColumn("active_days", F.lit(1).cast("bigint"))
 
 
 _READ = (
@@ -81,10 +92,10 @@ def _added(activities: pa.Table) -> dict[str, NDArray[np.float64]]:
 
 def dense_days(inputs: Mapping[str, pa.Table], first: int, length: int) -> pa.Table:
     """DAILY rows of `length` days from epoch day `first`: one for each day of the athletes of a bucket from their first
-    one on, of their rows of ACTIVITY in the days."""
+    one on, of their rows of ACTIVITY in the days and the months in which they have begun."""
     athletes, coded = athletes_of(inputs)
     begin = np.full(len(athletes), first + length)
-    begin[coded["firsts"]] = np.maximum(inputs["firsts"]["first_day"].to_numpy(), first)
+    np.minimum.at(begin, coded["begun"], np.maximum(first_active_days(inputs["begun"]), first))
     rows = np.maximum(first + length - begin, 0)
     start = np.cumsum(rows) - rows
     athlete = np.repeat(np.arange(len(athletes)), rows)

@@ -2,26 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import date, timedelta
-from functools import reduce
-from operator import or_
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from numpy.typing import NDArray
 from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
 from athlete_assets import tables
 from athlete_assets.days import Days, midnight
-from athlete_assets.features.efforts import effort_time
+from athlete_assets.features.cells import MICROSECONDS_A_DAY, athletes_of, epoch_days
+from athlete_assets.features.monthly import active_days, fastest
 from athlete_assets.formulas.age_grade import STANDARDS_S, age_grade
-from athlete_assets.formulas.race_times import HIGHEST_VDOT, vdot, vdot_time
-from athlete_assets.store.by_athlete import apply_by_athlete
+from athlete_assets.formulas.race_times import vdot
+from athlete_assets.store.arrow import nullable
+from athlete_assets.store.by_athlete import apply_together
 from athlete_assets.store.columns import within
-
-DISTANCE_TOLERANCE = 0.02
-"""A run counts for a race distance when it is within this share of it; its time is scaled to the distance."""
 
 FORM_DAYS = 42
 YEAR_DAYS = 365
@@ -32,19 +31,17 @@ FORM = {"ctl_42d": "fitness_ctl", "atl_7d": "fatigue_atl", "tsb": "form_tsb", "r
 
 def metrics_summary(
     activities: DataFrame,
+    months: DataFrame,
     daily: DataFrame,
     rolling: DataFrame,
     performance: DataFrame,
     athletes: DataFrame,
-    efforts: DataFrame | None = None,
 ) -> DataFrame:
-    """One row an athlete in the METRICS_SUMMARY contract, from whole ACTIVITY, DAILY, ROLLING and PERFORMANCE tables.
-
-    athletes: silver.strava_athlete. efforts: silver.strava_best_effort; None where there is no such table.
+    """One row an athlete in the METRICS_SUMMARY contract, from whole ACTIVITY, MONTHLY, DAILY, ROLLING and PERFORMANCE
+    tables. athletes: silver.strava_athlete.
     """
-    newest = rolling.groupBy("athlete_id").agg(F.max("as_of_date").alias("as_of_date"))
     # Their days, before the plan is made: to read and sort whole histories for their ends took most of the summary
-    days = _span(newest)
+    days = _span(_newest_days(rolling, months))
     a_year_ago = Days(days.first - timedelta(days=YEAR_DAYS), days.last - timedelta(days=YEAR_DAYS))
     state = _newest(rolling.where(within(tables.ROLLING, days)), "as_of_date")
     earlier, effort = (
@@ -66,13 +63,20 @@ def metrics_summary(
             how="left",
         )
         .join(_volumes(daily, state, days), "athlete_id", how="left")
-        .join(_streaks(daily, state, days), "athlete_id", how="left")
-        .join(_bests(activities, efforts), "athlete_id", how="left")
         .join(_thresholds(activities, state, days), "athlete_id", how="left")
         .join(_stated(athletes), "athlete_id", how="left")
     )
     days_since = (_day("as_of_date") - _day("last_activity_date")).cast("bigint")
-    return apply_by_athlete(summary.withColumn("days_since_activity", days_since), _graded, tables.METRICS_SUMMARY.ddl)
+    summary = summary.withColumn("days_since_activity", days_since)
+    inputs = {"athletes": (summary, _JOINED), "months": (months, tables.MONTHLY.types(*_OF_MONTHS))}
+    return apply_together(inputs, _with_histories, tables.METRICS_SUMMARY.ddl)
+
+
+def _newest_days(rolling: DataFrame, months: DataFrame) -> DataFrame:
+    """The newest day of each athlete, as_of_date: looked up in the newest month alone where everybody has one there."""
+    newest = rolling.where(F.col("month") == F.lit(rolling.agg(F.max("month")).collect()[0][0]))
+    absent = months.select("athlete_id").distinct().join(newest.select("athlete_id"), "athlete_id", how="left_anti")
+    return (newest if absent.isEmpty() else rolling).groupBy("athlete_id").agg(F.max("as_of_date").alias("as_of_date"))
 
 
 def _span(newest: DataFrame) -> Days:
@@ -143,96 +147,8 @@ def _volumes(daily: DataFrame, state: DataFrame, days: Days) -> DataFrame:
     )
 
 
-def _streaks(daily: DataFrame, state: DataFrame, days: Days) -> DataFrame:
-    """The days, and the weeks, in a row with an activity."""
-    history = _with_newest(daily, state, days)
-    # in one grouping of the days: weeks hold what both ask of them
-    weeks = history.groupBy("athlete_id", _week("activity_date").alias("week")).agg(
-        F.sum("activities").alias("activities"),
-        *_streak("day", _day("activity_date"), _day("as_of_date")),
-        F.max(_week("as_of_date")).alias("this_week"),
-    )
-    of_days = {"last_empty": F.max, "first": F.min, "active_now": F.max, "now": F.max}
-    in_a_row = weeks.groupBy("athlete_id").agg(
-        *(of(f"day_{name}").alias(f"day_{name}") for name, of in of_days.items()),
-        *_streak("week", F.col("week"), F.col("this_week")),
-    )
-    return in_a_row.select("athlete_id", _length("day").alias("streak_days"), _length("week").alias("streak_weeks"))
-
-
-def _week(name: str) -> Column:
-    return F.floor((_day(name) + 3) / 7)  # 1970-01-01 was a Thursday: weeks begin on Mondays
-
-
 def _day(name: str) -> Column:
     return F.unix_date(F.to_date(name))
-
-
-def _streak(of: str, at: Column, now: Column) -> list[Column]:
-    """Of dense days (or weeks): the last empty one before now, the first one, whether now is active, and now."""
-    is_active = F.col("activities") > 0
-    return [
-        F.max(F.when((at < now) & ~is_active, at)).alias(f"{of}_last_empty"),
-        F.min(at).alias(f"{of}_first"),
-        F.max(F.when((at == now) & is_active, 1).otherwise(0)).alias(f"{of}_active_now"),
-        F.max(now).alias(f"{of}_now"),
-    ]
-
-
-def _length(of: str) -> Column:
-    """How many in a row are active up to now, which may still become so."""
-    before = F.coalesce(F.col(f"{of}_last_empty"), F.col(f"{of}_first") - 1)
-    return (F.col(f"{of}_now") - before - 1 + F.col(f"{of}_active_now")).cast("bigint")
-
-
-def _bests(activities: DataFrame, efforts: DataFrame | None) -> DataFrame:
-    """The fastest time over each distance and its day, of whole runs and of the best efforts inside them."""
-    runs = activities.where(F.col("sport_type").isin(*tables.RUN_SPORTS))
-    time = effort_time(F.col("moving_time_min"), F.col("elapsed_time_min"), F.col("is_race"))
-
-    def is_near(metres: float) -> Column:
-        return F.abs(F.col("distance_km") * 1000 / metres - 1) <= DISTANCE_TOLERANCE
-
-    def seconds(metres: float) -> Column:
-        # no pace: no person runs so, or the heart rate contradicts it
-        of_distance = F.when(
-            is_near(metres) & F.col("pace_min_km").isNotNull(), time * 60 * metres / (F.col("distance_km") * 1000)
-        )
-        return _plausible(of_distance, metres)
-
-    def best(name: str) -> list[Column]:
-        return [
-            F.min(name).alias(f"best_{name}_s"),
-            F.min_by("activity_date", name).alias(f"best_{name}_date"),
-        ]
-
-    distances = tables.BEST_DISTANCES_M.items()
-    counts = reduce(or_, (is_near(metres) for _, metres in distances))  # most runs are over no such distance
-    times = runs.where(counts).select(
-        "athlete_id", "activity_date", *(seconds(metres).alias(name) for name, metres in distances)
-    )
-    if efforts is not None:
-        times = times.unionAll(_parts(efforts, runs))
-    return times.groupBy("athlete_id").agg(*(column for name, _ in distances for column in best(name)))
-
-
-def _parts(efforts: DataFrame, runs: DataFrame) -> DataFrame:
-    """The best efforts inside runs, each its time (s) in the column of its distance."""
-    return efforts.join(
-        runs.select("athlete_id", "activity_id", "activity_date"), on=["athlete_id", "activity_id"], how="inner"
-    ).select(
-        "athlete_id",
-        "activity_date",
-        *(
-            _plausible(F.when(F.col("kind") == name, F.col("elapsed_time")), metres).alias(name)
-            for name, metres in tables.BEST_DISTANCES_M.items()
-        ),
-    )
-
-
-def _plausible(seconds: Column, metres: float) -> Column:
-    """The time, null where it is faster than a person."""
-    return F.when(seconds >= F.lit(float(vdot_time(HIGHEST_VDOT, metres))), seconds)
 
 
 def _thresholds(activities: DataFrame, state: DataFrame, days: Days) -> DataFrame:
@@ -263,34 +179,101 @@ def _stated(athletes: DataFrame) -> DataFrame:
     return athletes.groupBy("athlete_id").agg(*of_each)
 
 
-# ----------------------------------------------------------------------------------------------- from the columns
+# ------------------------------------------------------------------------------------- from months and from columns
 
 
-def _graded(rows: pa.Table) -> pa.Table:
-    """The summary's rows with VDOT and age grade: formulas that NumPy has."""
-    effort = [_numbers(rows, name) for name in ("recent_effort_distance_m", "recent_effort_time_s")]
-    ages = {
-        name: pc.year(rows[f"best_{name}_date"]).cast(pa.float64()).to_numpy(zero_copy_only=False)
-        - _numbers(rows, "birth_year")
-        for name in STANDARDS_S["M"]
+_BESTS = tuple(name for name in tables.MONTHLY.column_names if name.startswith("best_"))
+_OF_MONTHS = ("month_start", "active_days", *_BESTS)
+"""The columns of MONTHLY that count."""
+_TOLD = ("athlete_id", "vdot", "age_grade", "age_grade_distance", "streak_days", "streak_weeks")
+_JOINED = {
+    **{
+        column.name: column.type
+        for column in tables.METRICS_SUMMARY.columns
+        if column.name not in _TOLD and not column.name.startswith("best_")
+    },
+    **tables.STRAVA_ATHLETE.types("sex", "birth_year"),
+}
+"""What is known of an athlete without the months, beside athlete_id."""
+
+
+def _with_histories(inputs: Mapping[str, pa.Table]) -> pa.Table:
+    """METRICS_SUMMARY rows of some athletes, of their rows of _JOINED and of MONTHLY."""
+    athletes, coded = athletes_of(inputs)
+    rows, months = inputs["athletes"], inputs["months"]
+    row_of = np.full(len(athletes), -1)
+    row_of[coded["athletes"]] = np.arange(len(rows))
+    row = row_of[coded["months"]]
+    months, row = months.filter(pa.array(row >= 0)), row[row >= 0]  # of others no evening is known
+    made = {**_streaks(months, row, epoch_days(rows, "as_of_date")), **_bests(months, row, len(rows))}
+    made |= _grades(rows, made)
+    return pa.table({name: made[name] if name in made else rows[name] for name in tables.METRICS_SUMMARY.column_names})
+
+
+def _streaks(months: pa.Table, row: NDArray[np.intp], now: NDArray[np.int64]) -> dict[str, pa.Array]:
+    """The days, and the weeks, in a row with an activity. row: of each month that of its athlete."""
+    month, day = active_days(months)
+    of = row[month]
+    of, day = of[day <= now[of]], day[day <= now[of]]
+    return {
+        "streak_days": pa.array(_in_a_row(of, day, now)),
+        "streak_weeks": pa.array(_in_a_row(of, _weeks(day), _weeks(now))),
     }
+
+
+def _weeks(epoch_day: NDArray[np.int64]) -> NDArray[np.int64]:
+    return (epoch_day + 3) // 7  # 1970-01-01 was a Thursday: weeks begin on Mondays
+
+
+def _in_a_row(of: NDArray[np.intp], at: NDArray[np.int64], now: NDArray[np.int64]) -> NDArray[np.int64]:
+    """How many numbers `at` in a row each one of `now` has up to now, which may still come."""
+    apart = int(now.max(initial=0)) + 2  # so that no number of one follows on one of another
+    found = np.unique(of * apart + at)
+    begins = np.flatnonzero(np.diff(found, prepend=-2) != 1)
+    length = np.arange(len(found)) - np.repeat(begins, np.diff(begins, append=len(found))) + 1
+    wanted = np.arange(len(now)) * apart + now
+    result = np.zeros(len(now), np.int64)
+    for end in (wanted - 1, wanted):
+        place = np.searchsorted(found, end)
+        is_there = np.append(found, -1)[place] == end
+        result[is_there] = length[place[is_there]]
+    return result
+
+
+def _bests(months: pa.Table, row: NDArray[np.intp], rows: int) -> dict[str, pa.Array]:
+    """The fastest time over each distance and its day. row: of each month that of its athlete."""
+    first, made = epoch_days(months, "month_start"), {}
+    for name in tables.BEST_DISTANCES_M:
+        day = first + pc.fill_null(months[f"best_{name}_day"], 1).to_numpy() - 1
+        seconds, of = fastest(row, day, months[f"best_{name}_s"].to_numpy(), rows)
+        is_none = np.isnan(of)
+        made[f"best_{name}_s"] = nullable(seconds, is_none)
+        microseconds = nullable(np.where(is_none, 0, of).astype(np.int64) * MICROSECONDS_A_DAY, is_none)
+        made[f"best_{name}_date"] = microseconds.cast(pa.timestamp("us", "UTC"))
+    return made
+
+
+def _grades(rows: pa.Table, bests: Mapping[str, pa.Array]) -> dict[str, pa.Array]:
+    """VDOT and age grade."""
+    effort = [_numbers(rows[name]) for name in ("recent_effort_distance_m", "recent_effort_time_s")]
+    born = _numbers(rows["birth_year"])
+    ages = {name: _numbers(pc.year(bests[f"best_{name}_date"])) - born for name in STANDARDS_S["M"]}
     grades = np.full((rows.num_rows, len(ages)), np.nan)
     for sex in STANDARDS_S:
         is_sex = np.array([value == sex for value in rows["sex"].to_pylist()], dtype=bool)
         for place, (name, age) in enumerate(ages.items()):
-            found = age_grade(sex, age, name, _numbers(rows, f"best_{name}_s"))
+            found = age_grade(sex, age, name, _numbers(bests[f"best_{name}_s"]))
             grades[is_sex, place] = found[is_sex]
     best = np.where(np.isnan(grades), -1.0, grades).argmax(axis=1) if rows.num_rows else np.zeros(0, dtype=np.intp)
     highest = grades[np.arange(rows.num_rows), best]
     names = [None if np.isnan(grade) else list(ages)[place] for grade, place in zip(highest, best, strict=True)]
-    made = {
+    return {
         "vdot": pa.array(vdot(*effort), from_pandas=True),
         "age_grade": pa.array(highest, from_pandas=True),
         "age_grade_distance": pa.array(names, pa.string()),
     }
-    return pa.table({name: made[name] if name in made else rows[name] for name in tables.METRICS_SUMMARY.column_names})
 
 
-def _numbers(rows: pa.Table, name: str) -> np.ndarray:
-    """The column as floats, NaN where null."""
-    return rows[name].cast(pa.float64()).to_numpy(zero_copy_only=False)
+def _numbers(values: pa.Array | pa.ChunkedArray) -> NDArray[np.float64]:
+    """The values as floats, NaN where null."""
+    return values.cast(pa.float64()).to_numpy(zero_copy_only=False)

@@ -22,6 +22,7 @@ from pyspark.sql import functions as F
 
 from athlete_assets.days import Days, midnight
 from athlete_assets.features.cells import athletes_of, epoch_days, first_epoch_day
+from athlete_assets.features.monthly import days_as_bits
 from athlete_assets.features.rolling import HIGHEST_START
 from athlete_assets.monitoring.checks import Check, CheckOutcome
 from athlete_assets.settings import Settings
@@ -78,8 +79,9 @@ def activities_add_up(
     )
 
 
-def sums_of_call(inputs: Mapping[str, pa.Table], days: pa.Table) -> pa.Table:
-    """One row: sums of the activities that the kernel of daily features was given, and of the days that it made."""
+def sums_of_call(inputs: Mapping[str, pa.Table], days: pa.Table, window: Days) -> pa.Table:
+    """One row: sums of the activities that the kernel of daily features was given, and of the days that it made; and
+    _GAPS of these days, by the months in which their athletes have begun."""
     activities = inputs["activities"]
     sums = {
         "days": len(days),
@@ -87,8 +89,21 @@ def sums_of_call(inputs: Mapping[str, pa.Table], days: pa.Table) -> pa.Table:
         "activities out": _total(days, "activities"),
         **{f"{name} in": _total(activities, of_activities) for name, of_activities in _OF_DAYS.items()},
         **{f"{name} out": _total(days, name) for name in _OF_DAYS},
+        **_gaps_of_call(inputs["begun"], days, window),
     }
     return pa.table({name: [float(value)] for name, value in sums.items()})
+
+
+def _gaps_of_call(begun: pa.Table, days: pa.Table, window: Days) -> dict[str, int]:
+    """_GAPS of the days that a kernel made. begun: the months with an activity of their athletes."""
+    athletes, coded = athletes_of({"begun": begun, "days": days})
+    day = epoch_days(begun, "month_start") + days_as_bits(begun).argmax(axis=1)
+    first, end = first_epoch_day(window), first_epoch_day(window) + len(window)
+    begin = np.full(len(athletes), end)
+    np.minimum.at(begin, coded["begun"], np.clip(day, first, end))
+    missing = end - begin - np.bincount(coded["days"], minlength=len(athletes))
+    gaps = (np.sum(begin < end), np.count_nonzero(missing), missing[missing > 0].sum(), -missing[missing < 0].sum())
+    return dict(zip(_GAPS, map(int, gaps), strict=True))
 
 
 def _total(rows: pa.Table, name: str) -> float:
@@ -220,39 +235,58 @@ def _by_day(parts: pa.Table) -> pa.Table:
 
 
 NO_GAPS = Check("no_gaps", "From the athlete's first activity on, each day of the window has a row.")
+_GAPS = ("athletes", "athletes_with_gaps", "missing_days", "surplus_days")
+"""How many athletes have begun, how many of them have missing or surplus days, and how many such days there are."""
 
 
-def no_gaps(daily: DataFrame, activities: DataFrame, days: Days) -> CheckOutcome:
+def no_gaps(
+    daily: DataFrame, activities: DataFrame, days: Days, seen: Sequence[pa.Table] = (), stored: int = 0
+) -> CheckOutcome:
     """From each athlete's first activity on there is one row for each day of the window, and none before.
 
-    daily: the window's rows. activities: all rows of all history, in which the first days stand.
+    daily: the window's rows. activities: all rows of all history, in which the first days stand. seen: `sums_of_call`
+    of the calls in which the days were made. They count where they hold as many days as are stored; else the stored
+    rows are read.
     """
+    found = pa.concat_tables(seen) if seen else None
+    if found is not None and stored == _total(found, "days"):
+        gaps = {name: round(_total(found, name)) for name in _GAPS}
+    else:
+        gaps = _stored_gaps(daily, activities, days)
+    return NO_GAPS.outcome(
+        gaps["athletes_with_gaps"] == 0,
+        f"Athletes with missing or surplus days in the window: {gaps['athletes_with_gaps']} of {gaps['athletes']}; "
+        f"missing days: {gaps['missing_days']}, surplus ones: {gaps['surplus_days']}.",
+        gaps,
+    )
+
+
+def _stored_gaps(daily: DataFrame, activities: DataFrame, days: Days) -> dict[str, int]:
     first, last = F.lit(midnight(days.first)), F.lit(midnight(days.last))
     begun = activities.where(F.col("activity_date") <= last).groupBy("athlete_id")
     wanted = begun.agg((F.datediff(last, F.greatest(first, F.min("activity_date"))) + 1).cast("bigint").alias("wanted"))
     found = daily.groupBy("athlete_id").agg(F.count(F.lit(1)).alias("found"))
     missing = F.coalesce(F.col("wanted"), F.lit(0)) - F.coalesce(F.col("found"), F.lit(0))
-    row = (
-        wanted.join(found, on="athlete_id", how="full")
-        .select(missing.alias("missing"))
-        .agg(
-            F.count(F.lit(1)).alias("athletes"),
-            _count(F.col("missing") != 0).alias("wrong"),
-            F.coalesce(F.sum(F.when(F.col("missing") > 0, F.col("missing"))), F.lit(0)).alias("missing"),
-            F.coalesce(F.sum(F.when(F.col("missing") < 0, -F.col("missing"))), F.lit(0)).alias("surplus"),
-        )
-        .collect()[0]
+    sums = (
+        F.count(F.lit(1)),
+        _count(F.col("missing") != 0),
+        F.coalesce(F.sum(F.when(F.col("missing") > 0, F.col("missing"))), F.lit(0)),
+        F.coalesce(F.sum(F.when(F.col("missing") < 0, -F.col("missing"))), F.lit(0)),
     )
-    return NO_GAPS.outcome(
-        row["wrong"] == 0,
-        f"Athletes with missing or surplus days in the window: {row['wrong']} of {row['athletes']}; "
-        f"missing days: {row['missing']}, surplus ones: {row['surplus']}.",
-        {
-            "athletes": row["athletes"],
-            "athletes_with_gaps": row["wrong"],
-            "missing_days": int(row["missing"]),
-            "surplus_days": int(row["surplus"]),
-        },
+    both = wanted.join(found, on="athlete_id", how="full").select(missing.alias("missing"))
+    return dict(zip(_GAPS, map(int, both.agg(*sums).collect()[0]), strict=True))
+
+
+MONTHS_ADD_UP = Check("months_add_up", "The months hold as many activities as their days.")
+
+
+def months_add_up(activities: int, months: DataFrame) -> CheckOutcome:
+    """Of whole months as many activities are stored as the months hold. activities: the number that is stored."""
+    held = months.agg(F.coalesce(F.sum("activities"), F.lit(0))).collect()[0][0]
+    return MONTHS_ADD_UP.outcome(
+        held == activities,
+        f"The months hold {counted(held, 'activity')}, {activities} are stored.",
+        {"activities_in": activities, "activities_out": held},
     )
 
 

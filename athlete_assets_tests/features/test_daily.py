@@ -79,7 +79,13 @@ def kernel_rows(activities: list[dict[str, Any]], days: Days) -> pa.Table:
     read = ("athlete_id", "activity_date", *daily_module._READ)
     schema = pa.schema([arrow_schema(tables.ACTIVITY).field(name).with_nullable(True) for name in read])
     inputs = {
-        "firsts": pa.table({"athlete_id": athletes, "first_day": pa.array([first] * len(athletes), pa.int32())}),
+        "begun": pa.table(
+            {
+                "athlete_id": athletes,
+                "month_start": pa.array([midnight(days.first)] * len(athletes), pa.timestamp("us", "UTC")),
+                "active_days": [1] * len(athletes),
+            }
+        ),
         "activities": pa.Table.from_pylist(
             [{"activity_date": midnight(days.first), **row} for row in activities], schema
         ),

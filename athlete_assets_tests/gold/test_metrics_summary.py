@@ -11,6 +11,7 @@ from pyspark.sql import SparkSession
 
 from athlete_assets import tables
 from athlete_assets.days import midnight
+from athlete_assets.features.monthly import monthly_features
 from athlete_assets.gold.metrics_summary import metrics_summary
 from athlete_assets_tests.rows import DAY, frame, rows
 
@@ -32,7 +33,8 @@ def summaries(spark: SparkSession, *, efforts: pa.Table | None = None, **given: 
     }
     frames = {name: frame(spark, given.get(name, rows(table)).to_pylist(), table) for name, table in of.items()}
     parts = None if efforts is None else frame(spark, efforts.to_pylist(), tables.STRAVA_BEST_EFFORT)
-    return metrics_summary(**frames, efforts=parts).toArrow().to_pylist()  # type: ignore[no-any-return]
+    months = monthly_features(frames["activities"], parts)
+    return metrics_summary(months=months, **frames).toArrow().to_pylist()  # type: ignore[no-any-return]
 
 
 def run(km: float, minutes: float, day: date, **more: Any) -> dict[str, Any]:
@@ -165,7 +167,8 @@ def test_volumes_and_streaks(spark: SparkSession) -> None:
         ),
     )
     rolling = rows(tables.ROLLING, {"athlete_id": "ann", "as_of_date": midnight(DAY), "consistency_score": 0.3})
-    found = summary(spark, activities=rows(tables.ACTIVITY, run(1.0, 5.0, DAY)), daily=daily, rolling=rolling)
+    activities = rows(tables.ACTIVITY, *(run(1.0, 5.0, DAY - timedelta(days=ago)) for ago in active))
+    found = summary(spark, activities=activities, daily=daily, rolling=rolling)
     assert (found["streak_days"], found["streak_weeks"], found["consistency_score"]) == (2, 3, 0.3)
     assert [found[f"moving_time_{days}d_min"] for days in (7, 28, 365)] == [100.0, 150.0, 160.0]
     assert [found[f"load_{days}d_tss"] for days in (7, 28, 365)] == [200.0, 300.0, 320.0]
@@ -196,12 +199,13 @@ def test_each_stands_on_its_own_newest_day(spark: SparkSession) -> None:
         tables.ROLLING,
         *({"athlete_id": who, "as_of_date": midnight(day), "ctl_42d": 1.0} for who, day in newest.items()),
     )
-    of_bob = {"athlete_id": "bob", "activity_id": 2, "hr_max_bpm": 180.0}
+    of_bob = {"athlete_id": "bob", "hr_max_bpm": 170.0}
     activities = rows(
         tables.ACTIVITY,
-        run(1.0, 5.0, DAY, activity_id=1, hr_max_bpm=200.0),
-        run(1.0, 5.0, newest["bob"] - timedelta(days=100)) | of_bob,
-        run(1.0, 5.0, newest["bob"] - timedelta(days=364)) | of_bob | {"activity_id": 3, "hr_max_bpm": 170.0},
+        run(1.0, 5.0, DAY, hr_max_bpm=200.0),
+        *(run(1.0, 5.0, DAY - timedelta(days=ago)) for ago in range(1, 400)),
+        run(1.0, 5.0, newest["bob"] - timedelta(days=100)) | of_bob | {"hr_max_bpm": 180.0},
+        *(run(1.0, 5.0, newest["bob"] - timedelta(days=ago)) | of_bob for ago in (364, 370)),
     )
     found = {row["athlete_id"]: row for row in summaries(spark, activities=activities, daily=daily, rolling=rolling)}
     ann, bob = found["ann"], found["bob"]

@@ -62,6 +62,11 @@ def test_daily_sums_that_are_those_of_the_activities_pass_and_others_fail(as_fra
     assert lost.numbers["daily_tss_out"] == 40.0
 
 
+MIDNIGHT = pa.timestamp("us", "UTC")
+AT = pa.schema({"athlete_id": pa.string(), "activity_date": MIDNIGHT})
+BEGAN = pa.schema({"athlete_id": pa.string(), "month_start": MIDNIGHT, "active_days": pa.int64()})
+
+
 def gaps(as_frame: Frame, days: list[tuple[str, int]], first: dict[str, int]) -> tuple[bool, Any, Any, Any]:
     """What no_gaps says of the athletes' days in the week, given the day of each one's first activity (0 = Monday)."""
     calendar = as_frame(tables.DAILY, *(daily(day, 0.0, 0.0, 0, athlete) for athlete, day in days))
@@ -69,6 +74,11 @@ def gaps(as_frame: Frame, days: list[tuple[str, int]], first: dict[str, int]) ->
     later = [{**activity(9, 2, 5.0, 40.0), "athlete_id": athlete} for athlete in first]
     found = reconciliation.no_gaps(calendar, as_frame(tables.ACTIVITY, *begun, *later), WEEK)
     numbers = found.numbers
+    months = [{"athlete_id": one, "month_start": at(day), "active_days": 0b1_0000_0001} for one, day in first.items()]
+    if months:  # and by what its kernel was given
+        made = pa.Table.from_pylist([{"athlete_id": one, "activity_date": at(day)} for one, day in days], AT)
+        seen = reconciliation._gaps_of_call(pa.Table.from_pylist(months, BEGAN), made, WEEK)
+        assert seen == numbers
     return found.passed, numbers["athletes_with_gaps"], numbers["missing_days"], numbers["surplus_days"]
 
 
@@ -225,7 +235,8 @@ def test_days_are_compared_with_the_activities_that_their_kernel_was_given(as_fr
     given = [activity(0, 1, 5.0, 40.0), activity(0, 2, 3.0, None), activity(2, 3, 10.0, 80.0)]
     activities = as_frame(tables.ACTIVITY, *given)
     made = daily_features(activities, WEEK)
-    seen, stored, unread = seen_in(made, reconciliation.sums_of_call), (3, 7), activities.limit(0)
+    look = partial(reconciliation.sums_of_call, window=WEEK)
+    seen, stored, unread = seen_in(made, look), (3, 7), activities.limit(0)
     found = reconciliation.activities_add_up(unread, unread, seen, stored)
     assert found.numbers == {"activities_in": 3.0, "activities_out": 3.0}
     assert found.passed
@@ -235,6 +246,7 @@ def test_days_are_compared_with_the_activities_that_their_kernel_was_given(as_fr
             | {"distance_km in": 18.0, "distance_km out": 18.0}
             | {"moving_time_min in": 90.0, "moving_time_min out": 90.0}
             | {"daily_tss in": 120.0, "daily_tss out": 120.0}
+            | {"athletes": 1.0, "athletes_with_gaps": 0.0, "missing_days": 0.0, "surplus_days": 0.0}
         ]
     ]
     for name in ("activities", "distance_km", "moving_time_min", "daily_tss"):
@@ -249,7 +261,7 @@ def test_days_are_compared_with_the_activities_that_their_kernel_was_given(as_fr
 def test_of_a_kernel_that_the_engine_runs_nothing_is_seen(as_frame: Frame) -> None:
     seen: list[pa.Table] = []
     made = daily_features(as_frame(tables.ACTIVITY, activity(0, 1, 5.0, 40.0)), WEEK)
-    watch(made, reconciliation.sums_of_call, seen)
+    watch(made, partial(reconciliation.sums_of_call, window=WEEK), seen)
     assert made.count() == 7
     assert not seen
 

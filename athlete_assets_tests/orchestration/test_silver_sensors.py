@@ -34,7 +34,7 @@ from athlete_assets_tests.silver.test_changes import land, run
 
 TODAY = date(2024, 6, 30)
 BEFORE = (run("a", 1, "2024-05-01"), run("a", 2, "2024-05-02"), run("b", 3, "2021-01-04"))
-DAILY = {"activity_features", "strava_activities", "athlete_daily_features"}
+DAILY = {"activity_features", "strava_activities", "athlete_monthly_features", "athlete_daily_features"}
 STATES = {"athlete_rolling_features", "athlete_performance_features"}
 
 
