@@ -376,7 +376,7 @@ def test_a_removed_retyped_or_required_column_is_refused_with_the_command_that_r
 
 def test_every_feature_table_is_what_the_real_client_expects_on_three_levels(workspace: Served) -> None:
     store = UnityCatalogStore(Settings(), lambda: workspace.spark)
-    for table in tables.FEATURES:
+    for table in (table for table in tables.FEATURES if table.feature_table):
         store.create(table)
         seen = workspace.features.get_table(name=f"uc_athlete_data.feature_store.{table.name}")
         assert seen.name == table.full_name("uc_athlete_data")
