@@ -20,7 +20,7 @@ from athlete_assets.formulas.age_grade import STANDARDS_S, age_grade
 from athlete_assets.formulas.race_times import vdot
 from athlete_assets.store.arrow import nullable
 from athlete_assets.store.by_athlete import apply_together
-from athlete_assets.store.columns import within
+from athlete_assets.store.columns import of_newest_month, within
 
 FORM_DAYS = 42
 YEAR_DAYS = 365
@@ -74,7 +74,7 @@ def metrics_summary(
 
 def _newest_days(rolling: DataFrame, months: DataFrame) -> DataFrame:
     """The newest day of each athlete, as_of_date: looked up in the newest month alone where everybody has one there."""
-    newest = rolling.where(F.col("month") == F.lit(rolling.agg(F.max("month")).collect()[0][0]))
+    newest = of_newest_month(rolling)
     absent = months.select("athlete_id").distinct().join(newest.select("athlete_id"), "athlete_id", how="left_anti")
     return (newest if absent.isEmpty() else rolling).groupBy("athlete_id").agg(F.max("as_of_date").alias("as_of_date"))
 

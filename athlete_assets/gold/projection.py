@@ -20,7 +20,7 @@ from pyspark.sql import functions as F
 
 from athlete_assets import tables
 from athlete_assets.days import Days
-from athlete_assets.features.cells import MICROSECONDS_A_DAY
+from athlete_assets.features.cells import MICROSECONDS_A_DAY, epoch_days
 from athlete_assets.features.rolling import (
     FATIGUE_WEIGHT,
     FITNESS_WEIGHT,
@@ -32,7 +32,8 @@ from athlete_assets.formulas import load_planning, sequences
 from athlete_assets.settings import Settings
 from athlete_assets.store.arrow import arrow_schema, nullable
 from athlete_assets.store.by_athlete import apply_for_several
-from athlete_assets.store.columns import within
+from athlete_assets.store.columns import of_newest_month
+from athlete_assets.store.scans import of_days
 from athlete_assets.tables import Table
 
 Floats = NDArray[np.float64]
@@ -80,9 +81,9 @@ class Limits:
     race_form: float
 
 
-_STATE = {"day": "int", **tables.ROLLING.types("ctl_42d", "atl_7d", "ramp_rate_7d", "warmup", "untracked_share_42d")}
-_LOADS = {"day": "int", **tables.DAILY.types("daily_tss", "moving_time_min", "untracked_activities")}
-_PLAN = {"day": "int", **tables.ATHLETE_PLAN.types("load_tss", "is_race"), "planned_min": tables.DOUBLE}
+_STATE = tables.ROLLING.types("as_of_date", "ctl_42d", "atl_7d", "ramp_rate_7d", "warmup", "untracked_share_42d")
+_LOADS = tables.DAILY.types("activity_date", "daily_tss", "moving_time_min", "untracked_activities")
+_PLAN = tables.ATHLETE_PLAN.types("plan_date", "load_tss", "moving_time_min", "is_race")
 _HISTORY_DAYS = max(HISTORY_FOR_ACWR_DAYS, HABIT_DAYS, RATE_DAYS + 1)
 """DAILY rows that are read."""
 
@@ -90,19 +91,12 @@ _HISTORY_DAYS = max(HISTORY_FOR_ACWR_DAYS, HABIT_DAYS, RATE_DAYS + 1)
 def _inputs(daily: DataFrame, rolling: DataFrame, plans: DataFrame) -> dict[str, tuple[DataFrame, dict[str, str]]]:
     """The rows that a bucket needs: the states of the last two weeks, the loads of _HISTORY_DAYS, and the plans."""
     # as a number: a collected timestamp is told in the machine's time zone, and is yesterday's west of Greenwich
-    newest = rolling.agg(F.max(F.unix_date(F.to_date("as_of_date"))).alias("day")).collect()[0]["day"]
+    day = F.max(F.unix_date(F.to_date("as_of_date"))).alias("day")
+    newest = of_newest_month(rolling).agg(day).collect()[0]["day"]
     today = date(1970, 1, 1) + timedelta(days=newest or 0)  # without a state nothing follows
-    states = rolling.where(within(tables.ROLLING, Days(today - timedelta(days=2 * RAMP_DAYS), today)))
-    loads = daily.where(within(tables.DAILY, Days(today - timedelta(days=_HISTORY_DAYS - 1), today)))
-    plans = plans.withColumnRenamed("moving_time_min", "planned_min")
-    return {
-        name: (rows.select("athlete_id", F.unix_date(F.to_date(day)).alias("day"), *list(types)[1:]), types)
-        for name, rows, day, types in (
-            ("states", states, "as_of_date", _STATE),
-            ("loads", loads, "activity_date", _LOADS),
-            ("plan", plans, "plan_date", _PLAN),
-        )
-    }
+    states = of_days(rolling, tables.ROLLING, Days(today - timedelta(days=2 * RAMP_DAYS), today))
+    loads = of_days(daily, tables.DAILY, Days(today - timedelta(days=_HISTORY_DAYS - 1), today))
+    return {"states": (states, _STATE), "loads": (loads, _LOADS), "plan": (plans, _PLAN)}
 
 
 # --------------------------------------------------------------------------------------------------- one bucket
@@ -142,7 +136,14 @@ class _Bucket:
     @classmethod
     def of(cls, tables_of: Mapping[str, pa.Table]) -> _Bucket | None:
         """None where no athlete of the bucket has a state."""
-        states = tables_of["states"]
+        states, loads, plan = (
+            rows.append_column("day", pa.array(epoch_days(rows, day)))
+            for rows, day in (
+                (tables_of["states"], "as_of_date"),
+                (tables_of["loads"], "activity_date"),
+                (tables_of["plan"], "plan_date"),
+            )
+        )
         if not states.num_rows:
             return None
         today = int(pc.max(states["day"]).as_py())
@@ -158,7 +159,6 @@ class _Bucket:
             found[day[inside], where[inside]] = values[inside]
             return found
 
-        loads, plan = tables_of["loads"], tables_of["plan"]
         since = today - _HISTORY_DAYS + 1
         load = scattered(loads, "daily_tss", since, _HISTORY_DAYS, np.nan)
         minutes = scattered(loads, "moving_time_min", since, _HISTORY_DAYS, 0.0)
@@ -169,7 +169,7 @@ class _Bucket:
 
         reach = max(int(pc.max(plan["day"]).as_py()) - today, 0) if plan.num_rows else 0
         stated = scattered(plan, "load_tss", today + 1, reach, np.nan)
-        planned_min = scattered(plan, "planned_min", today + 1, reach, np.nan)
+        planned_min = scattered(plan, "moving_time_min", today + 1, reach, np.nan)
         is_race = scattered(plan, "is_race", today + 1, reach, 0.0) == 1
         is_planned = ~np.isnan(
             scattered(plan.append_column("there", pa.array(np.ones(plan.num_rows))), "there", today + 1, reach, np.nan)

@@ -1,8 +1,8 @@
-"""Column expressions that the feature transforms share."""
+"""Columns and choices of rows that several transforms share."""
 
 from __future__ import annotations
 
-from pyspark.sql import Column
+from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from athlete_assets import tables
@@ -16,6 +16,11 @@ def within(table: Table, days: Days) -> Column:
     return F.col("month").between(first_month, last_month) & F.col(str(table.day_column)).between(
         F.lit(midnight(days.first)), F.lit(midnight(days.last))
     )
+
+
+def of_newest_month(rows: DataFrame) -> DataFrame:
+    """The rows of the newest month that a table has: a look at its partitions, and no further."""
+    return rows.where(F.col("month") == F.lit(rows.agg(F.max("month")).collect()[0][0]))
 
 
 def known(name: str) -> Column:
