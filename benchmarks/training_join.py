@@ -122,7 +122,7 @@ def ours(asked: argparse.Namespace) -> None:
         feature_names=NAMES,
         timestamp_lookup_key="lookup_timestamp",
     )
-    labels = store.spark.createDataFrame(pq.read_table(asked.home / LABELS))
+    labels = store.spark.read.parquet(str(asked.home / LABELS))  # as a training's lie in a table
     joined = EmbeddedFeatureStore(store).create_training_set(df=labels, feature_lookups=[lookup], label="time_s")
     pq.write_table(joined.load_df().toArrow(), asked.home / "ours.parquet")
 
