@@ -21,6 +21,10 @@ ROWS_A_CALL = 50_000
 """Of the kernels of rolling and performance features, which have some thousand steps a call: with half as many rows
 they take 15 to 25 % more CPU seconds, and twice as many leave the caches."""
 
+ROWS_A_RUN = 4
+"""Where ids come in runs as long on average, as files hold a month of an athlete after another, each run is coded once,
+which takes three fifths of the time."""
+
 
 def first_epoch_day(days: Days) -> int:
     """Days from 1970-01-01 to the first of the days."""
@@ -30,10 +34,22 @@ def first_epoch_day(days: Days) -> int:
 def athletes_of(inputs: Mapping[str, pa.Table]) -> tuple[pa.Array, dict[str, NDArray[np.intp]]]:
     """The athletes of a bucket's inputs, and the position among them of each row's, by input."""
     chunks = [chunk for rows in inputs.values() for chunk in rows["athlete_id"].chunks]
-    coded = pa.chunked_array(chunks, pa.string()).combine_chunks().dictionary_encode()
-    of_rows = coded.indices.to_numpy().astype(np.intp)
+    athletes, of_rows = _coded(pa.chunked_array(chunks, pa.string()).combine_chunks())
     ends = np.cumsum([rows.num_rows for rows in inputs.values()])[:-1]
-    return coded.dictionary, dict(zip(inputs, np.split(of_rows, ends), strict=True))
+    return athletes, dict(zip(inputs, np.split(of_rows, ends), strict=True))
+
+
+def _coded(ids: pa.Array) -> tuple[pa.Array, NDArray[np.intp]]:
+    """The distinct ids in the order in which they come, and of each row the position of its own."""
+    begins = None
+    if len(ids) and not ids.null_count:
+        goes_on = pc.equal(ids[1:], ids[:-1]).to_numpy(zero_copy_only=False)
+        begins = np.flatnonzero(np.append(True, ~goes_on))
+    if begins is None or len(begins) * ROWS_A_RUN > len(ids):
+        coded = ids.dictionary_encode()
+        return coded.dictionary, coded.indices.to_numpy().astype(np.intp)
+    coded = ids.take(pa.array(begins)).dictionary_encode()
+    return coded.dictionary, np.repeat(coded.indices.to_numpy().astype(np.intp), np.diff(begins, append=len(ids)))
 
 
 def epoch_days(rows: pa.Table, name: str) -> NDArray[np.int64]:

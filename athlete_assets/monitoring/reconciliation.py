@@ -217,9 +217,11 @@ def _drawn_in(rows: pa.Table, day: str, values: Iterable[str], window: Days) -> 
     """_DRAWN by epoch day, of the rows in the window."""
     athletes, coded = athletes_of({"": rows})
     drawn = np.array([(zlib.crc32(one.encode()) & (_HIGHEST_DRAWN - 1)) + 1.0 for one in athletes.to_pylist()])
-    of_row, value = drawn[coded[""]], np.zeros(len(rows))
+    of_row, value, part = drawn[coded[""]], np.zeros(len(rows)), np.empty(len(rows))
     for name, share in zip(values, _SHARES, strict=True):
-        value += pc.fill_null(rows[name].cast(pa.float64()), 0.0).to_numpy() * share
+        column = rows[name]
+        np.multiply((pc.fill_null(column, 0) if column.null_count else column).to_numpy(), share, out=part)
+        value += part
     number, first = epoch_days(rows, day), first_epoch_day(window)
     earliest = int(number.min(initial=first))
     sums = [np.bincount(number - earliest, weights) for weights in (None, of_row, of_row * value)]

@@ -1,0 +1,20 @@
+"""The athletes of a bucket, whether their rows come in runs or not."""
+
+from __future__ import annotations
+
+import pyarrow as pa
+from hypothesis import given
+from hypothesis import strategies as st
+
+from athlete_assets.features.cells import athletes_of
+
+RUNS = st.lists(st.tuples(st.sampled_from(["ann", "bob", "", "åsa"]), st.integers(1, 40)), max_size=12)
+
+
+@given(st.lists(RUNS, min_size=1, max_size=3))
+def test_each_row_has_the_place_of_its_athlete_in_the_order_in_which_they_come(of_inputs: list[list]) -> None:
+    ids = [[one for one, count in runs for _ in range(count)] for runs in of_inputs]
+    inputs = {str(number): pa.table({"athlete_id": pa.array(of, pa.string())}) for number, of in enumerate(ids)}
+    athletes, coded = athletes_of(inputs)
+    assert athletes.to_pylist() == list(dict.fromkeys(one for of in ids for one in of))
+    assert [[athletes[place].as_py() for place in places] for places in coded.values()] == ids
