@@ -32,7 +32,7 @@ SCRIPTS = {
     "feature_build": Script(
         "what do a first fill of the feature tables and the next day cost, beside polars and DuckDB?",
         "--athletes 60",
-        "--athletes 36412",
+        "--athletes 36412 --memory 4 --into .bench/full/feature_build.json",
     ),
     "late_athletes": Script(
         "what does a late run of a few athletes cost?",

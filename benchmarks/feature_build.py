@@ -35,14 +35,14 @@ from usage import cpu_seconds, forget_peak, options, peak_mb, read_mb
 
 from athlete_assets import tables
 from athlete_assets.days import Days, monday_of
-from athlete_assets.features import activity, daily, performance, rolling, weekly
+from athlete_assets.features import activity, daily, monthly, performance, rolling, weekly
 from athlete_assets.settings import Settings
 from athlete_assets.store.base import Size
 from athlete_assets.store.local import LocalStore
 from athlete_assets.store.pieces import athletes_with_activities
 
 STEPS: dict[str, list[tables.Table]] = {
-    "activity": [tables.ACTIVITY, tables.REJECTS],
+    "activity": [tables.ACTIVITY, tables.REJECTS, tables.MONTHLY],
     "daily": [tables.DAILY],
     "weekly": [tables.WEEKLY],
     "rolling": [tables.ROLLING],
@@ -54,6 +54,7 @@ NEXT_DAY: dict[str, list[tables.Table]] = {
 }
 KERNELS = (
     (activity, "activity_rows"),
+    (monthly, "bucket_months"),
     (daily, "dense_days"),
     (weekly, "bucket_weeks"),
     (rolling, "bucket_states"),
