@@ -7,10 +7,10 @@ own what they need, once; whoever asks then reads a row where thirty days and a 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import cache
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
@@ -74,14 +74,17 @@ def bucket_months(inputs: Mapping[str, pa.Table]) -> pa.Table:
         "activities": count.astype(np.float64),
         "active_days": np.packbits(is_active, axis=1, bitorder="little").view("<u4").ravel().astype(np.float64),
     }
-    efforts = [(cell, day, _times_of_runs(inputs["activities"]))]
+    of, distance, seconds = _efforts_of_runs(inputs["activities"])
+    cell, day = cell[of], day[of]
     if "parts" in inputs:
         month, of_parts = _calendar(epoch_days(inputs["parts"], "activity_date"))
-        efforts.append((coded["parts"] * months + month - first, of_parts, _times_of_parts(inputs["parts"])))
-    cell, day = (np.concatenate([part[place] for part in efforts]) for place in (0, 1))
-    for name in tables.BEST_DISTANCES_M:
-        seconds = np.concatenate([times[name] for _, _, times in efforts])
-        columns[f"best_{name}_s"], columns[f"best_{name}_day"] = fastest(cell, day + 1, seconds, cells)
+        of, *parts = _efforts_in_runs(inputs["parts"])
+        cell = np.append(cell, (coded["parts"] * months + month - first)[of])
+        day = np.append(day, of_parts[of])
+        distance, seconds = np.append(distance, parts[0]), np.append(seconds, parts[1])
+    best, of_day = fastest(cell * len(_METRES) + distance, day + 1, seconds, cells * len(_METRES))
+    for number, name in enumerate(tables.BEST_DISTANCES_M):
+        columns |= {f"best_{name}_s": best[number :: len(_METRES)], f"best_{name}_day": of_day[number :: len(_METRES)]}
     asked = np.flatnonzero(count)
     athlete, month = np.divmod(asked, max(1, months))
     values = {name: value[asked] for name, value in columns.items()}
@@ -99,37 +102,34 @@ def _first_days(month: NDArray[np.int64]) -> NDArray[np.int64]:
     return month.astype("datetime64[M]").astype("datetime64[D]").astype(np.int64)
 
 
-def _times_of_runs(activities: pa.Table) -> dict[str, NDArray[np.float64]]:
-    """By distance the time (s) of each activity over it, NaN where it is none."""
+Efforts = tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.float64]]
+"""Of each effort its row, the number of its distance among the bests', and its time (s)."""
+_METRES = np.array(list(tables.BEST_DISTANCES_M.values()))
+_SHORTEST_S = vdot_time(HIGHEST_VDOT, _METRES)
+"""Faster is no person."""
+
+
+def _efforts_of_runs(activities: pa.Table) -> Efforts:
     km, moving, elapsed = (known(activities, name) for name in ("distance_km", "moving_time_min", "elapsed_time_min"))
     time = effort_time(moving, elapsed, is_true(activities, "is_race"))
     # no pace: no person runs so, or the heart rate contradicts it
-    counts = is_in(activities, "sport_type", tables.RUN_SPORTS) & ~np.isnan(known(activities, "pace_min_km"))
-    times = {}
-    for name, metres in tables.BEST_DISTANCES_M.items():
-        is_near = counts & (np.abs(km * 1000 / metres - 1) <= DISTANCE_TOLERANCE)
-        scaled = np.divide(time * 60 * metres, km * 1000, out=np.full(len(km), np.nan), where=is_near)
-        times[name] = _plausible(scaled, metres)
-    return times
+    is_paced = is_in(activities, "sport_type", tables.RUN_SPORTS) & activities["pace_min_km"].is_valid().to_numpy()
+    runs = np.flatnonzero(is_paced & ~np.isnan(time))
+    metres, time = km[runs] * 1000, time[runs]
+    near = [np.flatnonzero(np.abs(metres / wanted - 1) <= DISTANCE_TOLERANCE) for wanted in _METRES]
+    of, distance = np.concatenate(near), np.repeat(np.arange(len(_METRES)), [len(rows) for rows in near])
+    return _plausible(runs[of], distance, time[of] * 60 * _METRES[distance] / metres[of])
 
 
-def _times_of_parts(parts: pa.Table) -> dict[str, NDArray[np.float64]]:
-    """By distance the time (s) of each part of a run over it, NaN where it is over another one."""
-    seconds = known(parts, "part_s")
-    return {
-        name: _plausible(np.where(is_in(parts, "kind", [name]), seconds, np.nan), metres)
-        for name, metres in tables.BEST_DISTANCES_M.items()
-    }
+def _efforts_in_runs(parts: pa.Table) -> Efforts:
+    kinds = pa.array(tables.BEST_DISTANCES_M, pa.string())
+    distance = pc.index_in(parts["kind"], value_set=kinds).to_numpy().astype(np.intp)
+    return _plausible(np.arange(len(parts)), distance, known(parts, "part_s"))
 
 
-def _plausible(seconds: NDArray[np.float64], metres: float) -> NDArray[np.float64]:
-    """The times, NaN where one is faster than a person."""
-    return np.where(seconds >= _shortest_time(metres), seconds, np.nan)
-
-
-@cache
-def _shortest_time(metres: float) -> float:
-    return float(vdot_time(HIGHEST_VDOT, metres))
+def _plausible(rows: NDArray[np.intp], distance: NDArray[np.intp], seconds: NDArray[np.float64]) -> Efforts:
+    is_slow = seconds >= _SHORTEST_S[distance]
+    return rows[is_slow], distance[is_slow], seconds[is_slow]
 
 
 def fastest(
