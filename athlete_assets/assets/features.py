@@ -141,7 +141,7 @@ def daily_asset(settings: Settings) -> dg.AssetsDefinition:
         store = store_of_run(context)
         window = days_of(context)
         written, seen = list[Written](), list[pa.Table]()
-        whole = monthly.are_whole(store_of(context))
+        whole = monthly.are_whole(store)
         for piece in in_pieces(context, store, tables.DAILY, window):
             months = piece.read(tables.MONTHLY) if whole else None
             rows = daily.daily_features(piece.read(tables.ACTIVITY), window, months)
