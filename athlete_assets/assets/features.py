@@ -72,8 +72,9 @@ def activity_asset(settings: Settings) -> dg.AssetsDefinition:
         window = days_of(context)
         history = window.starting_earlier(activity.history_days(settings))
         rejected, written, of_months = list[Written](), list[Written](), list[Written]()
+        are_whole = monthly.are_whole(store)
         # of all history where some of it lacks them; a run of some athletes leaves that to one of all
-        months = window.whole_months if store.athletes or monthly.are_whole(store) else None
+        months = window.whole_months if store.athletes or are_whole else None
         for piece in in_pieces(context, store, tables.ACTIVITY, window):
             silver = piece.read(tables.STRAVA_ACTIVITIES)
             recordings, efforts = (piece.read_if_there(table) for table in tables.OPTIONAL)
@@ -114,7 +115,8 @@ def activity_asset(settings: Settings) -> dg.AssetsDefinition:
             reasons = charts.reject_reasons(whole.read(tables.REJECTS, window))
             charts.attach(context, tables.REJECTS, window, {"reject_reasons": reasons})
         yield materialize_result(store, tables.REJECTS, window, written=rejected, outcomes=[share])
-        add_up = reconciliation.months_add_up(store.count(tables.ACTIVITY, months), store.read(tables.MONTHLY, months))
+        told = whole if are_whole else store  # how many activities of all there are is told by the files
+        add_up = reconciliation.months_add_up(told.count(tables.ACTIVITY, months), told.read(tables.MONTHLY, months))
         yield materialize_result(store, tables.MONTHLY, months, written=of_months, outcomes=[add_up])
 
     return activity_features

@@ -224,7 +224,9 @@ def _drawn_in(rows: pa.Table, day: str, values: Iterable[str], window: Days) -> 
         value += part
     number, first = epoch_days(rows, day), first_epoch_day(window)
     earliest = int(number.min(initial=first))
-    sums = [np.bincount(number - earliest, weights) for weights in (None, of_row, of_row * value)]
+    number -= earliest  # in place, as the next: memory anew costs as much as the sums
+    value *= of_row
+    sums = [np.bincount(number, weights) for weights in (None, of_row, value)]
     found = np.flatnonzero(sums[0])
     found = found[(found >= first - earliest) & (found < first - earliest + len(window))]
     return pa.table([found + earliest, *(total[found] for total in sums)], ["day", *_DRAWN])
