@@ -216,6 +216,21 @@ def test_each_stands_on_its_own_newest_day(spark: SparkSession) -> None:
     assert (ann["days_since_activity"], bob["days_since_activity"]) == (0, 100)
 
 
+def test_who_has_no_evening_in_the_newest_month_stands_on_an_older_one(sail: SparkSession) -> None:
+    """Bob's features were not computed since March, in which he ran on the last two days."""
+    newest = {"ann": DAY, "bob": date(2024, 3, 31)}
+    of_day = [{"athlete_id": who, "activity_date": midnight(day), "activities": 1} for who, day in newest.items()]
+    rolling = [{"athlete_id": who, "as_of_date": midnight(day)} for who, day in newest.items()]
+    activities = [
+        run(1.0, 5.0, day - timedelta(days=ago), athlete_id=who) for who, day in newest.items() for ago in range(2)
+    ]
+    given = {"daily": rows(tables.DAILY, *of_day), "rolling": rows(tables.ROLLING, *rolling)}
+    found = {row["athlete_id"]: row for row in summaries(sail, activities=rows(tables.ACTIVITY, *activities), **given)}
+    assert {who: (row["as_of_date"], row["streak_days"]) for who, row in found.items()} == {
+        who: (midnight(day), 2) for who, day in newest.items()
+    }
+
+
 def test_a_first_activity_today_is_a_streak_of_one(sail: SparkSession) -> None:
     daily = rows(tables.DAILY, {"athlete_id": "ann", "activity_date": midnight(DAY), "activities": 1})
     rolling = rows(tables.ROLLING, {"athlete_id": "ann", "as_of_date": midnight(DAY)})

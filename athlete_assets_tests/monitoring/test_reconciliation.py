@@ -105,6 +105,19 @@ def test_each_day_from_the_first_activity_on_has_a_row(
     assert gaps(as_frame, days, first) == found
 
 
+@pytest.mark.parametrize(("stored", "passes"), [(5, True), (4, False), (6, False)])
+def test_months_hold_as_many_activities_as_are_stored(as_frame: Frame, stored: int, passes: bool) -> None:
+    months = as_frame(
+        tables.MONTHLY, *({"athlete_id": who, "activities": count} for who, count in (("a", 2), ("b", 3)))
+    )
+    found = reconciliation.months_add_up(stored, months)
+    assert (found.passed, found.numbers) == (passes, {"activities_in": stored, "activities_out": 5})
+
+
+def test_a_home_without_activities_has_whole_months(as_frame: Frame) -> None:
+    assert reconciliation.months_add_up(0, as_frame(tables.MONTHLY, {"athlete_id": "a"}).limit(0)).passed
+
+
 def test_a_week_that_is_not_the_sum_of_its_days_fails(as_frame: Frame) -> None:
     days = as_frame(tables.DAILY, daily(0, 8.0, 40.0, 2), daily(6, 12.0, 90.0))
     week = {"athlete_id": "ann", "week_start": at(0), "weekly_distance_km": 20.0, "weekly_activities": 3}
