@@ -22,7 +22,7 @@ from usage import in_its_own_process, options, peak_mb
 
 from athlete_assets import tables
 from athlete_assets.assets.gold import SUMMARISED
-from athlete_assets.features.monthly import months_of
+from athlete_assets.features.monthly import all_months
 from athlete_assets.gold.metrics_summary import metrics_summary
 from athlete_assets.gold.pages.site import write_pages
 from athlete_assets.gold.projection import projections
@@ -123,6 +123,7 @@ def land(store: LocalStore, athletes: int, years: float) -> None:
         hr_max_bpm=np.full(len(runs), 190.0),
         **{f"hr_zone_{zone + 1}_pct": zones[:, zone] for zone in range(5)},
     )
+    store.replace(tables.MONTHLY, all_months(store))
     late = offset >= length - PREDICTED_DAYS
     times = {"5k": 1400.0, "10k": 2950.0, "half": 6600.0, "marathon": 14000.0}
     moved = 1 + 0.02 * np.sin(offset[late] / 40)
@@ -188,7 +189,7 @@ def measured(step: str, home: Path, athletes: int, years: float) -> dict[str, fl
     written, size = 0, 0
     if step == SUMMARY:
         activities, daily, rolling, performance, athletes = (store.read(table) for table in SUMMARISED)
-        rows = metrics_summary(activities, months_of(store), daily, rolling, performance, athletes)
+        rows = metrics_summary(activities, all_months(store), daily, rolling, performance, athletes)
         store.replace(tables.METRICS_SUMMARY, rows)
     elif step == PROJECTION:
         daily, rolling, plans = (store.read(table) for table in (tables.DAILY, tables.ROLLING, tables.ATHLETE_PLAN))

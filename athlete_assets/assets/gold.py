@@ -23,7 +23,7 @@ from athlete_assets.assets.builder import (
 )
 from athlete_assets.assets.models import model_key
 from athlete_assets.days import Days
-from athlete_assets.features.monthly import months_of
+from athlete_assets.features.monthly import all_months
 from athlete_assets.gold import interval_calibration, serving
 from athlete_assets.gold.metrics_summary import metrics_summary
 from athlete_assets.gold.projection import projections
@@ -158,7 +158,7 @@ def metrics_summary_asset(settings: Settings) -> dg.AssetsDefinition:
         written = []
         if is_materializing(context):
             activities, daily, rolling, performance, athletes = (store.read(table) for table in SUMMARISED)
-            rows = metrics_summary(activities, months_of(store), daily, rolling, performance, athletes)
+            rows = metrics_summary(activities, all_months(store), daily, rolling, performance, athletes)
             written.append(store.replace(tables.METRICS_SUMMARY, rows))
         stable = anomalies.row_count_stable(written, settings)
         newest = charts.newest(store_of(context).read(tables.METRICS_SUMMARY), NEWEST_SUMMARY, by="fitness_ctl")

@@ -169,8 +169,9 @@ def are_whole(store: Store) -> bool:
     return bool(held == store.count(tables.ACTIVITY))
 
 
-def months_of(store: Store) -> DataFrame:
+def all_months(store: Store) -> DataFrame:
     """MONTHLY rows of all that is stored: as they stand there, or made anew where those are not whole."""
     if are_whole(store):
         return store.read(tables.MONTHLY)
-    return monthly_features(store.read(tables.ACTIVITY), store.read_if_there(tables.STRAVA_BEST_EFFORT))
+    made = monthly_features(store.read(tables.ACTIVITY), store.read_if_there(tables.STRAVA_BEST_EFFORT))
+    return store.held(made)

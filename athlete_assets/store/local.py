@@ -193,8 +193,13 @@ class LocalStore(Store):
         return total
 
     def held(self, rows: DataFrame) -> DataFrame:
-        # of what is computed in this process nothing is computed twice anyway
-        return rows if self.settings.engine == "sail" else super().held(rows)
+        """What a kernel makes is made in this process, and put into a frame; what the engine makes stays as it is."""
+        if self.settings.engine != "sail":
+            return super().held(rows)
+        from athlete_assets.store.by_athlete import computed_here
+
+        made = computed_here(rows)
+        return self.spark.createDataFrame(pa.concat_tables(made)) if made else rows
 
     def append(self, table: Table, rows: DataFrame) -> Written:
         fitting = fitted(self._computed(table, rows), table)

@@ -12,6 +12,7 @@ import pyarrow as pa
 import pytest
 from pyspark.sql import DataFrame, SparkSession
 
+from athlete_assets.settings import Settings
 from athlete_assets.store import by_athlete
 from athlete_assets.store.by_athlete import (
     BUCKETS,
@@ -21,6 +22,7 @@ from athlete_assets.store.by_athlete import (
     computed_here,
     use_buckets,
 )
+from athlete_assets.store.local import LocalStore
 from athlete_assets_tests.rows import frame
 
 NOON = datetime(2024, 3, 1, 12, tzinfo=timezone.utc)
@@ -193,3 +195,17 @@ def test_the_same_threads_serve_each_piece(sail: SparkSession, monkeypatch: pyte
         computed_here(apply_by_athlete(runs, noted, "athlete_id string, id bigint"))
     assert len(seen[0] | seen[1]) <= (os.cpu_count() or 1)
     assert threading.current_thread() not in seen[0]
+
+
+def test_what_is_held_on_one_machine_is_made_once_in_this_process(sail: SparkSession, settings: Settings) -> None:
+    store, asked, ddl = LocalStore(settings, lambda: sail), list[int](), "athlete_id string, id bigint"
+
+    def kernel(rows: pa.Table) -> pa.Table:
+        asked.append(rows.num_rows)
+        return rows
+
+    runs = sail.createDataFrame([("a", 1), ("b", 2)], ddl)
+    held = store.held(apply_by_athlete(runs, kernel, ddl))
+    assert (held.count(), held.where("id = 2").count(), asked) == (2, 1, [2])
+    assert store.held(apply_by_athlete(runs.limit(0), kernel, ddl)).count() == 0
+    assert store.held(runs) is runs
