@@ -17,6 +17,7 @@ FIGURES, PLOT = HERE / "speed", HERE.parent / "docs" / "images" / "speed.svg"
 FOUR = ("activity", "daily", "weekly", "rolling")
 ALL = (*FOUR, "performance", "next day", "its gold")
 WHO = ("ours", "polars", "duckdb")
+NAMES = {"duckdb": "DuckDB"}
 FULL = 36_412
 
 Figures = dict[tuple[int, str, str], dict[str, Any]]
@@ -89,9 +90,10 @@ def print_head(names: str) -> None:
 
 def print_growth(figures: Figures, sizes: list[int]) -> None:
     print()
-    print_head(", ".join(["CPU s", *(f"{size} athletes" for size in sizes), "fixed", "a 1000 athletes"]))
+    print_head(", ".join(["CPU s", *(f"{size:,} athletes" for size in sizes), "fixed", "a 1,000 athletes"]))
     lines = [(f"ours, {step}", "ours", (step,)) for step in ALL]
-    lines += [(f"{who}, the first four", who, FOUR) for who in WHO] + [("ours, build", "ours", ALL[:5])]
+    lines += [(f"{NAMES.get(who, who)}, the first four", who, FOUR) for who in WHO]
+    lines.append(("ours, with performance", "ours", ALL[:5]))
     for name, who, steps in lines:
         fixed, share = line_through(figures, sizes, who, steps)
         there = measured_at(figures, sizes, who)
@@ -99,7 +101,7 @@ def print_growth(figures: Figures, sizes: list[int]) -> None:
             f"{cpu(figures, size, who, steps):,.1f}" if size in there else f"({fixed + share * size:,.0f} by the line)"
             for size in sizes
         ]
-        print_row(name, *at, f"{fixed:.1f}", f"{1000 * share:.1f}")
+        print_row(name, *at, f"{fixed:.1f}" if fixed > 0 else "", f"{1000 * share:.1f}")
     shares = {who: line_through(figures, sizes, who)[1] for who in WHO}
     whole = line_through(figures, sizes, "ours", ALL[:5])[1]
     print(f"\nours / polars by the growth alone: {shares['ours'] / shares['polars']:.2f}, ", end="")
