@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
@@ -17,61 +16,24 @@ from athlete_assets.assets.builder import asset_key
 from athlete_assets.assets.freshness import FRESHNESS_JOB
 from athlete_assets.assets.models import TIME_ESTIMATOR
 from athlete_assets.days import midnight
-from athlete_assets.deployments.instance import prepare_dagster_home
 from athlete_assets.models import registry
 from athlete_assets.orchestration.run_tags import RANGE_END, RANGE_START
 from athlete_assets.settings import Settings
-from athlete_assets.silver import landing
-from athlete_assets.silver.simulator import simulate
 from athlete_assets.store.base import Written
 from athlete_assets.store.local import LocalStore
 from athlete_assets.tables import Table
+from athlete_assets_tests.assets.world import World, close, filled
 
 FIRST, LAST = date(2024, 1, 1), date(2024, 3, 31)
 FROM_SILVER = (tables.ACTIVITY, tables.REJECTS)
 DAILY_TABLES = (*FROM_SILVER, tables.DAILY, tables.ROLLING, tables.PERFORMANCE)
 
 
-@dataclass
-class World:
-    settings: Settings
-    store: LocalStore
-    instance: dg.DagsterInstance
-    built: dg.Definitions
-
-    def run(
-        self, *wanted: Table | dg.AssetKey, first: date | None = None, last: date | None = None, fails: bool = False
-    ) -> dg.ExecuteInProcessResult:
-        keys = {asset_key(one) if isinstance(one, Table) else one for one in wanted}
-        span = (str(first), str(last or first)) if first else ()
-        result = (
-            self.built.resolve_implicit_global_asset_job_def()
-            .get_subset(asset_selection=keys)
-            .execute_in_process(
-                instance=self.instance,
-                tags=dict(zip((RANGE_START, RANGE_END), span, strict=False)),
-                raise_on_error=False,
-                run_config={"loggers": {"progress": {}}},
-            )
-        )
-        assert result.success is not fails
-        return result
-
-    def rows(self, table: Table) -> list[dict[str, Any]]:
-        found = self.store.delta(table).to_pyarrow_table()
-        return found.sort_by([(key, "ascending") for key in table.keys or ("id",)]).to_pylist()
-
-
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     """Two athletes over a quarter, every daily table materialised in one run."""
     home: Path = tmp_path_factory.mktemp("home")
-    settings = Settings(home=home, start_date=FIRST, as_of=LAST)
-    store = LocalStore(settings)
-    for batch in simulate(2, 0.25, 3, LAST):
-        landing.land(store, batch)
-    with dg.DagsterInstance.from_config(str(prepare_dagster_home(settings))) as instance:
-        world = World(settings, store, instance, definitions.build(settings))
+    with filled(Settings(home=home, start_date=FIRST, as_of=LAST), years=0.25) as world:
         world.run(*DAILY_TABLES, first=FIRST, last=LAST)
         yield world
 
@@ -81,7 +43,7 @@ def test_one_day_at_a_time_gives_the_table_of_the_range(world: World) -> None:
     for day in (LAST - timedelta(days=1), LAST):
         world.run(*DAILY_TABLES, first=day)
     for table in (tables.ACTIVITY, tables.DAILY, tables.ROLLING):
-        assert _close(world.rows(table), before[table.name]), table.name
+        assert close(world.rows(table), before[table.name]), table.name
 
 
 def test_months_that_are_missing_or_of_another_history_are_not_believed_and_made_anew(world: World) -> None:
@@ -96,7 +58,7 @@ def test_months_that_are_missing_or_of_another_history_are_not_believed_and_made
         world.run(tables.DAILY, first=FIRST, last=LAST)
         world.run(tables.METRICS_SUMMARY)
         for table in summed:
-            assert _close(world.rows(table), right[table]), (lost, table.name)
+            assert close(world.rows(table), right[table]), (lost, table.name)
         world.run(*FROM_SILVER, tables.MONTHLY, first=LAST)
         assert world.rows(tables.MONTHLY) == right[tables.MONTHLY], lost
 
@@ -274,11 +236,3 @@ def test_api_rows_fail_the_training_and_leave_the_champion(world: World) -> None
         assert (after and after.version) == (before and before.version)
     finally:
         stored.update({"source": "'simulated'"}, predicate=f"activity_id = {row['activity_id']}")
-
-
-def _close(found: list[dict[str, object]], wanted: list[dict[str, object]]) -> bool:
-    """Equal rows, floats to 1e-9 relative."""
-    tolerant = [
-        {k: pytest.approx(v, rel=1e-9) if isinstance(v, float) else v for k, v in row.items()} for row in wanted
-    ]
-    return found == tolerant

@@ -6,17 +6,13 @@ import os
 from datetime import date, timedelta
 from pathlib import Path
 
-import dagster as dg
 import pytest
 
-from athlete_assets import definitions, tables
-from athlete_assets.deployments.instance import prepare_dagster_home
+from athlete_assets import tables
 from athlete_assets.features.performance import LOOKBACK_DAYS
 from athlete_assets.settings import Settings
-from athlete_assets.silver import landing
-from athlete_assets.silver.simulator import simulate
 from athlete_assets.store.local import LocalStore
-from athlete_assets_tests.assets.test_assets import World, _close
+from athlete_assets_tests.assets.world import close, filled
 
 LAST = date(2024, 6, 30)
 FIRST = date(2022, 1, 3)
@@ -30,11 +26,8 @@ READ_DAYS = {tables.ACTIVITY: LOOKBACK_DAYS, tables.DAILY: 365, tables.ROLLING: 
 def test_a_day_does_not_read_what_lies_before_its_windows(tmp_path: Path) -> None:
     # the recomputation of a few athletes' fitness is over all their days
     settings = Settings(home=tmp_path / "home", start_date=FIRST, as_of=LAST, fitness_check_athletes=0)
-    store = LocalStore(settings)
-    for batch in simulate(2, 2.49, 3, LAST):
-        landing.land(store, batch)
-    with dg.DagsterInstance.from_config(str(prepare_dagster_home(settings))) as instance:
-        world = World(settings, store, instance, definitions.build(settings))
+    with filled(settings, years=2.49) as world:
+        store = world.store
         world.run(*BY_DAY, first=FIRST, last=LAST)
         world.run(*SUMMARISED)
         wanted = {table: newest(store, table) for table in (*BY_DAY, *SUMMARISED)}
@@ -44,7 +37,7 @@ def test_a_day_does_not_read_what_lies_before_its_windows(tmp_path: Path) -> Non
         world.run(*BY_DAY, first=LAST)
         world.run(*SUMMARISED)
         for table, rows in wanted.items():
-            assert _close(newest(store, table), rows), table.name
+            assert close(newest(store, table), rows), table.name
 
 
 def broken_before(store: LocalStore, table: tables.Table, days: int) -> int:
