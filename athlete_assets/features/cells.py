@@ -32,7 +32,11 @@ def first_epoch_day(days: Days) -> int:
 
 
 def athletes_of(inputs: Mapping[str, pa.Table]) -> tuple[pa.Array, dict[str, NDArray[np.intp]]]:
-    """The athletes of a bucket's inputs, and the position among them of each row's, by input."""
+    """The athletes of a bucket's inputs by id, and the position among them of each row's, by input.
+
+    By id, since files hold what is made of them in this order, and whoever then reads those for other buckets finds
+    each bucket's rows in long runs (`by_athlete`).
+    """
     chunks = [chunk for rows in inputs.values() for chunk in rows["athlete_id"].chunks]
     athletes, of_rows = _coded(pa.chunked_array(chunks, pa.string()).combine_chunks())
     ends = np.cumsum([rows.num_rows for rows in inputs.values()])[:-1]
@@ -40,16 +44,16 @@ def athletes_of(inputs: Mapping[str, pa.Table]) -> tuple[pa.Array, dict[str, NDA
 
 
 def _coded(ids: pa.Array) -> tuple[pa.Array, NDArray[np.intp]]:
-    """The distinct ids in the order in which they come, and of each row the position of its own."""
-    begins = None
-    if len(ids) and not ids.null_count:
-        goes_on = pc.equal(ids[1:], ids[:-1]).to_numpy(zero_copy_only=False)
-        begins = np.flatnonzero(np.append(True, ~goes_on))
-    if begins is None or len(begins) * ROWS_A_RUN > len(ids):
-        coded = ids.dictionary_encode()
-        return coded.dictionary, coded.indices.to_numpy().astype(np.intp)
-    coded = ids.take(pa.array(begins)).dictionary_encode()
-    return coded.dictionary, np.repeat(coded.indices.to_numpy().astype(np.intp), np.diff(begins, append=len(ids)))
+    """The distinct ids in order, and of each row the position of its own."""
+    goes_on = pc.equal(ids[1:], ids[:-1]).to_numpy(zero_copy_only=False)
+    begins = np.flatnonzero(np.append(len(ids) > 0, ~goes_on))
+    in_runs = len(begins) * ROWS_A_RUN <= len(ids)
+    found = (ids.take(pa.array(begins)) if in_runs else ids).dictionary_encode()
+    order = pc.sort_indices(found.dictionary)
+    place = np.empty(len(order), dtype=np.intp)
+    place[order.to_numpy()] = np.arange(len(order))
+    of_rows = place[found.indices.to_numpy()]
+    return found.dictionary.take(order), np.repeat(of_rows, np.diff(begins, append=len(ids))) if in_runs else of_rows
 
 
 def epoch_days(rows: pa.Table, name: str) -> NDArray[np.int64]:

@@ -76,16 +76,17 @@ def write(rows: pa.Table, folder: Path) -> list[AddAction]:
 
 
 @dataclass(frozen=True)
-class Taken:
-    """What takes rows out of a table's files: the files that go, and those written with what stays of them."""
+class Rewritten:
+    """What a commit says of files whose rows were written anew, or were taken out: the files that go, and those that
+    hold what stays."""
 
     removed: list[RemoveAction]
     added: list[AddAction]
     rows: int
-    """How many rows are taken out, or moved."""
+    """How many rows were taken out (`taken_out`), or moved (`in_order`)."""
 
 
-NOTHING = Taken([], [], 0)
+NOTHING = Rewritten([], [], 0)
 
 
 @dataclass(frozen=True)
@@ -152,7 +153,7 @@ def tell_their_rows(delta: DeltaTable) -> bool:
     return delta.metadata().partition_columns == [MONTH] and not UNSEEN & set(delta.protocol().reader_features or ())
 
 
-def taken_out(delta: DeltaTable, folder: Path, window: Window) -> Taken:
+def taken_out(delta: DeltaTable, folder: Path, window: Window) -> Rewritten:
     """What takes the window's rows out of the table, whose files tell their rows.
 
     Of most files the log's bounds tell that they hold such rows alone, or none; the others are read, and what stays is
@@ -180,7 +181,7 @@ def taken_out(delta: DeltaTable, folder: Path, window: Window) -> Taken:
     except BaseException:
         remove(folder, [file.path for file in added])
         raise
-    return Taken([removal for removal, _ in found if removal], added, sum(rows for _, rows in found))
+    return Rewritten([removal for removal, _ in found if removal], added, sum(rows for _, rows in found))
 
 
 def scattered(delta: DeltaTable, day: str) -> dict[str, list[str]]:
@@ -212,7 +213,7 @@ def _is_scattered(files: Sequence[Mapping[str, Any]]) -> bool:
     return beside > 2 * ROWS_A_FILE * len(files)
 
 
-def in_order(delta: DeltaTable, folder: Path, month: str, names: Collection[str]) -> Taken:
+def in_order(delta: DeltaTable, folder: Path, month: str, names: Collection[str]) -> Rewritten:
     """What puts the rows of these files of a month in the order of athletes, in as few files as hold them. No row
     changes.
 
@@ -244,7 +245,7 @@ def in_order(delta: DeltaTable, folder: Path, month: str, names: Collection[str]
     except BaseException:
         remove(folder, [file.path for file in added])
         raise
-    return Taken(
+    return Rewritten(
         [RemoveAction(file["path"], False, now, file["size_bytes"], {MONTH: month}) for file in files],
         [replace(one, data_change=False) for one in added],
         rows,

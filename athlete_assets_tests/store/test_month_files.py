@@ -445,7 +445,7 @@ def test_months_are_put_in_the_order_of_athletes_but_for_the_newest_days(
     monkeypatch.setattr(month_files, "ROWS_IN_ORDER", at_once)
     put, moved = month_files.in_order, list[tuple[str, int]]()
 
-    def noted(delta: DeltaTable, folder: Path, month: str, names: list[str]) -> month_files.Taken:
+    def noted(delta: DeltaTable, folder: Path, month: str, names: list[str]) -> month_files.Rewritten:
         moved.append((month, len(names)))
         return put(delta, folder, month, names)
 
@@ -546,7 +546,7 @@ def test_whoever_commits_while_a_month_is_put_in_order_keeps_his_rows(
     by_the_day(empty, IDS, span("2024-01-30", "2024-02-05"))
     put, first = month_files.in_order, Days(date(2024, 1, 30), date(2024, 1, 30))
 
-    def overtaken(*given: Any) -> month_files.Taken:
+    def overtaken(*given: Any) -> month_files.Rewritten:
         moved = put(*given)
         store.among(["b"]).replace_arrow(tables.DAILY, daily("b", first, 7.0), first)
         return moved
@@ -572,7 +572,7 @@ def test_a_commit_of_other_files_does_not_keep_a_month_from_being_put_in_order(
     by_the_day(empty, IDS, span("2024-01-30", "2024-02-05"))
     put, newer = month_files.in_order, daily("e", [date(2024, 1, 31), date(2024, 2, 6)])
 
-    def accompanied(*given: Any) -> month_files.Taken:
+    def accompanied(*given: Any) -> month_files.Rewritten:
         moved = put(*given)
         empty.append(newer)
         return moved
