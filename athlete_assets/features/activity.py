@@ -23,7 +23,7 @@ from athlete_assets.days import Days
 from athlete_assets.features import recordings as recorded
 from athlete_assets.features import splits as split
 from athlete_assets.features import thresholds
-from athlete_assets.features.cells import MICROSECONDS_A_DAY, by_month, first_epoch_day
+from athlete_assets.features.cells import MICROSECONDS_A_DAY, by_month, calls_for, first_epoch_day
 from athlete_assets.features.efforts import effort_time, has_clock, is_steady
 from athlete_assets.features.recordings import RECORDED_SECONDS, banister_weights, recording_totals
 from athlete_assets.features.splits import ZONE_SECONDS, Floats, Integers, Mask, is_null, split_totals
@@ -48,7 +48,7 @@ from athlete_assets.settings import Settings
 from athlete_assets.silver.quality import Limits as QualityLimits
 from athlete_assets.silver.quality import judged, needed_to_judge, on_days, rejects
 from athlete_assets.store.arrow import arrow_schema, months_of, nullable
-from athlete_assets.store.by_athlete import apply_for_several
+from athlete_assets.store.by_athlete import ROWS_A_CALL, apply_for_several
 from athlete_assets.tables import RIDE_SPORTS, RUN_SPORTS, Table
 
 PACED_SPORTS = (*RUN_SPORTS, "Walk", "Hike")
@@ -127,14 +127,18 @@ def judged_activities(
         "athletes": (athletes, tables.STRAVA_ATHLETE.types(*STATED)),
     }
     if past is not None:
-        inputs["past"] = (of_the_active(past, silver, days), tables.ACTIVITY.types(*PAST))
+        # in more days nearly everybody is active, and stored rows are read faster as they are
+        theirs = of_the_active(past, silver, days) if len(days) <= DAYS_OF_FEW else past
+        inputs["past"] = (theirs, tables.ACTIVITY.types(*PAST))
     if recordings is not None:
         inputs["recordings"] = (recordings, tables.STRAVA_RECORDING.types(*recorded.READ))
     if efforts is not None:
         inputs["efforts"] = (efforts, tables.STRAVA_BEST_EFFORT.types(*PART))
     kernel = partial(activity_rows, limits=Limits.of(settings, days))
     of = {table.name: table for table in (tables.ACTIVITY, tables.REJECTS)}
-    made = apply_for_several(inputs, kernel, {name: table.ddl for name, table in of.items()}, hold=hold)
+    made = apply_for_several(
+        inputs, kernel, {name: table.ddl for name, table in of.items()}, calls_for(days, ROWS_A_CALL), hold
+    )
     return {of[name]: rows for name, rows in made.items()}
 
 
@@ -259,6 +263,8 @@ PAST = (
 """The columns of ACTIVITY from which `_remembered` makes an activity of an earlier day, beside the athlete's."""
 REMEMBERED = ("athlete_id", "activity_id", "day", "is_run", "is_ride", "distance", "effort_s", "has_clock", "max_hr")
 """What thresholds rest on, of each activity."""
+DAYS_OF_FEW = 7
+"""In so few days some athletes have no activity."""
 DECIMALS = 7
 """To which metres and seconds are read back from kilometres and minutes: division leaves them off by a last bit, and
 then 651 s are no longer 5 % over 620."""

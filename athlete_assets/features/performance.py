@@ -21,8 +21,8 @@ from pyspark.sql import DataFrame
 from athlete_assets import tables
 from athlete_assets.days import Days
 from athlete_assets.features.cells import (
-    ROWS_A_CALL,
     athletes_of,
+    calls_for,
     epoch_days,
     first_epoch_day,
     is_true,
@@ -94,7 +94,7 @@ def performance_features(
     if efforts is not None:
         inputs["parts"] = (_parts(efforts, runs), PART)
     kernel = partial(bucket_states, first=first_epoch_day(days), length=len(days))
-    return apply_together(inputs, kernel, tables.PERFORMANCE.ddl, ROWS_A_CALL)
+    return apply_together(inputs, kernel, tables.PERFORMANCE.ddl, calls_for(days))
 
 
 def _parts(efforts: DataFrame, runs: DataFrame) -> DataFrame:

@@ -21,8 +21,8 @@ from pyspark.sql import functions as F
 from athlete_assets import tables
 from athlete_assets.days import ONE_DAY, Days, midnight
 from athlete_assets.features.cells import (
-    ROWS_A_CALL,
     athletes_of,
+    calls_for,
     epoch_days,
     first_epoch_day,
     is_true,
@@ -125,7 +125,7 @@ def rolling_features(
         inputs["starts"] = (_start_rows(athletes, days), {"day": tables.INT, **dict.fromkeys(_START_COLUMNS, "double")})
     limits = Limits(settings.expected_active_days_per_week, settings.acwr_risk, settings.monotony_risk)
     kernel = partial(bucket_states, first=first_epoch_day(days), length=len(days), limits=limits)
-    return apply_together(inputs, kernel, tables.ROLLING.ddl, ROWS_A_CALL)
+    return apply_together(inputs, kernel, tables.ROLLING.ddl, calls_for(days))
 
 
 # ------------------------------------------------------------------------------------------- rows for a bucket

@@ -16,7 +16,7 @@ from pyspark.sql import DataFrame
 
 from athlete_assets import tables
 from athlete_assets.days import Days
-from athlete_assets.features.cells import ROWS_A_CALL, athletes_of, epoch_days, first_epoch_day, rows_of
+from athlete_assets.features.cells import athletes_of, calls_for, epoch_days, first_epoch_day, rows_of
 from athlete_assets.formulas import sequences
 from athlete_assets.store.by_athlete import apply_together
 from athlete_assets.store.scans import of_days
@@ -46,7 +46,7 @@ def weekly_features(daily: DataFrame, weeks: Days) -> DataFrame:
     days = of_days(daily, tables.DAILY, weeks.starting_earlier(DAYS_A_WEEK))
     inputs = {"days": (days, tables.DAILY.types("activity_date", *_READ))}
     kernel = partial(bucket_weeks, first=first_epoch_day(weeks), length=len(weeks) // DAYS_A_WEEK)
-    return apply_together(inputs, kernel, tables.WEEKLY.ddl, ROWS_A_CALL)
+    return apply_together(inputs, kernel, tables.WEEKLY.ddl, calls_for(weeks))
 
 
 def bucket_weeks(inputs: Mapping[str, pa.Table], first: int, length: int) -> pa.Table:

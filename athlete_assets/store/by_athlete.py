@@ -78,21 +78,25 @@ Input = tuple[DataFrame, Mapping[str, str]]
 """Rows of athletes, and the Spark types by name of the columns that a kernel needs of them beside athlete_id."""
 
 
-def apply_together(
-    inputs: Mapping[str, Input], kernel: Kernel, schema: str, rows_a_call: int | None = None
-) -> DataFrame:
-    """`apply_by_athlete` for a kernel over several tables: it gets them by name, each with all rows of the athletes.
+@dataclass(frozen=True)
+class Calls:
+    """How this process calls a kernel: with about how many rows at once (None: ROWS_A_CALL), and whether several calls
+    run side by side, a thread each, or one after the other."""
 
-    rows_a_call: about how many, in this process, where that is not ROWS_A_CALL.
-    """
-    return apply_for_several(inputs, partial(_alone, kernel=kernel), {_ROWS: schema}, rows_a_call)[_ROWS]
+    rows: int | None = None
+    side_by_side: bool = True
+
+
+def apply_together(inputs: Mapping[str, Input], kernel: Kernel, schema: str, called: Calls = Calls()) -> DataFrame:
+    """`apply_by_athlete` for a kernel over several tables: it gets them by name, each with all rows of the athletes."""
+    return apply_for_several(inputs, partial(_alone, kernel=kernel), {_ROWS: schema}, called)[_ROWS]
 
 
 def apply_for_several(
     inputs: Mapping[str, Input],
     kernel: KernelOfSeveral,
     schemas: Mapping[str, str],
-    rows_a_call: int | None = None,
+    called: Calls = Calls(),
     hold: Callable[[DataFrame], DataFrame] | None = None,
 ) -> dict[str, DataFrame]:
     """`apply_together` for a kernel that makes several tables at once: a frame of each, by the names in `schemas`.
@@ -132,7 +136,7 @@ def apply_for_several(
         for output, schema in schemas.items():
             made[output] = _grouped(united, partial(_separated, kernel=kernel, names=names, output=output), schema)
     for output in schemas:
-        _works[made[output]] = _Work(fetched, kernel, output, waiting, rows_a_call)
+        _works[made[output]] = _Work(fetched, kernel, output, waiting, called)
     return made
 
 
@@ -199,7 +203,7 @@ class _Work:
     output: str
     waiting: dict[str, list[pa.Table]]
     """What the kernel made for the other frames, until those are asked for."""
-    rows_a_call: int | None = None
+    called: Calls = Calls()
 
 
 Look = Callable[[Mapping[str, pa.Table], pa.Table], pa.Table]
@@ -246,8 +250,8 @@ def computed_here(frame: DataFrame) -> list[pa.Table] | None:
         return None
     if work.output not in work.waiting:
         inputs = {name: fetch() for name, fetch in work.inputs.items()}
-        calls = _in_buckets(inputs, work.rows_a_call or ROWS_A_CALL)
-        run = map if len(calls) == 1 else _threads(os.getpid()).map
+        calls = _in_buckets(inputs, work.called.rows or ROWS_A_CALL)
+        run = _threads(os.getpid()).map if work.called.side_by_side and len(calls) > 1 else map
         made = list(run(partial(_called, kernel=work.kernel), calls))
         names = {name for tables in made for name in tables} or {work.output}
         work.waiting.update({name: [tables[name] for tables in made] for name in names})

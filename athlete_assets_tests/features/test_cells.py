@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from datetime import date, timedelta
+
 import pyarrow as pa
 from hypothesis import given
 from hypothesis import strategies as st
 
-from athlete_assets.features.cells import athletes_of
+from athlete_assets.days import Days
+from athlete_assets.features.cells import athletes_of, calls_for
+from athlete_assets.store.by_athlete import Calls
 
 RUNS = st.lists(st.tuples(st.sampled_from(["ann", "bob", "", "åsa"]), st.integers(1, 40)), max_size=12)
 
@@ -18,3 +22,10 @@ def test_each_row_has_the_place_of_its_athlete_among_all_by_id(of_inputs: list[l
     athletes, coded = athletes_of(inputs)
     assert athletes.to_pylist() == sorted({one for of in ids for one in of})
     assert [[athletes[place].as_py() for place in places] for places in coded.values()] == ids
+
+
+def test_few_days_are_computed_in_turn_and_many_side_by_side() -> None:
+    first = date(2024, 1, 1)
+    one, month, more = (calls_for(Days(first, first + timedelta(days=days - 1)), 7) for days in (1, 30, 31))
+    assert one == month == Calls(50_000, side_by_side=False)
+    assert more == Calls(7, side_by_side=True)

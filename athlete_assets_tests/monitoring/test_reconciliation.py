@@ -16,7 +16,7 @@ from pyspark.sql import DataFrame, SparkSession
 
 from athlete_assets import tables
 from athlete_assets.days import Days, midnight
-from athlete_assets.features import weekly
+from athlete_assets.features import cells, weekly
 from athlete_assets.features.daily import daily_features
 from athlete_assets.monitoring import reconciliation
 from athlete_assets.settings import Settings
@@ -200,7 +200,7 @@ def seen_in(made: DataFrame, look: Look) -> list[pa.Table]:
 def test_weeks_are_compared_with_the_days_that_their_kernel_was_given(
     as_frame: Frame, monkeypatch: pytest.MonkeyPatch, rows_a_call: int
 ) -> None:
-    monkeypatch.setattr(weekly, "ROWS_A_CALL", rows_a_call)
+    monkeypatch.setattr(cells, "ROWS_A_CALL", rows_a_call)
     given, right = calendar_of(12)
     window = Days(MONDAY + timedelta(days=7), MONDAY + timedelta(days=27))  # the kernel gets the week before as well
     days, look = as_frame(tables.DAILY, *given), partial(reconciliation.drawn_sums_of_call, window=window)

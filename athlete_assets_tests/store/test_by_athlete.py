@@ -16,6 +16,7 @@ from athlete_assets.settings import Settings
 from athlete_assets.store import by_athlete
 from athlete_assets.store.by_athlete import (
     BUCKETS,
+    Calls,
     apply_by_athlete,
     apply_for_several,
     apply_together,
@@ -103,11 +104,21 @@ def test_this_process_computes_what_the_engine_would(
     assert len(told) == 62
 
 
-def test_a_kernel_may_say_how_many_rows_it_wants(sail: SparkSession) -> None:
+@pytest.mark.parametrize("side_by_side", [True, False])
+def test_a_kernel_may_say_how_many_rows_it_wants_and_whether_on_several_threads(
+    sail: SparkSession, side_by_side: bool
+) -> None:
     runs = frame(sail, [(f"athlete-{number}", 1, NOON, True, "run", 7) for number in range(30)], ddl(RUNS))
-    here = computed_here(apply_together({"runs": (runs, RUNS)}, lambda inputs: inputs["runs"], ddl(RUNS), 5))
+    threads = set()
+
+    def as_they_are(inputs: Mapping[str, pa.Table]) -> pa.Table:
+        threads.add(threading.get_ident())
+        return inputs["runs"]
+
+    here = computed_here(apply_together({"runs": (runs, RUNS)}, as_they_are, ddl(RUNS), Calls(5, side_by_side)))
     assert here is not None
     assert [rows.num_rows for rows in here] == [5] * 6
+    assert (threads == {threading.get_ident()}) is not side_by_side
 
 
 def test_an_athletes_rows_come_in_one_call(sail: SparkSession, monkeypatch: pytest.MonkeyPatch) -> None:
