@@ -251,7 +251,8 @@ def computed_here(frame: DataFrame) -> list[pa.Table] | None:
     if work.output not in work.waiting:
         inputs = {name: fetch() for name, fetch in work.inputs.items()}
         calls = _in_buckets(inputs, work.called.rows or ROWS_A_CALL)
-        run = _threads(os.getpid()).map if work.called.side_by_side and len(calls) > 1 else map
+        threads = _threads(os.getpid(), (os.cpu_count() or 1) if work.called.side_by_side else 1)
+        run = map if len(calls) == 1 else threads.map
         made = list(run(partial(_called, kernel=work.kernel), calls))
         names = {name for tables in made for name in tables} or {work.output}
         work.waiting.update({name: [tables[name] for tables in made] for name in names})
@@ -264,11 +265,11 @@ def _called(inputs: Mapping[str, pa.Table], kernel: KernelOfSeveral) -> Mapping[
     return kernel({name: rows.combine_chunks() for name, rows in inputs.items()})
 
 
-@lru_cache(maxsize=1)
-def _threads(process: int) -> ThreadPoolExecutor:
+@lru_cache(maxsize=2)
+def _threads(process: int, count: int) -> ThreadPoolExecutor:
     """The same threads for each piece of a table, since to each the system's heap keeps what it gave back: with threads
     anew, five pieces of performance features took twice the memory. (A process that was forked has none of them.)"""
-    return ThreadPoolExecutor(os.cpu_count())
+    return ThreadPoolExecutor(count)
 
 
 def _in_buckets(inputs: dict[str, pa.Table], rows_a_call: int) -> list[dict[str, pa.Table]]:
