@@ -106,19 +106,22 @@ def test_this_process_computes_what_the_engine_would(
 
 @pytest.mark.parametrize("side_by_side", [True, False])
 def test_a_kernel_may_say_how_many_rows_it_wants_and_whether_on_several_threads(
-    sail: SparkSession, side_by_side: bool
+    sail: SparkSession, monkeypatch: pytest.MonkeyPatch, side_by_side: bool
 ) -> None:
+    monkeypatch.setattr(os, "cpu_count", lambda: 2)
     runs = frame(sail, [(f"athlete-{number}", 1, NOON, True, "run", 7) for number in range(30)], ddl(RUNS))
-    threads = set()
+    threads, two = set(), threading.Barrier(2, timeout=60)
 
     def as_they_are(inputs: Mapping[str, pa.Table]) -> pa.Table:
         threads.add(threading.get_ident())
+        if side_by_side:
+            two.wait()  # for the call beside this one
         return inputs["runs"]
 
     here = computed_here(apply_together({"runs": (runs, RUNS)}, as_they_are, ddl(RUNS), Calls(5, side_by_side)))
     assert here is not None
     assert [rows.num_rows for rows in here] == [5] * 6
-    assert (threads == {threading.get_ident()}) is not side_by_side
+    assert len(threads) == (2 if side_by_side else 1)
 
 
 def test_an_athletes_rows_come_in_one_call(sail: SparkSession, monkeypatch: pytest.MonkeyPatch) -> None:
