@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import threading
+import time
 from collections.abc import Mapping
 from datetime import datetime, timezone
 
@@ -116,6 +117,8 @@ def test_a_kernel_may_say_how_many_rows_it_wants_and_whether_on_several_threads(
         threads.add(threading.get_ident())
         if side_by_side:
             two.wait()  # for the call beside this one
+        else:
+            time.sleep(0.01)  # in which a second thread would begin the next call
         return inputs["runs"]
 
     here = computed_here(apply_together({"runs": (runs, RUNS)}, as_they_are, ddl(RUNS), Calls(5, side_by_side)))
