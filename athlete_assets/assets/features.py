@@ -109,8 +109,12 @@ def activity_asset(settings: Settings) -> dg.AssetsDefinition:
             anomalies.row_count_stable(written, settings),
         ]
         yield materialize_result(store, tables.ACTIVITY, window, written=written, outcomes=outcomes)
-        counts = [whole.count(table, of) for of in (window, before) for table in (tables.ACTIVITY, tables.REJECTS)]
-        share = anomalies.share_of_rejects(counts[0], counts[1], counts[2], counts[3], settings)
+
+        def rejected_of(days: Days) -> anomalies.Counts:
+            rejects = whole.count(tables.REJECTS, days)
+            return rejects, whole.count(tables.ACTIVITY, days) + rejects
+
+        share = anomalies.share_of_rejects(rejected_of(window), lambda: rejected_of(before), settings)
         if rejects_inside:
             reasons = charts.reject_reasons(whole.read(tables.REJECTS, window))
             charts.attach(context, tables.REJECTS, window, {"reject_reasons": reasons})

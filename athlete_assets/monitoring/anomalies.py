@@ -5,7 +5,7 @@ The limits are settings: ATHLETE_ROW_COUNT_*, ATHLETE_REJECTS_*, ATHLETE_UNTRACK
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
@@ -15,6 +15,9 @@ from athlete_assets.monitoring.checks import Check, CheckOutcome
 from athlete_assets.settings import Settings
 from athlete_assets.store.base import Written
 from athlete_assets.words import counted
+
+Counts = tuple[int, int]
+"""Of how many rows something is true, and how many rows there are."""
 
 
 def history_before(days: Days, settings: Settings) -> Days:
@@ -65,17 +68,15 @@ SHARE_OF_REJECTS = Check(
 )
 
 
-def share_of_rejects(
-    accepted: int, rejected: int, accepted_before: int, rejected_before: int, settings: Settings
-) -> CheckOutcome:
+def share_of_rejects(now: Counts, before: Callable[[], Counts], settings: Settings) -> CheckOutcome:
     """Fails where the window's share of rejected rows lies above ATHLETE_REJECTS_SHARE and, where there is a history,
     above ATHLETE_REJECTS_TIMES_HISTORY times the share before.
     """
     return _share(
         SHARE_OF_REJECTS,
         "silver rows were rejected",
-        (rejected, accepted + rejected),
-        (rejected_before, accepted_before + rejected_before),
+        now,
+        before,
         settings.rejects_times_history,
         settings.rejects_share,
         settings,
@@ -98,14 +99,14 @@ def share_without_load(activities: DataFrame, before: DataFrame, settings: Setti
         SHARE_WITHOUT_LOAD,
         "activities have no training load",
         _without_load(activities),
-        _without_load(before),
+        lambda: _without_load(before),
         settings.untracked_times_history,
         settings.untracked_share,
         settings,
     )
 
 
-def _without_load(activities: DataFrame) -> tuple[int, int]:
+def _without_load(activities: DataFrame) -> Counts:
     """Activities without load, and all."""
     without = F.coalesce(F.sum((F.col("load_method") == "none").cast("bigint")), F.lit(0).cast("bigint"))
     row = activities.agg(without.alias("without"), F.count(F.lit(1)).alias("all")).collect()[0]
@@ -115,26 +116,27 @@ def _without_load(activities: DataFrame) -> tuple[int, int]:
 def _share(
     check: Check,
     what: str,
-    now: tuple[int, int],
-    before: tuple[int, int],
+    now: Counts,
+    before: Callable[[], Counts],
     times_history: float,
-    least_limit: float,
+    always_accepted: float,
     settings: Settings,
 ) -> CheckOutcome:
-    """now, before: how many rows it is true of, and how many rows there are."""
+    """before: asked for only where the share is above what is always accepted, since it takes a look through a year."""
     part, rows = now
-    part_before, rows_before = before
-    share = part / rows if rows else 0.0
-    usual = part_before / rows_before if rows_before >= settings.anomaly_least_rows else None
-    limit = max(least_limit, times_history * usual) if usual is not None else least_limit
-    if rows < settings.anomaly_least_rows:
+    share, limit = part / rows if rows else 0.0, always_accepted
+    found, is_judged = {"share": share, "rows": rows}, rows >= settings.anomaly_least_rows
+    if not is_judged:
         compared = f"too few rows to judge, {settings.anomaly_least_rows} are needed"
-    elif usual is None:
-        compared = f"too little history to compare with; the limit is {limit:.1%}"
+    elif share <= limit:
+        compared = f"up to {limit:.1%} is always accepted"
     else:
-        compared = f"{usual:.1%} in the {settings.anomaly_history_days} days before; the limit is {limit:.1%}"
-    return check.outcome(
-        rows < settings.anomaly_least_rows or share <= limit,
-        f"{part} of {rows} {what}: {share:.1%} ({compared}).",
-        {"share": share, "limit": limit, "rows": rows, **({"share_before": usual} if usual is not None else {})},
-    )
+        part_before, rows_before = before()
+        if rows_before < settings.anomaly_least_rows:
+            compared = f"too little history to compare with; the limit is {limit:.1%}"
+        else:
+            found["share_before"] = usual = part_before / rows_before
+            limit = max(limit, times_history * usual)
+            compared = f"{usual:.1%} in the {settings.anomaly_history_days} days before; the limit is {limit:.1%}"
+    passed = not is_judged or share <= limit
+    return check.outcome(passed, f"{part} of {rows} {what}: {share:.1%} ({compared}).", {**found, "limit": limit})

@@ -26,19 +26,28 @@ def activities(spark: SparkSession, without_load: int, all_: int) -> DataFrame:
 @pytest.mark.parametrize(
     ("now", "before", "passes"),
     [
-        ((95, 5), (950, 50), True),  # as ever
-        ((80, 20), (950, 50), False),  # 20 % against 5 %
-        ((80, 20), (900, 100), True),  # 20 % where 10 % is usual
-        ((80, 20), (0, 0), False),  # without history up to 10 %
-        ((95, 5), (0, 0), True),
-        ((2, 8), (950, 50), True),  # too few rows to tell
+        ((5, 100), (50, 1000), True),  # as ever
+        ((20, 100), (50, 1000), False),  # 20 % against 5 %
+        ((20, 100), (100, 1000), True),  # 20 % where 10 % is usual
+        ((20, 100), (0, 0), False),  # without history up to 10 %
+        ((5, 100), (0, 0), True),
+        ((8, 10), (50, 1000), True),  # too few rows to tell
     ],
 )
 def test_the_share_of_rejects_is_held_against_the_year_before(
     now: tuple[int, int], before: tuple[int, int], passes: bool
 ) -> None:
-    found = anomalies.share_of_rejects(*now, *before, Settings())
+    found = anomalies.share_of_rejects(now, lambda: before, Settings())
     assert (found.passed, found.check.severity) == (passes, "warning")
+
+
+def test_a_year_is_looked_through_only_for_a_share_that_is_not_always_accepted() -> None:
+    def never() -> anomalies.Counts:
+        raise AssertionError("asked")
+
+    assert anomalies.share_of_rejects((10, 100), never, Settings()).passed
+    with pytest.raises(AssertionError, match="asked"):
+        anomalies.share_of_rejects((11, 100), never, Settings())
 
 
 def test_the_share_without_load_is_held_against_the_year_before(sail: SparkSession) -> None:
