@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from athlete_assets import tables
 from athlete_assets.days import Days, midnight
 from athlete_assets.store.arrow import months_of, nullable
-from athlete_assets.store.by_athlete import Calls
+from athlete_assets.store.by_athlete import Calls, Inputs
 from athlete_assets.tables import Table
 
 SECONDS_A_DAY = 86_400
@@ -47,10 +47,16 @@ def athletes_of(inputs: Mapping[str, pa.Table]) -> tuple[pa.Array, dict[str, NDA
     By id, since files hold what is made of them in this order, and whoever then reads those for other buckets finds
     each bucket's rows in long runs (`by_athlete`).
     """
-    chunks = [chunk for rows in inputs.values() for chunk in rows["athlete_id"].chunks]
-    athletes, of_rows = _coded(pa.chunked_array(chunks, pa.string()).combine_chunks())
-    ends = np.cumsum([rows.num_rows for rows in inputs.values()])[:-1]
-    return athletes, dict(zip(inputs, np.split(of_rows, ends), strict=True))
+    found = inputs.athletes if isinstance(inputs, Inputs) else None
+    if found is None:
+        chunks = [chunk for rows in inputs.values() for chunk in rows["athlete_id"].chunks]
+        athletes, of_rows = _coded(pa.chunked_array(chunks, pa.string()).combine_chunks())
+        of_rows.flags.writeable = False  # two may hold it
+        ends = np.cumsum([rows.num_rows for rows in inputs.values()])[:-1]
+        found = athletes, dict(zip(inputs, np.split(of_rows, ends), strict=True))
+        if isinstance(inputs, Inputs):
+            inputs.athletes = found
+    return found
 
 
 def _coded(ids: pa.Array) -> tuple[pa.Array, NDArray[np.intp]]:

@@ -203,8 +203,8 @@ def _drawn_sums(rows: DataFrame, day: str, values: Iterable[str]) -> pa.Table:
 def drawn_sums_of_call(inputs: Mapping[str, pa.Table], weeks: pa.Table, window: Days) -> pa.Table:
     """_DRAWN by side and epoch day: of the days in the window that the kernel of weekly features was given, and of the
     weeks that it made."""
-    days = _drawn_in(inputs["days"], "activity_date", _OF_WEEK.values(), window)
-    made = _drawn_in(weeks, "week_start", _OF_WEEK, window)
+    days = _drawn_in(inputs, "days", "activity_date", _OF_WEEK.values(), window)
+    made = _drawn_in({"weeks": weeks}, "weeks", "week_start", _OF_WEEK, window)
     return pa.concat_tables(
         [
             rows.append_column("side", pa.array([side] * len(rows), pa.string()))
@@ -213,11 +213,11 @@ def drawn_sums_of_call(inputs: Mapping[str, pa.Table], weeks: pa.Table, window: 
     )
 
 
-def _drawn_in(rows: pa.Table, day: str, values: Iterable[str], window: Days) -> pa.Table:
-    """_DRAWN by epoch day, of the rows in the window."""
-    athletes, coded = athletes_of({"": rows})
+def _drawn_in(inputs: Mapping[str, pa.Table], of: str, day: str, values: Iterable[str], window: Days) -> pa.Table:
+    """_DRAWN by epoch day, of the rows in the window of one of the inputs."""
+    rows, (athletes, coded) = inputs[of], athletes_of(inputs)
     drawn = np.array([(zlib.crc32(one.encode()) & (_HIGHEST_DRAWN - 1)) + 1.0 for one in athletes.to_pylist()])
-    of_row, value, part = drawn[coded[""]], np.zeros(len(rows)), np.empty(len(rows))
+    of_row, value, part = drawn[coded[of]], np.zeros(len(rows)), np.empty(len(rows))
     for name, share in zip(values, _SHARES, strict=True):
         column = rows[name]
         np.multiply((pc.fill_null(column, 0) if column.null_count else column).to_numpy(), share, out=part)
