@@ -264,7 +264,7 @@ PAST = (
 REMEMBERED = ("athlete_id", "activity_id", "day", "is_run", "is_ride", "distance", "effort_s", "has_clock", "max_hr")
 """What thresholds rest on, of each activity."""
 DAYS_OF_FEW = 7
-"""In so few days some athletes have no activity."""
+"""In so few days many athletes have no activity, and what is stored of them is left out."""
 DECIMALS = 7
 """To which metres and seconds are read back from kilometres and minutes: division leaves them off by a last bit, and
 then 651 s are no longer 5 % over 620."""
